@@ -1,0 +1,137 @@
+"""Do the same .nfc files give the same symbols, and nearly the same samples, on every kind of arithmetic?
+
+    python benchmarks/decode_stability.py FILE.nfc… [--name decode-stability]
+
+Each setting of instruction set, thread count and library runs ``nfc verify --json`` (whose ``digest`` is of
+the decoded symbols: it must not change) and ``nfc decode`` in fresh processes. Samples are compared with
+those of the first setting. Exit code 1 when a digest differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from machine import BenchmarkError, build_fingerprint, checked, describe, json_lines
+from PIL import Image
+from results import plain_command, say, table, today, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+CAPABILITIES = {"default": "", "avx2": "avx2", "avx512": "avx512f"}  # torch's name: the flag it needs
+LIBRARIES: tuple[dict[str, str], ...] = ({}, {"ONEDNN_MAX_CPU_ISA": "SSE41"}, {"MKL_CBWR": "COMPATIBLE"})
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+def settings() -> list[dict[str, str]]:
+    """Environments to run under; torch would crash on instructions that the machine lacks."""
+    flags = _cpu_flags()
+    usable = [name for name, flag in CAPABILITIES.items() if not flag or flag in flags]
+    combinations = itertools.product(usable, ("1", "2"), LIBRARIES)
+    return [{"ATEN_CPU_CAPABILITY": isa, "OMP_NUM_THREADS": n, **library} for isa, n, library in combinations]
+
+
+def _samples(path: Path) -> np.ndarray:
+    if path.suffix.lower() == ".wav":
+        return np.asarray(soundfile.read(path, dtype="int16", always_2d=True)[0]).astype(np.int64)
+    with Image.open(path) as image:
+        return np.asarray(image).astype(np.int64)
+
+
+def _digests(nfc: list[str], files: list[Path], environment: dict[str, str]) -> dict[str, str]:
+    lines = json_lines(checked([*nfc, "verify", *files, "--json"], environment=environment).stdout)
+    return {Path(line["path"]).name: line["digest"] for line in lines}
+
+
+def _decoded(nfc: list[str], files: list[Path], environment: dict[str, str]) -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory(prefix="nfc-bench-") as folder:
+        child = checked([*nfc, "decode", *files, "-d", folder, "--json"], environment=environment)
+        lines = json_lines(child.stdout)
+        return {Path(line["input"]).name: _samples(Path(line["output"])) for line in lines}
+
+
+def compare(reference: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Shares of samples that differ by one step and by more."""
+    if reference.shape != other.shape:
+        raise BenchmarkError(f"decoded shapes differ: {reference.shape} and {other.shape}")
+    difference = np.abs(reference - other)
+    return {
+        "share_off_by_one": float(np.mean(difference == 1)),
+        "share_off_by_more": float(np.mean(difference > 1)),
+        "largest": int(difference.max(initial=0)),
+    }
+
+
+def measure(nfc: list[str], files: list[Path]) -> list[dict[str, Any]]:
+    """One row per setting and file."""
+    rows: list[dict[str, Any]] = []
+    first_digests: dict[str, str] = {}
+    first_samples: dict[str, np.ndarray] = {}
+    for environment in settings():
+        say(" ".join(f"{k}={v}" for k, v in environment.items()))
+        digests, samples = _digests(nfc, files, environment), _decoded(nfc, files, environment)
+        first_digests, first_samples = first_digests or digests, first_samples or samples
+        for path in files:
+            name = path.name
+            if name not in digests or name not in samples:
+                raise BenchmarkError(f"nfc gave no JSON line for {name}")
+            same = digests[name] == first_digests[name]
+            row = {"file": name, "setting": environment, "digest": digests[name], "same_digest": same}
+            rows.append({**row, **compare(first_samples[name], samples[name])})
+    return rows
+
+
+def main() -> int:
+    """Measure, write the result, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--name", default="decode-stability")
+    parser.add_argument("--nfc", default="nfc")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    args = parser.parse_args()
+    if len({path.name for path in args.files}) != len(args.files):
+        raise BenchmarkError("two of the files have the same name")
+    rows = measure(shlex.split(args.nfc), args.files)
+    equal = all(row["same_digest"] for row in rows)
+    content = {
+        "name": args.name,
+        "command": plain_command(["decode_stability.py", *sys.argv[1:]]),
+        "date": today(),
+        "machine": describe(),
+        "build": build_fingerprint(),
+        "digests_equal": equal,
+        "largest_difference": max(row["largest"] for row in rows),
+        "largest_share_off_by_one": max(row["share_off_by_one"] for row in rows),
+        "largest_share_off_by_more": max(row["share_off_by_more"] for row in rows),
+        "rows": rows,
+    }
+    write_json(args.results / f"{args.name}.json", content)
+    header = ["file", "setting", "digest", "off by 1", "off by more", "largest"]
+    body = [
+        (r["file"], " ".join(r["setting"].values()), "same" if r["same_digest"] else "DIFFERS")
+        + (f"{r['share_off_by_one']:.2e}", f"{r['share_off_by_more']:.2e}", r["largest"])
+        for r in rows
+    ]
+    print(table(header, body))
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BenchmarkError as error:
+        say(f"decode_stability.py: {error}")
+        sys.exit(1)

@@ -1,0 +1,85 @@
+"""Compare an original with what a decoder wrote, independently of what any encoder claims."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from machine import BenchmarkError
+from peers import ffmpeg
+from PIL import Image
+from sources import Source
+
+from nfcodec.metrics import ErrorSum, psnr
+
+LARGEST_LAG = 3000
+_LAG_WINDOW = 2**20  # samples used to find the lag
+_INT16_PEAK = 65535.0  # [-1, 1] in 16 bits: the peak-to-peak range, as in the COIN++ line of papers
+
+Scores = dict[str, float]
+
+
+def image(source: Source, decoded: Path) -> Scores:
+    """PSNR of 8-bit RGB."""
+    with Image.open(source.path) as a, Image.open(decoded) as b:
+        if a.size != b.size:
+            raise BenchmarkError(f"{source.name}: decoded to {b.size}, not {a.size}")
+        return {"psnr": psnr(np.asarray(a.convert("RGB")), np.asarray(b.convert("RGB")), 255)}
+
+
+def find_lag(reference: np.ndarray, decoded: np.ndarray) -> int:
+    """Samples by which ``decoded`` (T, C) is late, within ±LARGEST_LAG, by cross-correlation."""
+    a = reference[:_LAG_WINDOW].astype(np.float64).sum(axis=1)
+    b = decoded[:_LAG_WINDOW].astype(np.float64).sum(axis=1)
+    n = 1 << int(np.ceil(np.log2(len(a) + len(b) + LARGEST_LAG)))
+    correlation = np.fft.irfft(np.fft.rfft(b, n) * np.conj(np.fft.rfft(a, n)), n)
+    lags = np.concatenate([np.arange(LARGEST_LAG + 1), np.arange(-LARGEST_LAG, 0)])
+    return int(lags[np.argmax(correlation[lags])])
+
+
+def _shifted(decoded: np.ndarray, lag: int, length: int) -> np.ndarray:
+    """``decoded`` moved ``lag`` samples earlier, cut or filled with silence to ``length``."""
+    moved = decoded[lag:] if lag >= 0 else np.pad(decoded, ((-lag, 0), (0, 0)))
+    return np.pad(moved[:length], ((0, max(0, length - len(moved))), (0, 0)))
+
+
+def sound(source: Source, decoded: Path, align: bool) -> Scores:
+    """SNR and PSNR over all samples and channels; ``lag`` is what alignment took back."""
+    a, rate = soundfile.read(source.path, dtype="int16", always_2d=True)
+    b, decoded_rate = soundfile.read(decoded, dtype="int16", always_2d=True)
+    if decoded_rate != rate or a.shape[1] != b.shape[1]:
+        raise BenchmarkError(f"{source.name}: decoded to {b.shape[1]} channels at {decoded_rate} Hz")
+    lag = find_lag(a, b) if align else 0
+    if align:
+        b = _shifted(b, lag, len(a))
+    total = ErrorSum()
+    total.add(a, b)
+    return {"snr": total.snr(), "psnr": total.psnr(_INT16_PEAK), "lag": lag}
+
+
+def rgb_frames(path: Path, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """8-bit RGB frames (H, W, 3), each stored frame once."""
+    width, height = size
+    command = ffmpeg(
+        "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"
+    )
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        while frame := process.stdout.read(width * height * 3):
+            if len(frame) != width * height * 3:
+                raise BenchmarkError(f"{path.name}: the frames are not {width}×{height}")
+            yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+
+
+def video(source: Source, decoded: Path) -> Scores:
+    """PSNR of 8-bit RGB from the error summed over all frames of the clip."""
+    total = ErrorSum()
+    try:
+        for a, b in zip(rgb_frames(source.path, source.size), rgb_frames(decoded, source.size), strict=True):
+            total.add(a, b)
+    except ValueError as error:
+        raise BenchmarkError(f"{source.name}: the decoded clip has another number of frames") from error
+    return {"psnr": total.psnr(255)}

@@ -1,0 +1,45 @@
+"""nfc: images, audio, video and arrays as sparse, entropy-coded changes of a small meta-learned network.
+
+    import nfcodec
+    result = nfcodec.encode("photo.png", "photo.nfc")
+    nfcodec.decode("photo.nfc", "photo2x.png", options=nfcodec.DecodeOptions(scale=2))
+    with nfcodec.open("photo.nfc") as field:
+        field.sample([[0.0, 0.0]])
+
+Importing this package loads neither torch nor numpy; the functions load what they need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nfcodec.errors import NfcError
+from nfcodec.limits import Limits
+from nfcodec.options import DecodeOptions, EncodeOptions
+
+if TYPE_CHECKING:
+    from nfcodec.api import compare, decode, decode_array, encode, info, open, verify
+
+__version__ = "0.1.0"
+__all__ = [
+    "DecodeOptions",
+    "EncodeOptions",
+    "Limits",
+    "NfcError",
+    "compare",
+    "decode",
+    "decode_array",
+    "encode",
+    "info",
+    "open",
+    "verify",
+]
+_FROM_API = ("compare", "decode", "decode_array", "encode", "info", "open", "verify")
+
+
+def __getattr__(name: str) -> Any:
+    """Load :mod:`nfcodec.api` on first use of one of its functions (PEP 562)."""
+    if name in _FROM_API:
+        return getattr(import_module("nfcodec.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,31 @@
+"""Context pruning (GradNCP, SEEDS §4.1): which coordinates teach a module the most right now."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def scores(error: Tensor, phi: Tensor) -> Tensor:
+    """R (M, N) = ‖e‖ · sqrt(‖φ‖² + 1) from errors (M, N, C) and penultimate features (M, N, K).
+
+    This is exactly the norm of e ⊗ [φ, 1], the last-layer gradient of ½‖e‖² at one sample; the outer product
+    factorises, so it is never formed (it would take C·(K+1) numbers per sample).
+    """
+    return error.norm(dim=-1) * torch.sqrt(phi.square().sum(-1) + 1.0)
+
+
+def context_size(gamma: float, samples: int) -> int:
+    """|C_high| = ⌊γ·N⌋, at least one."""
+    return max(1, int(gamma * samples))
+
+
+def top_context(score: Tensor, gamma: float) -> Tensor:
+    """Indices (M, ⌊γN⌋) of the highest scores (M, N) of each module. No gradient ever flows through them."""
+    return score.detach().topk(context_size(gamma, score.shape[1]), dim=1).indices
+
+
+def gather(x: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` (M, n) of x (M or 1, N, c): (M, n, c)."""
+    full = x.expand(index.shape[0], -1, -1)
+    return full.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,277 @@
+"""Symbols to bytes with a range coder; the only module that touches ``constriction``.
+
+One payload is one range-coded stream. Symbols are sorted stably by table row and handed over one row at a
+time, which runs at tens of millions of symbols a second. Exactness on every machine rests on this: a
+probability reaches constriction as a count ≤ 2^20 in a float64, and ``Categorical(perfect=False)`` turns counts
+into 24-bit frequencies with one product by (2^24 − n)/2^20. All these numbers are whole or dyadic and below
+2^53, so no operation rounds. Do not pass probabilities, float32, or ``perfect=True``: each would round.
+
+constriction notices only half of all bit flips, so the caller must have checked a CRC first. What the CRC
+cannot see (bytes that were never written by :class:`SymbolEncoder`) is found by coding the decoded symbols again
+and comparing: every list of symbols has exactly one legal payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.coding import tables
+from nfcodec.errors import CorruptError, InternalError, NfcError
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+
+Ints = npt.NDArray[np.integer[Any]]
+Indices = npt.NDArray[np.int32]
+
+LARGEST = 2**31 - 1  # magnitude of a symbol
+MAX_BITS = 8  # of one uniform code
+
+
+@contextmanager
+def _guard(error: type[NfcError]) -> Iterator[None]:
+    """Turn constriction's AssertionError and PanicException into ``error``.
+
+    PanicException derives from BaseException and cannot be imported, hence the comparison by name. Do not
+    widen this to every BaseException: KeyboardInterrupt and MemoryError must pass.
+    """
+    try:
+        yield
+    except BaseException as exc:
+        if isinstance(exc, AssertionError) or type(exc).__name__ == "PanicException":
+            raise error(f"range coder: {exc}") from exc
+        raise
+
+
+def _categorical(counts: tuple[int, ...]) -> Any:
+    """constriction's model of whole counts that sum to a power of two ≤ 2^20."""
+    import constriction
+
+    total = sum(counts)
+    if min(counts) < 1 or total > tables.TOTAL or total & (total - 1):
+        raise InternalError(f"counts sum to {total} with a least count of {min(counts)}")
+    return constriction.stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
+
+
+@lru_cache(maxsize=tables.ROWS)
+def _row_model(row: int) -> Any:
+    return _categorical(tables.row_counts(row))
+
+
+@lru_cache(maxsize=1)
+def _escape_model() -> Any:
+    return _categorical(tables.escape_counts())
+
+
+@lru_cache(maxsize=MAX_BITS)
+def _uniform_model(bits: int) -> Any:
+    if not 1 <= bits <= MAX_BITS:
+        raise InternalError(f"uniform code of {bits} bits, outside 1…{MAX_BITS}")
+    return _categorical((1,) * (1 << bits))
+
+
+def _shortest(words: npt.NDArray[np.uint32], position: tuple[int, tuple[int, int]]) -> bytes:
+    """The shortest bytes, zeros dropped at the end, that decode like ``words``; the least number if several do.
+
+    After n words the coder's interval is [low, low + range) in units of 2^−32(n+2). Any number in it decodes to
+    the same symbols, so take the one with the most trailing zeros. ``words`` is one such number; the true low
+    is the nearest one below it that agrees with the coder's 64-bit ``lower``, whatever carry was pending.
+    """
+    count, (lower, width) = position
+    size = 4 * (count + 2)
+    sealed = int.from_bytes(words.astype(">u4").tobytes().ljust(size, b"\0"), "big")
+    low = sealed - ((sealed - lower) & (2**64 - 1))
+    end = min(low + width, 1 << 8 * size)
+    for zeros in range(64, -1, -8):
+        best = -(-low >> zeros) << zeros
+        if best < end:
+            return best.to_bytes(size, "big").rstrip(b"\0")
+    raise InternalError(f"empty coder interval: {width} from {lower}")
+
+
+def _whole_numbers(values: Ints, what: str, low: int, high: int) -> None:
+    """Raise :class:`InternalError` unless ``values`` is (n,) integers in ``low`` … ``high``."""
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise InternalError(f"{what}: need a line of integers, got {values.dtype} {values.shape}")
+    if values.size and (values.min() < low or values.max() > high):
+        raise InternalError(f"{what}: {values.min()}…{values.max()} leaves {low}…{high}")
+
+
+def _sorted_rows(rows: Ints) -> tuple[npt.NDArray[np.intp], list[tuple[int, int, int]]]:
+    """The stable order by row (n,), and the runs (row, start, stop) in that order."""
+    _whole_numbers(rows, "table rows", 0, tables.ROWS - 1)
+    small = rows.astype(np.uint8)  # 8 bits make numpy's stable sort a radix sort
+    order = np.argsort(small, kind="stable")
+    ends = np.cumsum(np.bincount(small, minlength=tables.ROWS)).tolist()
+    starts = [0, *ends[:-1]]
+    return order, [(r, a, b) for r, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
+
+
+def _to_indices(symbols: npt.NDArray[np.int64], last: int) -> Indices:
+    """Positions in ``row_counts``: 0, +1, −1, … → 0, 1, 2, …; everything beyond ``last`` → 2·last + 1."""
+    magnitude = np.minimum(np.abs(symbols), last + 1)
+    indices: Indices = np.minimum(2 * magnitude - (symbols > 0), 2 * last + 1).astype(np.int32)
+    return indices
+
+
+def _from_indices(indices: Indices) -> Indices:
+    """Inverse of :func:`_to_indices`; an escape becomes +(last + 1), to which its excess is added."""
+    half = (indices + 1) >> 1
+    return np.where(indices & 1, half, -half).astype(np.int32)
+
+
+def _pieces(length: int) -> list[int]:
+    """How the ``length`` bits below the leading one of an excess are cut: the odd bits first, then bytes."""
+    odd = [length % MAX_BITS] if length % MAX_BITS else []
+    return odd + [MAX_BITS] * (length // MAX_BITS)
+
+
+class SymbolEncoder:
+    """Builds one payload from calls of :meth:`put` and :meth:`put_bits`."""
+
+    def __init__(self) -> None:
+        """Start an empty payload."""
+        import constriction
+
+        self._encoder = constriction.stream.queue.RangeEncoder()
+
+    def put(self, symbols: Ints, rows: Ints) -> None:
+        """Code ``symbols`` (n,), magnitudes up to 2^31 − 1, each with the table of its entry in ``rows`` (n,)."""
+        _whole_numbers(symbols, "symbols", -LARGEST, LARGEST)
+        if symbols.shape != rows.shape:
+            raise InternalError(f"{symbols.size} symbols with {rows.size} table rows")
+        order, runs = _sorted_rows(rows)
+        ordered = symbols[order]
+        escaped = [np.zeros(0, np.int64)]
+        for row, start, stop in runs:
+            run = ordered[start:stop].astype(np.int64)
+            last = tables.support(row)
+            self._encode(_to_indices(run, last), _row_model(row))
+            out = run[np.abs(run) > last]
+            escaped.append(out - last * np.sign(out))
+        self._put_escapes(np.concatenate(escaped))
+
+    def put_bits(self, values: Ints, bits: int) -> None:
+        """Code ``values`` (n,) in 0 … 2^bits − 1 at exactly ``bits`` (1 … 8) bits each."""
+        _whole_numbers(values, "uniform values", 0, (1 << bits) - 1)
+        self._encode(values.astype(np.int32), _uniform_model(bits))
+
+    def finish(self) -> bytes:
+        """The payload; possibly empty."""
+        with _guard(InternalError):
+            return _shortest(self._encoder.get_compressed(), self._encoder.pos())
+
+    def _encode(self, indices: Indices, model: Any) -> None:
+        if indices.size:
+            with _guard(InternalError):
+                self._encoder.encode(np.ascontiguousarray(indices), model)
+
+    def _put_escapes(self, excess: npt.NDArray[np.int64]) -> None:
+        """Signed excesses (n,), never zero: bit lengths, signs, then for each length the bits below the top one."""
+        if not excess.size:
+            return
+        size = np.abs(excess)
+        # frexp is exact here (below 2^53): its exponent is the bit length.
+        length = (np.frexp(size.astype(np.float64))[1] - 1).astype(np.int32)
+        self._encode(length, _escape_model())
+        self.put_bits((excess < 0).astype(np.int32), 1)
+        for bits in np.unique(length).tolist():
+            left = bits
+            for piece in _pieces(bits):
+                left -= piece
+                self.put_bits(size[length == bits] >> left & ((1 << piece) - 1), piece)
+
+
+class SymbolDecoder:
+    """Reads back a payload of :class:`SymbolEncoder` with the same calls in the same order.
+
+    Every method raises :class:`CorruptError` for bytes that cannot have been written, and
+    :class:`LimitError` when more than ``limits.max_symbols`` are asked for, before anything is allocated.
+    """
+
+    def __init__(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Start at the first symbol of ``data``."""
+        import constriction
+
+        words = np.frombuffer(data + b"\0" * (-len(data) % 4), dtype=">u4").astype(np.uint32)
+        self._data = data
+        self._limits = limits
+        self._taken = 0
+        with _guard(CorruptError):
+            self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._echo = SymbolEncoder()
+
+    def get(self, rows: Ints) -> Indices:
+        """The next symbols, int32 (n,), coded with the tables ``rows`` (n,)."""
+        self._charge(rows.size)
+        order, runs = _sorted_rows(rows)
+        ordered = np.zeros(rows.size, np.int32)
+        places = [np.zeros(0, np.intp)]
+        for row, start, stop in runs:
+            indices = self._decode(_row_model(row), stop - start)
+            ordered[start:stop] = _from_indices(indices)
+            places.append(start + np.flatnonzero(indices == 2 * tables.support(row) + 1))
+        self._get_escapes(ordered, np.concatenate(places))
+        symbols = np.empty_like(ordered)
+        symbols[order] = ordered
+        return symbols
+
+    def get_bits(self, count: int, bits: int) -> Indices:
+        """The next ``count`` values of ``bits`` bits each, int32 (count,)."""
+        self._charge(count)
+        return self._decode(_uniform_model(bits), count)
+
+    def finish(self) -> None:
+        """Check that the payload is exactly what the encoder writes for the symbols that were read."""
+        echo = self._echo.finish()
+        if echo != self._data:
+            raise CorruptError(f"coded payload of {len(self._data)} bytes is not the {len(echo)} that its symbols need")
+
+    def _charge(self, count: int) -> None:
+        self._taken += count
+        self._limits.check("max_symbols", self._taken, "coded symbols of one section")
+
+    def _decode(self, model: Any, count: int) -> Indices:
+        if not count:
+            return np.zeros(0, np.int32)
+        with _guard(CorruptError):
+            indices: Indices = self._decoder.decode(model, count)
+        self._echo._encode(indices, model)
+        return indices
+
+    def _get_escapes(self, ordered: Indices, places: npt.NDArray[np.intp]) -> None:
+        """Replace the entries of ``ordered`` at ``places``, each last + 1 of its row, by the escaped symbols."""
+        if not places.size:
+            return
+        length = self._decode(_escape_model(), places.size)
+        negative = self._decode(_uniform_model(1), places.size)
+        excess = np.int64(1) << length.astype(np.int64)
+        for bits in np.unique(length).tolist():
+            left = bits
+            for piece in _pieces(bits):
+                left -= piece
+                part = self._decode(_uniform_model(piece), int((length == bits).sum()))
+                excess[length == bits] |= part.astype(np.int64) << left
+        size = ordered[places].astype(np.int64) - 1 + excess
+        if size.max() > LARGEST:
+            raise CorruptError(f"escaped symbol of magnitude {size.max()} does not fit 32 bits")
+        ordered[places] = np.where(negative, -size, size)
+
+
+def encode_symbols(symbols: Ints, rows: Ints) -> bytes:
+    """Code ``symbols`` (n,) with the tables ``rows`` (n,); :class:`InternalError` on impossible arguments."""
+    encoder = SymbolEncoder()
+    encoder.put(symbols, rows)
+    return encoder.finish()
+
+
+def decode_symbols(data: bytes, rows: Ints, *, limits: Limits = DEFAULT_LIMITS) -> Indices:
+    """Inverse of :func:`encode_symbols`: int32 (n,). Raises :class:`CorruptError` and :class:`LimitError`."""
+    decoder = SymbolDecoder(data, limits=limits)
+    symbols = decoder.get(rows)
+    decoder.finish()
+    return symbols

@@ -1,0 +1,91 @@
+"""Compare two files sample by sample: media or .nfc, in any combination, block by block."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from nfcodec.container.layout import SIGNATURE
+from nfcodec.decoder import Decoder
+from nfcodec.errors import InputError
+from nfcodec.limits import Limits
+from nfcodec.media import open_source
+from nfcodec.media.samples import quantize
+from nfcodec.metrics import ErrorSum, ms_ssim
+from nfcodec.options import CompareResult, DecodeOptions
+from nfcodec.signal import Ints, SignalInfo
+
+
+@contextlib.contextmanager
+def _samples(path: Path, limits: Limits) -> Iterator[tuple[SignalInfo, Iterator[Ints]]]:
+    """The signal's info and its samples as written, in blocks of any length."""
+    with contextlib.ExitStack() as stack:
+        if _is_nfc(path):
+            file = stack.enter_context(path.open("rb"))
+            decoder = Decoder(file, limits=limits)
+            info, blocks = decoder.info, decoder.blocks(DecodeOptions(limits=limits))
+        else:
+            source = open_source(path, limits=limits)
+            stack.callback(source.close)
+            info, blocks = source.info, source.blocks(_rows(source.info))
+        yield info, (quantize(b.values, info) for b in blocks)
+
+
+def _rows(info: SignalInfo) -> int:
+    per_row = max(1, info.samples // info.shape[0])
+    return max(1, (1 << 20) // per_row)
+
+
+def _is_nfc(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+
+
+def _paired(a: Iterator[Ints], b: Iterator[Ints]) -> Iterator[tuple[Ints, Ints]]:
+    """Blocks of equal length; the end of the shorter signal ends both, with an error if rows are left."""
+    left, right = next(a, None), next(b, None)
+    while left is not None and right is not None:
+        n = min(len(left), len(right))
+        yield left[:n], right[:n]
+        left = left[n:] if len(left) > n else next(a, None)
+        right = right[n:] if len(right) > n else next(b, None)
+    if left is not None or right is not None:
+        raise InputError("the two signals have different lengths")
+
+
+def compare_files(a: Path, b: Path, *, limits: Limits) -> CompareResult:
+    """PSNR, SNR (sound), MS-SSIM (pictures) and the largest error of ``b`` against ``a``.
+
+    Raises :class:`InputError` when the signals differ in kind, shape or channels.
+    """
+    error, whole = ErrorSum(), ([], [])  # type: tuple[ErrorSum, tuple[list[Ints], list[Ints]]]
+    with _samples(a, limits) as (left, blocks_a), _samples(b, limits) as (right, blocks_b):
+        _check_alike(left, right)
+        same = left.sample_type == right.sample_type
+        for x, y in _paired(blocks_a, blocks_b):
+            other = y if same else y.astype(np.float64) * (left.peak / right.peak)
+            error.add(x, other)
+            if left.modality == "image":
+                whole[0].append(x)
+                whole[1].append(other)
+    similarity = None
+    if left.modality == "image":
+        similarity = ms_ssim(np.concatenate(whole[0]), np.concatenate(whole[1]), left.peak)
+    snr = error.snr() if left.modality == "audio" else None
+    return CompareResult(str(a), str(b), error.psnr(left.peak), snr, similarity, error.max_error)
+
+
+def _check_alike(a: SignalInfo, b: SignalInfo) -> None:
+    # The length of a clip or recording may be an estimate; differing lengths show when the blocks run out.
+    first = 1 if a.modality in ("audio", "video") else 0
+    if (a.modality, a.channels, a.shape[first:]) != (b.modality, b.channels, b.shape[first:]):
+        raise InputError(
+            f"cannot compare a {a.modality} of {a.shape} with {a.channels} channels "
+            f"and a {b.modality} of {b.shape} with {b.channels} channels"
+        )

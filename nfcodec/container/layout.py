@@ -1,0 +1,217 @@
+"""What an ``.nfc`` file consists of: constants, the header, section types. See ``FORMAT.md``."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+
+from nfcodec.container.varint import ByteReader, encode_varint
+from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.limits import Limits
+
+# No text file starts like this; a transfer that rewrites line ends changes it.
+SIGNATURE = b"\xb1nf\n"
+VERSION = 1
+MAX_HEADER = 127  # bytes of header fields, so that their length is always one byte
+CRC_BYTES = 4
+INIT_BYTES = 4
+ANCILLARY = 0x80
+
+# Append only: the positions are codes in the file.
+_SHAPES = (("image", 2), ("audio", 1), ("video", 3), ("array", 1), ("array", 2), ("array", 3))
+_SAMPLE_TYPES = ("u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16")
+_SAMPLE_BITS = 4
+
+_HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _RESERVED = 0x08, 0x10, 0x20, 0x40, 0x80
+
+
+class SectionType(IntEnum):
+    """Types of sections. With the high bit set a section may be skipped by readers that do not know it."""
+
+    DELTA = 0x01
+    ALPHA = 0x02
+    METADATA = 0x81
+    SOUND = 0x82
+
+
+CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA})  # payloads start with a chunk index
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a file.
+
+    ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
+    ``nfcodec.signal.SignalInfo``. ``init``: first 4 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
+    ``chunk_rows``: rows of modules along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
+    """
+
+    modality: str
+    shape: tuple[int, ...]
+    channels: int
+    sample_type: str
+    init: bytes
+    quality: int
+    chunk_rows: int
+    alpha: bool = False
+    rate: Fraction | None = None
+    value_range: tuple[float, float] | None = None
+    sections: int = 0
+    version: int = VERSION
+
+    def problem(self) -> str | None:
+        """What is wrong with the values, or None. The writer calls it a bug, the reader a corrupt file."""
+        checks = (
+            ((self.modality, len(self.shape)) in _SHAPES, f"{self.modality} with {len(self.shape)} axes"),
+            (all(0 < n < 1 << 63 for n in self.shape), f"shape {self.shape}"),
+            (self.channels >= 1, f"{self.channels} channels"),
+            (self.sample_type in _SAMPLE_TYPES, f"sample type {self.sample_type}"),
+            (len(self.init) == INIT_BYTES, f"init prefix of {len(self.init)} bytes"),
+            (0 <= self.quality <= 100, f"quality {self.quality} outside 0…100"),
+            (self.chunk_rows >= 1, f"{self.chunk_rows} rows of modules per chunk"),
+            (self.sections >= 0, f"{self.sections} sections"),
+            (self.rate is None or self.rate > 0, f"rate {self.rate}"),
+            (_good_range(self.value_range), f"value range {self.value_range}"),
+            (self.version == VERSION, f"version {self.version}"),
+        )
+        return next((message for good, message in checks if not good), None)
+
+    def check_limits(self, limits: Limits) -> None:
+        """Raise :class:`nfcodec.errors.LimitError` when the announced signal is over a limit."""
+        limits.check("max_channels", self.channels, "channels")
+        if self.modality == "audio":
+            limits.check("max_samples", self.shape[0], "audio samples")
+        elif self.modality == "array":
+            limits.check("max_array", math.prod(self.shape), f"array of shape {self.shape}")
+        else:
+            if self.modality == "video":
+                limits.check("max_frames", self.shape[0], "video frames")
+            height, width = self.shape[-2:]
+            limits.check("max_dimension", max(height, width), f"picture of {width}×{height}")
+            limits.check("max_pixels", height * width, f"picture of {width}×{height}")
+
+
+def crc_bytes(*parts: bytes) -> bytes:
+    """CRC-32 (as in zlib and PNG) over ``parts``, little-endian."""
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return crc.to_bytes(CRC_BYTES, "little")
+
+
+def chunk_payload(index: int, payload: bytes) -> bytes:
+    """The payload of a DELTA or ALPHA section: the chunk index and what it holds."""
+    return encode_varint(index) + payload
+
+
+def split_chunk(payload: bytes) -> tuple[int, bytes]:
+    """Inverse of :func:`chunk_payload`. Raises :class:`nfcodec.errors.FormatError`."""
+    reader = ByteReader(payload)
+    return reader.varint("chunk index"), reader.rest()
+
+
+def first_varint(kind: int, front: bytes) -> int | None:
+    """The varint at the start of the payload of a section of type ``kind``, where that type has one.
+
+    ``front`` is the payload or its first 10 bytes.
+    """
+    if kind == SectionType.METADATA:
+        return front[0] if front else None
+    return ByteReader(front).varint("chunk index") if kind in CHUNKED and front else None
+
+
+def _good_range(value_range: tuple[float, float] | None) -> bool:
+    return value_range is None or (all(map(math.isfinite, value_range)) and value_range[0] <= value_range[1])
+
+
+def _flags(header: Header) -> int:
+    flags = _SHAPES.index((header.modality, len(header.shape)))
+    flags |= _HAS_ALPHA if header.alpha else 0
+    flags |= _HAS_RATE if header.rate is not None else 0
+    flags |= _HAS_RANGE if header.value_range is not None else 0
+    return flags | (_ONE_SECTION if header.sections == 1 else 0)
+
+
+def pack_fields(header: Header) -> bytes:
+    """The header fields, between their length byte and their CRC. ``header.problem()`` must be None."""
+    out = bytearray([_flags(header)])
+    out += encode_varint((header.channels - 1) << _SAMPLE_BITS | _SAMPLE_TYPES.index(header.sample_type))
+    for length in header.shape:
+        out += encode_varint(length)
+    out += header.init + bytes([header.quality]) + encode_varint(header.chunk_rows)
+    if header.sections != 1:
+        out += encode_varint(header.sections)
+    if header.rate is not None:
+        out += encode_varint(header.rate.numerator) + encode_varint(header.rate.denominator)
+    if header.value_range is not None:
+        out += struct.pack("<2d", *header.value_range)
+    return bytes(out)
+
+
+def _unpack_kind(flags: int) -> tuple[str, int]:
+    """Modality and number of axes from the flag byte."""
+    if flags & _RESERVED:
+        raise UnsupportedFeatureError(f"header flags 0x{flags:02x}: bit 7 is reserved", hint="a newer nfc may know it")
+    if flags & 0x07 >= len(_SHAPES):
+        raise CorruptError(f"modality code {flags & 0x07} does not exist")
+    return _SHAPES[flags & 0x07]
+
+
+def _unpack_rate(reader: ByteReader) -> Fraction:
+    numerator, denominator = reader.varint("rate numerator"), reader.varint("rate denominator")
+    if not numerator or not denominator or math.gcd(numerator, denominator) != 1:
+        raise CorruptError(f"rate {numerator}/{denominator} is not a positive fraction in lowest terms")
+    return Fraction(numerator, denominator)
+
+
+def _unpack_samples(reader: ByteReader) -> tuple[int, str]:
+    """Channels and sample type."""
+    packed = reader.varint("channels and sample type")
+    code = packed & ((1 << _SAMPLE_BITS) - 1)
+    if code >= len(_SAMPLE_TYPES):
+        raise CorruptError(f"sample type code {code} does not exist")
+    return (packed >> _SAMPLE_BITS) + 1, _SAMPLE_TYPES[code]
+
+
+def _unpack_sections(reader: ByteReader, flags: int) -> int:
+    """Number of sections; one has a flag of its own and no other spelling."""
+    if flags & _ONE_SECTION:
+        return 1
+    sections = reader.varint("section count")
+    if sections == 1:
+        raise CorruptError("section count 1 spelled out instead of flagged")
+    return sections
+
+
+def unpack_fields(fields: bytes, version: int) -> Header:
+    """Inverse of :func:`pack_fields`.
+
+    Raises :class:`CorruptError`, :class:`nfcodec.errors.TruncatedError`, or :class:`UnsupportedFeatureError`.
+    """
+    reader = ByteReader(fields)
+    flags = reader.byte("header flags")
+    modality, axes = _unpack_kind(flags)
+    channels, sample_type = _unpack_samples(reader)
+    header = Header(
+        modality=modality,
+        shape=tuple(reader.varint(f"length of axis {i}") for i in range(axes)),
+        channels=channels,
+        sample_type=sample_type,
+        init=reader.take(INIT_BYTES, "init prefix"),
+        quality=reader.byte("quality"),
+        chunk_rows=reader.varint("chunk rows"),
+        alpha=bool(flags & _HAS_ALPHA),
+        sections=_unpack_sections(reader, flags),
+        rate=_unpack_rate(reader) if flags & _HAS_RATE else None,
+        value_range=struct.unpack("<2d", reader.take(16, "value range")) if flags & _HAS_RANGE else None,
+        version=version,
+    )
+    reader.expect_end("header")
+    problem = header.problem()
+    if problem:
+        raise CorruptError(f"header with {problem}")
+    return header

@@ -1,0 +1,85 @@
+"""Reduction without aliasing: the field is sampled k times as densely as asked, then low-passed and thinned.
+
+The filter is a Lanczos window of three lobes at the output rate. It runs over samples of the field, at
+whatever density the output needs, so it is an integral over the footprint of an output sample and not a
+resampled picture.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+LOBES = 3
+
+
+def density(scale: float) -> int:
+    """Samples of the field per output sample along one axis, so that none of the field's detail is skipped."""
+    return max(1, math.ceil(1.0 / scale - 1e-9))
+
+
+def taps(k: int) -> int:
+    """Length of the filter: odd where k is odd, so that it is centred on the k samples of an output sample."""
+    return 2 * LOBES * k - k % 2
+
+
+@lru_cache(maxsize=32)
+def kernel(k: int) -> Floats:
+    """Weights (taps,) of consecutive field samples around one output sample; they add up to one."""
+    offset = (np.arange(taps(k)) - (taps(k) - 1) / 2.0) / k
+    weights = np.sinc(offset) * np.sinc(offset / LOBES)
+    return np.asarray(weights / weights.sum(), np.float32)
+
+
+def thin(values: Floats, axis: int, k: int) -> Floats:
+    """Low-pass and keep every k-th sample along ``axis``; the border repeats. Length n·k becomes n."""
+    if k == 1:
+        return values
+    thinner = Thinner(k)
+    moved = np.moveaxis(values, axis, 0)
+    out = np.concatenate([thinner.push(moved), thinner.finish()])
+    return np.moveaxis(out, 0, axis)
+
+
+class Thinner:
+    """:func:`thin` along the first axis of a signal that arrives in blocks."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self._margin = (taps(k) - k) // 2
+        self._buffer: Floats | None = None
+        self._last: Floats | None = None
+
+    def push(self, rows: Floats) -> Floats:
+        """Take rows (n, …), give the output rows (m, …) that they complete."""
+        if self.k == 1:
+            return rows
+        if self._buffer is None:
+            rows = np.concatenate([np.repeat(rows[:1], self._margin, 0), rows])
+            self._buffer = rows[:0]
+        self._last = rows[-1:]
+        self._buffer = np.concatenate([self._buffer, rows])
+        return self._drain()
+
+    def finish(self) -> Floats:
+        """The rows that were waiting for what follows the end."""
+        if self.k == 1 or self._buffer is None or self._last is None:
+            return np.zeros((0,), np.float32) if self._buffer is None else self._buffer[:0]
+        self._buffer = np.concatenate([self._buffer, np.repeat(self._last, self._margin, 0)])
+        return self._drain()
+
+    def _drain(self) -> Floats:
+        assert self._buffer is not None
+        weights = kernel(self.k)
+        ready = (len(self._buffer) - len(weights)) // self.k + 1
+        if ready <= 0:
+            return self._buffer[:0]
+        out = np.zeros((ready, *self._buffer.shape[1:]), np.float32)
+        for i, w in enumerate(weights):
+            out += w * self._buffer[i : i + (ready - 1) * self.k + 1 : self.k]
+        self._buffer = self._buffer[ready * self.k :]
+        return out

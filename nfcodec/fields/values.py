@@ -1,0 +1,56 @@
+"""Between what a network puts out and the values of a signal.
+
+Pictures use an orthonormal opponent rotation T of RGB (the discrete cosine transform of three points): luma
+first, then two chroma axes. Being orthonormal it changes no squared error, and a grey picture needs only the
+first output. Stereo sound uses the orthonormal mid/side rotation of its two channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nfcodec.fields.spec import FieldSpec
+
+_OPPONENT = ((1.0, 1.0, 1.0), (1.5**0.5, 0.0, -(1.5**0.5)), (0.5**0.5, -(2.0**0.5), 0.5**0.5))
+
+
+def opponent_matrix(dtype: torch.dtype = torch.float32) -> Tensor:
+    """T (3, 3), orthonormal: opponents = T · rgb."""
+    return torch.tensor(_OPPONENT, dtype=dtype) / 3.0**0.5
+
+
+def active_outputs(spec: FieldSpec, channels: int) -> int:
+    """How many network outputs a signal of ``channels`` channels uses; the others carry no delta."""
+    return min(spec.channels, channels) if spec.opponent else spec.channels
+
+
+def to_outputs(spec: FieldSpec, values: Tensor) -> Tensor:
+    """Targets (…, active outputs) for signal values (…, C)."""
+    if not spec.offset:
+        return values
+    centred = values - 0.5
+    if not spec.opponent:
+        return centred
+    if values.shape[-1] == 1:
+        return centred * 3.0**0.5
+    return centred @ opponent_matrix(values.dtype).T
+
+
+def to_values(spec: FieldSpec, outputs: Tensor, channels: int) -> Tensor:
+    """Signal values (…, C) from raw network outputs (…, spec.channels); the inverse of :func:`to_outputs`."""
+    if not spec.offset:
+        return outputs
+    if not spec.opponent:
+        return outputs + 0.5
+    if channels == 1:
+        return outputs[..., :1] / 3.0**0.5 + 0.5
+    return outputs @ opponent_matrix(outputs.dtype) + 0.5
+
+
+def mid_side(values: Tensor) -> Tensor:
+    """Rotate two channels (…, 2) to mid and side; it is its own inverse. Other channel counts pass through."""
+    if values.shape[-1] != 2:
+        return values
+    left, right = values[..., 0], values[..., 1]
+    return torch.stack([left + right, left - right], -1) / 2.0**0.5

@@ -1,0 +1,87 @@
+"""Files to signals and back: pictures, recordings, videos and arrays.
+
+Importing this package loads neither Pillow nor libsndfile nor ffmpeg; opening a file loads what it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media.formats import check_output, default_suffix, normal_format
+from nfcodec.signal import Metadata, SignalInfo, Sink, Source
+
+__all__ = ["check_output", "default_suffix", "open_sink", "open_source"]
+
+
+def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """Open a media file, or a folder of numbered pictures, by its content.
+
+    Raises :class:`~nfcodec.errors.MediaReadError` for missing and damaged files,
+    :class:`~nfcodec.errors.UnsupportedMediaError` for kinds that nfc does not take, and
+    :class:`~nfcodec.errors.LimitError` for sizes over ``limits``. The caller closes the source.
+    """
+    from nfcodec.media.reading import check_file
+    from nfcodec.media.sniff import sniff
+
+    path = Path(path)
+    if path.is_dir():
+        from nfcodec.media.frames import open_frames
+
+        return open_frames(path, limits=limits)
+    check_file(path)
+    kind = sniff(path)
+    if kind.family == "image":
+        from nfcodec.media.image import open_image
+
+        return open_image(path, kind.name, limits=limits)
+    if kind.family == "array":
+        from nfcodec.media.array import open_array
+
+        return open_array(path, limits=limits)
+    if kind.family == "audio":
+        from nfcodec.media.audio import open_audio
+
+        return open_audio(path, kind.name, limits=limits)
+    from nfcodec.media.video import open_av
+
+    return open_av(path, kind.name, limits=limits)
+
+
+def open_sink(path: Path, info: SignalInfo, metadata: Metadata, *, sidecar: bytes = b"", format: str) -> Sink:
+    """Open ``path`` for writing a signal of exactly ``info.shape`` in ``format`` (a suffix without the dot).
+
+    ``sidecar`` is the sound track of a video. What the format cannot hold is dropped with a line in
+    ``warnings``. Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the format does not fit the
+    signal and :class:`~nfcodec.errors.OutputError` when the file cannot be written.
+    """
+    check_output(format, info)
+    form, path = normal_format(format), Path(path)
+    if form == "npy":
+        from nfcodec.media.array import ArraySink
+
+        return ArraySink(path, info)
+    if info.modality == "audio":
+        from nfcodec.media.audio_sink import AudioSink
+
+        return AudioSink(path, info, metadata, form)
+    if form in ("mp4", "mkv", "webm"):
+        from nfcodec.media.video_sink import VideoSink
+
+        return VideoSink(path, info, metadata, sidecar, form)
+    return _open_picture(path, info, metadata, sidecar, form)
+
+
+def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, sidecar: bytes, form: str) -> Sink:
+    from nfcodec.media.image_sink import AnimationSink, PillowSink, PngSink
+
+    sink: Sink
+    if form == "png":
+        sink = PngSink(path, info, metadata)
+    elif info.modality == "video":
+        sink = AnimationSink(path, info, metadata, form)
+    else:
+        sink = PillowSink(path, info, metadata, form)
+    if sidecar:
+        sink.warnings.append(f"sound dropped: {form} cannot hold it")
+    return sink

@@ -1,0 +1,63 @@
+"""Which output formats hold which signals."""
+
+from __future__ import annotations
+
+from nfcodec.errors import UnsupportedMediaError
+from nfcodec.media.metadata import tag
+from nfcodec.signal import Metadata, Modality, SignalInfo
+
+_FORMATS: dict[Modality, tuple[str, ...]] = {
+    "image": ("png", "jpg", "webp", "tif", "bmp", "avif", "gif", "npy"),
+    "audio": ("wav", "flac", "ogg", "npy"),
+    "video": ("mp4", "mkv", "webm", "gif", "png", "webp", "npy"),
+    "array": ("npy",),
+}
+_ALIASES = {"jpeg": "jpg", "jpe": "jpg", "tiff": "tif", "apng": "png", "wave": "wav", "oga": "ogg"}
+# Longest side in pixels, most channels: what the file formats can write down.
+_MAX_SIDE = {"jpg": 65_500, "webp": 16_383, "gif": 65_535, "avif": 65_536, "mp4": 16_384, "webm": 16_384}
+_MAX_CHANNELS = {"flac": 8, "ogg": 255}
+_MAX_RATE = {"flac": 655_350, "ogg": 200_000}
+
+
+def normal_format(name: str) -> str:
+    """``name`` in lower case without a dot, with other spellings replaced ("JPEG" becomes "jpg")."""
+    plain = name.lower().lstrip(".")
+    return _ALIASES.get(plain, plain)
+
+
+def default_suffix(info: SignalInfo, metadata: Metadata) -> str:
+    """The format that decoding chooses when the caller does not, without the dot.
+
+    Videos with alpha, and those that came from an animated picture, become APNG, which keeps both.
+    """
+    if info.modality == "image":
+        return "tif" if info.sample_type.startswith("f") else "png"
+    if info.modality == "video":
+        return "png" if info.alpha or tag(metadata, "source") == "animation" else "mp4"
+    return "wav" if info.modality == "audio" else "npy"
+
+
+def check_output(format: str, info: SignalInfo) -> None:
+    """Raise :class:`UnsupportedMediaError` when ``format`` cannot hold the signal, naming those that can."""
+    form = normal_format(format)
+    able = [name for name in _FORMATS[info.modality] if _problem(name, info) is None]
+    problem = "it is for other signals" if form not in _FORMATS[info.modality] else _problem(form, info)
+    if problem:
+        known = {name for names in _FORMATS.values() for name in names}
+        what = f"{form} cannot hold this {info.modality}: {problem}" if form in known else f"unknown format {form!r}"
+        raise UnsupportedMediaError(what, hint=f"formats that can hold it: {', '.join(able)}")
+
+
+def _problem(form: str, info: SignalInfo) -> str | None:
+    if info.modality == "image" and info.sample_type.startswith("f") and form not in ("tif", "npy"):
+        return "it has floating-point pixels"
+    if info.modality in ("image", "video"):
+        side, bound = max(info.shape[-2:]), _MAX_SIDE.get(form)
+        return f"{side} pixels are over its {bound}" if bound and side > bound else None
+    bound = _MAX_CHANNELS.get(form)
+    if bound and info.channels > bound:
+        return f"{info.channels} channels are over its {bound}"
+    fastest = _MAX_RATE.get(form)
+    if fastest and info.rate and info.rate > fastest:
+        return f"{float(info.rate):g} Hz is over its {fastest}"
+    return None

@@ -1,0 +1,307 @@
+"""Still pictures, read with Pillow; animated ones are handed to :mod:`nfcodec.media.animation`."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nfcodec.errors import LimitError, MediaReadError, NfcError, UnsupportedMediaError
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep
+from nfcodec.media.image_metadata import read_metadata
+from nfcodec.media.pixels import Key, Layout, PillowStore, PixelStore
+from nfcodec.media.png import dropped_chunks, read_png_header
+from nfcodec.media.reading import named, one_line, reading, reason
+from nfcodec.media.samples import dequantize
+from nfcodec.signal import Block, Metadata, SignalInfo, Source
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
+
+_MOVING = ("GIF", "PNG", "WEBP", "AVIF")
+_PLAIN = {
+    "1": "1", "L": "L", "LA": "LA", "La": "LA", "RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "CMYK": "RGB",
+    "HSV": "RGB", "LAB": "RGB", "RGBA": "RGBA", "RGBa": "RGBA", "PA": "RGBA",
+}  # fmt: skip
+_ROWS_AT_ONCE = 1 << 20
+
+
+class ImageSource:
+    """A still picture: a :class:`~nfcodec.signal.Source` over a :class:`PixelStore`."""
+
+    def __init__(self, store: PixelStore, info: SignalInfo, metadata: Metadata, warnings: list[str]) -> None:
+        self._store: PixelStore | None = store
+        self.info, self.metadata, self.warnings = info, metadata, warnings
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield blocks of ``rows`` rows: values (n, W, C) in [0, 1], alpha (n, W)."""
+        height = self.info.shape[0]
+        for start in range(0, height, rows):
+            if self._store is None:
+                return
+            samples, alpha = self._store.read(start, min(start + rows, height))
+            values = dequantize(samples, self.info.sample_type, self.info.value_range)
+            yield Block(values, None if alpha is None else np.ascontiguousarray(alpha))
+
+    def sidecar(self) -> bytes:
+        """No sound track."""
+        return b""
+
+    def close(self) -> None:
+        """Release the pixels; may be called twice."""
+        self._store = None
+
+
+@contextmanager
+def pillow(path: Path, form: str, notes: list[str]) -> Iterator[None]:
+    """Tell Pillow's errors as ours, and collect its warnings in ``notes`` instead of letting them out."""
+    with python_warnings.catch_warnings(record=True) as caught:
+        python_warnings.simplefilter("always")
+        try:
+            yield
+        except NfcError:
+            raise
+        except Exception as error:
+            raise _translated(path, form, error) from error
+    for item in caught:
+        # Size is what Limits is for; Pillow's own threshold for a warning is not ours.
+        if item.category.__name__ != "DecompressionBombWarning":
+            line = f"{form}: {one_line(str(item.message))}"
+            if line not in notes:
+                notes.append(line)
+
+
+def _translated(path: Path, form: str, error: Exception) -> Exception:
+    name = type(error).__name__
+    if name == "DecompressionBombError":
+        return LimitError(f"cannot read {named(path)}: {reason(error)}", hint="Pillow refuses pictures of this size")
+    if name == "UnidentifiedImageError":
+        return MediaReadError(f"cannot read {named(path)}: not a valid {form} file")
+    return MediaReadError(f"cannot read {named(path)} as {form}: {reason(error)}")
+
+
+def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """Read ``path`` as Pillow's format ``form``: a still picture, or a video when it moves.
+
+    Raises :class:`MediaReadError`, :class:`UnsupportedMediaError` or
+    :class:`~nfcodec.errors.LimitError`; sizes are checked before any pixel is decoded.
+    """
+    from PIL import Image
+
+    from nfcodec.media.animation import AnimationSource
+
+    notes: list[str] = []
+    with reading(path):
+        file = open(path, "rb")  # noqa: SIM115 (an animation keeps it)
+    try:
+        with pillow(path, form, notes):
+            image = Image.open(file, formats=["JPEG", "MPO"] if form == "JPEG" else [form])
+            check_size(image.size, limits)
+            frames = getattr(image, "n_frames", 1) if form in _MOVING else 1
+            if frames - bool(getattr(image, "default_image", False)) <= 1:
+                source = _still(path, form, image, limits, notes)
+                file.close()
+                return source
+        return AnimationSource(path, file, image, limits, notes)
+    except BaseException:
+        file.close()
+        raise
+
+
+def check_size(size: tuple[int, int], limits: Limits) -> None:
+    """Refuse pictures over ``max_dimension`` or ``max_pixels``, and those without pixels."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise MediaReadError(f"picture of {width}×{height} pixels has no content")
+    what = f"picture of {width}×{height} pixels"
+    limits.check("max_dimension", max(size), what)
+    limits.check("max_pixels", width * height, what)
+
+
+def _still(path: Path, form: str, image: ImageFile.ImageFile, limits: Limits, notes: list[str]) -> Source:
+    _refuse_raw(path, image)
+    stored = image.size if form != "TIFF" else _tiff_size(image)
+    plan = deep_plan(image, path, 1)
+    pages = _pages(image)
+    if getattr(image, "default_image", False):
+        notes.append("dropped the animation: it has a single frame beside the picture")
+        image.seek(0)
+    image.load()
+    metadata, orientation = read_metadata(image, form, limits, notes)
+    _note_losses(path, form, image, pages, notes)
+    layout = choose_layout(path, image, form, metadata)
+    flat = PillowStore(image, layout, orientation)
+    picture = _Picture(flat, layout, _value_range(path, flat, layout))
+    if plan:
+        plan = plan if form == "TIFF" else DeepPlan(plan.format, plan.mode, orientation)
+        picture = _deepened(path, plan, stored, image, picture, notes)
+    return picture.source(metadata, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    store: PixelStore
+    layout: Layout
+    value_range: tuple[float, float] | None = None
+
+    def source(self, metadata: Metadata, notes: list[str]) -> ImageSource:
+        info = SignalInfo(
+            modality="image",
+            shape=(self.store.height, self.store.width),
+            channels=self.layout.channels,
+            sample_type=self.layout.sample_type,
+            alpha=self.layout.alpha,
+            value_range=self.value_range,
+        )
+        return ImageSource(self.store, info, metadata, notes)
+
+
+def _refuse_raw(path: Path, image: Image.Image) -> None:
+    if 0xC612 in getattr(image, "tag_v2", {}):  # DNGVersion
+        raise UnsupportedMediaError(f"{named(path)} is a camera raw file (DNG), which nfc does not take")
+
+
+def _tiff_size(image: Image.Image) -> tuple[int, int]:
+    """The size as stored: Pillow announces it already turned."""
+    width, height = image.size
+    tags: Any = getattr(image, "tag_v2", {})
+    return (height, width) if tags.get(274, 1) in (5, 6, 7, 8) else (width, height)
+
+
+def _pages(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # a damaged list of further pages does not spoil the first
+        return 1
+
+
+def _note_losses(path: Path, form: str, image: Image.Image, pages: int, notes: list[str]) -> None:
+    """One line for everything that the picture had and the source has not."""
+    if pages > 1 and form in ("TIFF", "PSD", "JPEG"):
+        what = {"TIFF": "pages", "PSD": "layers (the merged picture is kept)"}.get(form, "pictures")
+        notes.append(f"dropped {pages - 1} further {what}")
+    if image.mode in ("CMYK", "LAB"):
+        profile = ", its ICC profile dropped" if image.info.get("icc_profile") else " without a profile"
+        notes.append(f"converted from {image.mode} to RGB{profile}")
+    for key, what in (("comment", "comment"), ("photoshop", "Photoshop/IPTC block")):
+        if image.info.get(key) and form not in ("TIFF", "PNG"):
+            notes.append(f"dropped the {what}")
+    if form == "PNG":
+        lost = dropped_chunks(read_png_header(path))
+        if lost:
+            notes.append(f"dropped the PNG chunks {', '.join(lost)}")
+    if _shallow(path, form, image):
+        notes.append(f"{form}: more than 8 bits per colour are reduced to 8")
+
+
+def _shallow(path: Path, form: str, image: Image.Image) -> bool:
+    """Whether Pillow silently delivered fewer bits than the file has (PNG, PPM, TIFF: see deep.py)."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if form == "AVIF":
+        at = head.find(b"av1C")
+        return at >= 0 and at + 6 < len(head) and bool(head[at + 6] & 0x40)
+    if form == "JPEG2000" and not image.mode.startswith("I"):
+        at = head.find(b"\xff\x4f\xff\x51")
+        return at >= 0 and at + 42 < len(head) and (head[at + 42] & 0x7F) > 7
+    bits = getattr(image, "tag_v2", {}).get(258, ())
+    return form == "TIFF" and image.mode == "CMYK" and max(bits, default=8) > 8
+
+
+def choose_layout(path: Path, image: Image.Image, form: str, metadata: Metadata) -> Layout:
+    """How to read a loaded image: mode, sample type, and the transparent colour if it has one."""
+    mode = image.mode
+    if mode == "P":
+        return _palette_layout(image, metadata)
+    if mode.startswith("I;16"):
+        return Layout("I;16", "u16", _key(path, image, form, 65535))
+    if mode in ("I", "F"):
+        return _wide_layout(image)
+    if mode not in _PLAIN:
+        raise UnsupportedMediaError(f"{named(path)} has the pixel layout {mode!r}, which nfc does not take")
+    key = _key(path, image, form, 255) if mode in ("1", "L", "RGB") else None
+    if mode == "1" and key is None:
+        return Layout("1", "u1")
+    return Layout("L" if mode == "1" else _PLAIN[mode], "u8", key)
+
+
+def _palette_layout(image: Image.Image, metadata: Metadata) -> Layout:
+    """Grey when every colour in use is grey, unless a colour profile would then contradict the picture."""
+    used = np.flatnonzero(image.histogram()[:256])
+    palette = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    used = used[used < len(palette)]
+    grey = len(used) > 0 and bool((palette[used] == palette[used][:, :1]).all())
+    grey = grey and (not metadata.icc or metadata.icc[16:20] == b"GRAY")
+    alpha = "transparency" in image.info or (image.palette is not None and image.palette.mode == "RGBA")
+    return Layout(("L" if grey else "RGB") + ("A" if alpha else ""), "u8")
+
+
+def _wide_layout(image: Image.Image) -> Layout:
+    """Pillow's 32-bit modes: 16-bit integers when they hold every value, floats otherwise."""
+    extrema: Any = image.getextrema()
+    low, high = extrema
+    if image.mode == "I" and low >= 0 and high <= 65535:
+        return Layout("I", "u16")
+    if low >= 0 and 255 < high <= 65535 and _integral(image):
+        return Layout("F", "u16")
+    return Layout(image.mode, "f32")
+
+
+def _strips(image: Image.Image) -> Iterator[Any]:
+    step = max(1, _ROWS_AT_ONCE // image.width)
+    for top in range(0, image.height, step):
+        yield np.asarray(image.crop((0, top, image.width, min(top + step, image.height))))
+
+
+def _integral(image: Image.Image) -> bool:
+    return all(bool((strip == np.floor(strip)).all()) for strip in _strips(image))
+
+
+def _value_range(path: Path, store: PillowStore, layout: Layout) -> tuple[float, float] | None:
+    if layout.sample_type != "f32":
+        return None
+    low, high = np.inf, -np.inf
+    step = max(1, _ROWS_AT_ONCE // store.width)
+    for top in range(0, store.height, step):
+        samples = store.read(top, min(top + step, store.height))[0].astype(np.float32)
+        if not np.isfinite(samples).all():
+            raise MediaReadError(f"cannot read {named(path)}: it has pixels that are NaN or infinite")
+        low, high = min(low, float(samples.min())), max(high, float(samples.max()))
+    return low, high
+
+
+def _key(path: Path, image: Image.Image, form: str, full: int) -> Key | None:
+    """The transparent colour (tRNS) in samples as Pillow delivers them."""
+    value: Any = image.info.get("transparency")
+    if value is None or isinstance(value, bytes):
+        return None
+    key: Key = tuple(value) if isinstance(value, (tuple, list)) else (int(value),)
+    header = read_png_header(path) if form == "PNG" else None
+    # tRNS counts in the file's bits, Pillow spreads small grey depths over 0…255 and cuts 16 to 8.
+    if header and header.depth < 8 and len(key) == 1:
+        key = (key[0] * full // (2**header.depth - 1),)
+    elif header and header.depth == 16 and full == 255:
+        key = tuple(v >> 8 for v in key)
+    return tuple(min(v, full) for v in key)
+
+
+def _deepened(
+    path: Path, plan: DeepPlan, stored: tuple[int, int], image: Image.Image, flat: _Picture, notes: list[str]
+) -> _Picture:
+    """The same picture with 16 bits; what Pillow read, with a warning, when ffmpeg reads something else."""
+    value: Any = image.info.get("transparency")
+    key = tuple(value) if isinstance(value, (tuple, list)) and plan.format == "PNG" else None
+    try:
+        store = read_deep(path, plan, stored, key)
+    except (OSError, RuntimeError):  # no ffmpeg on this machine
+        store = None
+    if store is None or not agrees(store, flat.store):
+        notes.append("16 bits per colour are reduced to 8: this layout cannot be read with more")
+        return flat
+    return _Picture(store, Layout(plan.mode, "u16", key))

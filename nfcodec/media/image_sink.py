@@ -1,0 +1,302 @@
+"""Pictures and animations written to files: PNG by our own writer, everything else by Pillow."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.errors import OutputError
+from nfcodec.media.metadata import is_exif, jpeg_exif, tag
+from nfcodec.media.png import PngShape, PngWriter
+from nfcodec.media.reading import named, reason
+from nfcodec.media.samples import convert_alpha, quantize, quantize_block
+from nfcodec.media.timing import frame_times
+from nfcodec.signal import Block, Ints, Metadata, SampleType, SignalInfo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_JPEG_SEGMENT = 65_502
+_TIFF_XMP = 700
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What a format holds, and how Pillow is asked for its best copy."""
+
+    pillow: str
+    alpha: bool = False
+    deep: bool = False
+    bilevel: bool = False
+    holds: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+# JPEG and AVIF cannot be exact; quality 95 without colour subsampling is the usual "visually lossless".
+_FORMATS = {
+    "jpg": _Format("JPEG", holds=("icc", "exif", "xmp"), options=(("quality", 95), ("subsampling", 0))),
+    "webp": _Format(
+        "WEBP", alpha=True, holds=("icc", "exif", "xmp"), options=(("lossless", True), ("exact", True), ("quality", 80))
+    ),
+    "tif": _Format(
+        "TIFF", alpha=True, deep=True, bilevel=True, holds=("icc", "exif", "xmp"),
+        options=(("compression", "tiff_adobe_deflate"),),
+    ),
+    "bmp": _Format("BMP", bilevel=True),
+    "avif": _Format(
+        "AVIF", alpha=True, holds=("icc", "exif", "xmp"), options=(("quality", 95), ("subsampling", "4:4:4"))
+    ),
+    "gif": _Format("GIF", alpha=True),
+}  # fmt: skip
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Pillow fails with many classes when it cannot write; all of them are an :class:`OutputError`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except Exception as error:
+        raise OutputError(f"cannot write {named(path)}: {reason(error)}") from error
+
+
+def join_alpha(block: Block, samples: Ints, kind: SampleType) -> Ints:
+    """Samples (…, C) with the block's alpha as the last channel, in the same integers."""
+    if block.alpha is None:
+        return samples
+    return np.concatenate([samples, convert_alpha(block.alpha, kind)[..., None]], axis=-1)
+
+
+class PngSink:
+    """PNG of 1, 8 or 16 bit, with or without alpha; a video becomes an APNG."""
+
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata) -> None:
+        self.warnings: list[str] = []
+        self._path, self._info = path, info
+        self._rows = int(np.prod(info.shape[:-1]))
+        moving = info.modality == "video"
+        shape = PngShape(
+            width=info.shape[-1],
+            height=info.shape[-2],
+            channels=info.channels + info.alpha,
+            depth={"u1": 1, "u16": 16}.get(info.sample_type, 8),
+            delays=frame_times(info, metadata) if moving else (),
+            loop=int(tag(metadata, "loop") or 0),
+        )
+        with _writing(path):
+            self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 (closed in close or abort)
+        try:
+            with _writing(path):
+                self._writer = PngWriter(self._file, shape, metadata)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def write(self, block: Block) -> None:
+        """Take the next rows (n, W, C) of a picture, or frames (n, H, W, C) of a video."""
+        samples = join_alpha(block, quantize(block.values, self._info), self._info.sample_type)
+        rows = samples.reshape(-1, *samples.shape[-2:])
+        self._rows -= len(rows)
+        if self._rows < 0:
+            raise OutputError(f"cannot write {named(self._path)}: more rows than announced")
+        with _writing(self._path):
+            self._writer.rows(rows)
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        try:
+            if self._rows:
+                raise OutputError(f"cannot write {named(self._path)}: {self._rows} rows are missing")
+            with _writing(self._path):
+                self._writer.close()
+                self._file.close()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the file as it is; may be called twice."""
+        with suppress(OSError):
+            self._file.close()
+
+
+class PillowSink:
+    """A still picture that Pillow writes; it is collected in its compact form first."""
+
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, form: str) -> None:
+        self.warnings: list[str] = []
+        self._path, self._info, self._metadata, self._form = path, info, metadata, form
+        self._spec = _FORMATS[form]
+        self._kind = self._sample_type()
+        self._alpha = info.alpha and self._spec.alpha
+        if info.alpha and not self._alpha:
+            self.warnings.append(f"alpha dropped: {form} cannot hold it")
+        depth = info.channels + self._alpha
+        self._pixels = np.zeros((*info.shape, depth), np.float32 if self._kind == "f32" else _dtype(self._kind))
+        self._row = 0
+
+    def _sample_type(self) -> SampleType:
+        kind = self._info.sample_type
+        if kind == "u16" and not (self._spec.deep and self._info.channels == 1 and not self._info.alpha):
+            self.warnings.append(f"16 bits per sample are reduced to 8: {self._form} is written with 8 (png keeps 16)")
+            return "u8"
+        return "u8" if kind == "u1" and not self._spec.bilevel else kind
+
+    def write(self, block: Block) -> None:
+        """Take the next rows."""
+        samples = quantize_block(block.values, self._kind, self._info.value_range)
+        if self._alpha:
+            samples = join_alpha(block, samples, self._kind)
+        self._pixels[self._row : self._row + len(samples)] = samples
+        self._row += len(samples)
+
+    def close(self) -> None:
+        """Compress and write the picture."""
+        if self._row != self._info.shape[0]:
+            raise OutputError(f"cannot write {named(self._path)}: {self._row} of {self._info.shape[0]} rows were given")
+        with _writing(self._path):
+            image = to_pillow(self._pixels, self._kind)
+            if self._form == "gif" and image.mode != "L":
+                image = self._reduced(image)
+            options = dict(self._spec.options) | self._payloads()
+            with open(self._path, "wb") as file:
+                image.save(file, self._spec.pillow, **options)
+
+    def _reduced(self, image: Image.Image) -> Image.Image:
+        self.warnings.append("gif holds 256 colours: the picture is reduced to them")
+        from PIL import Image
+
+        return image.convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE) if self._alpha else image.quantize(256)
+
+    def _payloads(self) -> dict[str, Any]:
+        """Pillow's options that carry the metadata; what does not fit is told."""
+        given = self._fitting()
+        found: dict[str, Any] = {}
+        if given.icc:
+            found["icc_profile"] = given.icc
+        if given.exif:
+            found["exif"] = jpeg_exif(given.exif) if self._form == "jpg" else given.exif
+        if given.xmp and self._form == "tif":
+            found["tiffinfo"] = {_TIFF_XMP: given.xmp}
+        elif given.xmp:
+            found["xmp"] = given.xmp
+        dpi = tag(given, "dpi")
+        if dpi and self._form in ("jpg", "tif", "bmp"):
+            found["dpi"] = tuple(float(v) for v in dpi.split(","))
+        return found
+
+    def _fitting(self) -> Metadata:
+        return fitting_metadata(self._metadata, self._form, self.warnings)
+
+    def abort(self) -> None:
+        """Forget the picture."""
+        self._pixels = np.zeros(0, np.uint8)
+
+
+def fitting_metadata(metadata: Metadata, form: str, warnings: list[str]) -> Metadata:
+    """``metadata`` without the payloads that ``form`` cannot hold, each with a line in ``warnings``."""
+    kept: dict[str, bytes] = {}
+    for name in ("icc", "exif", "xmp"):
+        payload: bytes = getattr(metadata, name)
+        why = _misfit(name, payload, form)
+        if payload and why:
+            warnings.append(f"{name.upper()} dropped: {why}")
+        kept[name] = b"" if why else payload
+    return Metadata(kept["icc"], kept["exif"], kept["xmp"], metadata.tags)
+
+
+def _misfit(name: str, payload: bytes, form: str) -> str | None:
+    if name not in _FORMATS[form].holds:
+        return f"{form} cannot hold it"
+    if form == "jpg" and name != "icc" and len(payload) > _JPEG_SEGMENT:
+        return f"{len(payload)} bytes are over the {_JPEG_SEGMENT} of a JPEG segment"
+    if name == "exif" and form in ("avif", "tif") and not is_exif(payload):
+        return "it is damaged"
+    return None
+
+
+class AnimationSink:
+    """GIF or WebP of many frames; they wait in a temporary file, since Pillow wants to pull them itself."""
+
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, form: str) -> None:
+        self.warnings: list[str] = []
+        self._path, self._info, self._form = path, info, form
+        self._metadata = fitting_metadata(metadata, form, self.warnings)
+        self._times = frame_times(info, metadata)
+        self._loop = int(tag(metadata, "loop") or 0)
+        self._frame = (*info.shape[1:], info.channels + info.alpha)
+        self._count = 0
+        if form == "gif":
+            self.warnings.append("gif holds 256 colours per frame and times in steps of 10 ms")
+        with _writing(path):
+            self._store: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in abort)
+
+    def write(self, block: Block) -> None:
+        """Take the next frames (n, H, W, C)."""
+        samples = join_alpha(block, quantize(block.values, self._info), "u8")
+        self._count += len(samples)
+        with _writing(self._path):
+            self._store.write(np.ascontiguousarray(samples).data)
+
+    def close(self) -> None:
+        """Compress and write all frames."""
+        try:
+            if self._count != self._info.shape[0]:
+                raise OutputError(f"cannot write {named(self._path)}: {self._count} of {self._info.shape[0]} frames")
+            with _writing(self._path):
+                self._save()
+        finally:
+            self.abort()
+
+    def _save(self) -> None:
+        frames = self._frames()
+        options = dict(_FORMATS[self._form].options)
+        if self._form == "webp":
+            options |= {"icc_profile": self._metadata.icc, "exif": self._metadata.exif, "xmp": self._metadata.xmp}
+        times: Any = [round(ms) for ms in self._times]
+        if self._form == "gif":
+            options["disposal"] = 2 if self._info.alpha else 0
+            # Pillow writes no loop count for "once", and counts the repetitions after the first run.
+            if self._loop != 1:
+                options["loop"] = self._loop
+        else:
+            options["loop"] = self._loop
+        with open(self._path, "wb") as file:
+            next(frames).save(
+                file, _FORMATS[self._form].pillow, save_all=True, append_images=frames,
+                duration=times if len(times) > 1 else times[0], **options,
+            )  # fmt: skip
+
+    def _frames(self) -> Iterator[Image.Image]:
+        self._store.seek(0)
+        size = int(np.prod(self._frame))
+        for _ in range(self._count):
+            pixels = np.frombuffer(self._store.read(size), np.uint8).reshape(self._frame)
+            yield to_pillow(pixels, "u8")
+
+    def abort(self) -> None:
+        """Forget the frames; may be called twice."""
+        self._store.close()
+
+
+def _dtype(kind: SampleType) -> type[np.unsignedinteger[Any]]:
+    return np.uint16 if kind == "u16" else np.uint8
+
+
+def to_pillow(pixels: npt.NDArray[Any], kind: SampleType) -> Image.Image:
+    """Samples (H, W, C) as a Pillow image: 1, L, LA, RGB, RGBA, I;16 or F."""
+    from PIL import Image
+
+    depth = pixels.shape[-1]
+    if depth == 1:
+        plain = np.ascontiguousarray(pixels[..., 0])
+        return Image.fromarray(plain.astype(bool) if kind == "u1" else plain)
+    mode = {2: "LA", 3: "RGB", 4: "RGBA"}[depth]
+    return Image.frombytes(mode, pixels.shape[1::-1], np.ascontiguousarray(pixels).tobytes())

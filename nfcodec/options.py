@@ -1,0 +1,193 @@
+"""What a caller may ask for, and what they get back: one set of dataclasses for the CLI and the library.
+
+Nothing here imports torch or numpy, so the command line can show its defaults at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nfcodec.errors import OptionError
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+
+MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
+METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
+
+Progress = Callable[["ProgressEvent"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """One tick: ``done`` of ``total`` work units; ``stage`` names the work; ``psnr`` of what is done so far."""
+
+    stage: str
+    done: float
+    total: float
+    psnr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How to encode.
+
+    ``quality``: 0…100, more is more bytes and a higher PSNR. ``effort``: 1…9, more is more time and never
+    a worse file. ``init``: id or path of the init, or None to choose by modality. ``strip``: metadata kinds
+    to leave out. ``verify``: read the file back and decode it before it gets its final name. ``seed``: of
+    every random choice. ``device``: "cpu" or "cuda".
+    """
+
+    quality: int = 75
+    effort: int = 5
+    init: str | None = None
+    strip: frozenset[MetadataKind] = frozenset()
+    verify: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    limits: Limits = field(default=DEFAULT_LIMITS)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quality <= 100:
+            raise OptionError(f"quality {self.quality} is outside 0…100")
+        if not 1 <= self.effort <= 9:
+            raise OptionError(f"effort {self.effort} is outside 1…9")
+        for kind in self.strip:
+            if kind not in METADATA_KINDS:
+                raise OptionError(f"cannot strip {kind!r}; known: {', '.join(METADATA_KINDS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """What to render.
+
+    ``scale`` multiplies the spatial axes; ``size`` is (width, height) instead, either may be 0 to follow
+    from the other. ``crop``: (x, y, width, height) in native pixels. ``time``: (start, stop) in seconds,
+    stop may be None. ``rate``: output samples per second. ``fps``: output frames per second.
+    """
+
+    scale: float | None = None
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    time: tuple[float, float | None] | None = None
+    rate: float | None = None
+    fps: float | None = None
+    device: str = "cpu"
+    limits: Limits = field(default=DEFAULT_LIMITS)
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.size is not None:
+            raise OptionError("scale and size exclude each other")
+        for name in ("scale", "rate", "fps"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OptionError(f"{name} must be positive, got {value}")
+        if self.size is not None and (min(self.size) < 0 or max(self.size) == 0):
+            raise OptionError(f"size {self.size[0]}x{self.size[1]} has no positive side")
+        if self.crop is not None and (min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
+            raise OptionError(f"crop {','.join(map(str, self.crop))} is empty or starts before the origin")
+        if self.time is not None and (self.time[0] < 0 or (self.time[1] or float("inf")) <= self.time[0]):
+            raise OptionError(f"time range {self.time[0]}:{self.time[1]} is empty or starts before 0")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeResult:
+    """One encoded file. ``psnr`` (dB) is of the decoded samples as written, over all channels without alpha.
+
+    ``rate``: bits per pixel for images, bits per element for arrays, kbit/s for audio and video, always
+    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only.
+    """
+
+    input: str
+    output: str
+    input_bytes: int
+    bytes: int
+    rate: float
+    rate_unit: Literal["bpp", "bpe", "kbps"]
+    psnr: float
+    snr: float | None
+    seconds: float
+    init: str
+    quality: int
+    effort: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeResult:
+    """One decoded file. ``shape`` is of the written signal, channels excluded."""
+
+    input: str
+    output: str
+    shape: tuple[int, ...]
+    bytes: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SectionInfo:
+    """One section of a file: its type name and its stored size in bytes, framing included."""
+
+    type: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What the header of an .nfc file says; read without decoding and without torch."""
+
+    path: str
+    bytes: int
+    version: int
+    modality: str
+    shape: tuple[int, ...]
+    channels: int
+    alpha: bool
+    sample_type: str
+    sample_rate: float | None
+    value_range: tuple[float, float] | None
+    init: str
+    quality: int
+    rate: float
+    rate_unit: Literal["bpp", "bpe", "kbps"]
+    metadata: tuple[str, ...]
+    sections: tuple[SectionInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """A file that passed: structure, checksums and a full decode of every symbol."""
+
+    path: str
+    bytes: int
+    symbols: int
+    digest: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """Two signals of equal size compared. ``psnr`` is infinite for equal signals; ``max_error`` in sample units."""
+
+    a: str
+    b: str
+    psnr: float
+    snr: float | None
+    ms_ssim: float | None
+    max_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One init of the zoo. ``sha256`` is of the file's bytes; ``parameters`` counts one module."""
+
+    id: str
+    modality: str
+    field: str
+    sha256: str
+    bytes: int
+    parameters: int
+    kept: int
+    path: str
+    default: bool

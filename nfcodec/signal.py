@@ -1,0 +1,196 @@
+"""Signals: values on a regular grid over a continuous domain.
+
+A signal is described by a :class:`SignalInfo` and delivered or taken in *blocks* along its first axis, so
+that a long recording or clip never has to be in memory at once:
+
+========  =====================  ==========================
+modality  axes of ``shape``      values of a block of n rows
+========  =====================  ==========================
+image     (height, width)        (n, W, C), in [0, 1]
+audio     (samples,)             (n, C), in [-1, 1]
+video     (frames, height, width)  (n, H, W, C), in [0, 1]
+array     one to three axes      (n, …, 1), in [0, 1]
+========  =====================  ==========================
+
+Coordinates (DESIGN, conventions): sample i of n sits at the pixel centre (2i + 1)/n − 1 of [-1, 1]; the
+longest spatial axis sets the unit, so pixels are square; time is in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.errors import OptionError
+
+Modality = Literal["image", "audio", "video", "array"]
+SampleType = Literal["u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16"]
+MODALITIES: tuple[Modality, ...] = ("image", "audio", "video", "array")
+# Append only: the position of a sample type is its code in the file.
+SAMPLE_TYPES: tuple[SampleType, ...] = (
+    "u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16",
+)  # fmt: skip
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What travels beside the samples, byte for byte.
+
+    ``icc``, ``exif``, ``xmp`` are the raw payloads (the EXIF orientation already applied and reset to 1);
+    ``tags`` are (key, value) text pairs such as an audio title or a frame delay list.
+    """
+
+    icc: bytes = b""
+    exif: bytes = b""
+    xmp: bytes = b""
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.icc or self.exif or self.xmp or self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalInfo:
+    """What a signal is, without its samples.
+
+    ``shape`` holds the lengths of the axes, channels excluded; the first length of a video or a recording
+    may be an estimate until the source is exhausted. ``channels`` counts the colour or sound channels
+    without alpha. ``sample_type`` is what decoding writes. ``rate`` is samples or frames per second.
+    ``value_range`` maps [0, 1] back to the original values (arrays and float images only).
+    """
+
+    modality: Modality
+    shape: tuple[int, ...]
+    channels: int
+    sample_type: SampleType
+    alpha: bool = False
+    rate: Fraction | None = None
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise OptionError(f"unknown modality {self.modality!r}; known: {', '.join(MODALITIES)}")
+        if not self.shape or min(self.shape) < 1:
+            raise OptionError(f"a signal needs at least one sample on every axis, got shape {self.shape}")
+
+    @property
+    def samples(self) -> int:
+        """Grid points, channels not counted."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def peak(self) -> float:
+        """The distance between the smallest and the largest legal sample, as PSNR takes it."""
+        if self.value_range is not None:
+            low, high = self.value_range
+            return float(high - low) if high > low else 1.0
+        bits = {"u1": 1, "u8": 8, "i8": 8, "u16": 16, "i16": 16, "i24": 24, "i32": 32, "u32": 32}.get(self.sample_type)
+        if bits is not None:
+            return float(2**bits - 1)
+        return 2.0 if self.modality == "audio" else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive rows of a signal along its first axis.
+
+    ``values``: float32 (n, …, C). ``alpha``: unsigned integers (n, …) of the sample type, or None.
+    """
+
+    values: Floats
+    alpha: Ints | None = None
+
+
+class Source(Protocol):
+    """A signal that can be read once, in blocks."""
+
+    info: SignalInfo
+    metadata: Metadata
+    warnings: list[str]
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield blocks of exactly ``rows`` rows (the last may be shorter)."""
+        ...
+
+    def sidecar(self) -> bytes:
+        """The untouched sound track of a video as a Matroska stream, or nothing."""
+        ...
+
+    def close(self) -> None:
+        """Release files and processes; may be called twice."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes the blocks of a decoded signal in order and writes them somewhere."""
+
+    warnings: list[str]
+
+    def write(self, block: Block) -> None:
+        """Take the next rows; values outside the legal range are clipped."""
+        ...
+
+    def close(self) -> None:
+        """Finish the output. Without this call the output is not valid."""
+        ...
+
+    def abort(self) -> None:
+        """Release everything without finishing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a signal: ``start`` (inclusive) and ``stop`` (exclusive) in native samples, one per axis."""
+
+    start: tuple[float, ...]
+    stop: tuple[float, ...]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Region:
+        """The region that covers a grid of that shape."""
+        return cls(tuple(0.0 for _ in shape), tuple(float(n) for n in shape))
+
+    def __post_init__(self) -> None:
+        if any(b <= a for a, b in zip(self.start, self.stop, strict=True)):
+            raise OptionError(f"empty region {self.start} to {self.stop}")
+
+
+def centres(n: int) -> npt.NDArray[np.float64]:
+    """Pixel-centre coordinates (n,) in [-1, 1]: (2i + 1)/n − 1, computed in float64."""
+    return (2.0 * np.arange(n) + 1.0) / n - 1.0
+
+
+@dataclass(slots=True)
+class MemorySource:
+    """A :class:`Source` over arrays that are already in memory.
+
+    ``values``: float32 (n, …, C); ``alpha``: integers (n, …) or None.
+    """
+
+    info: SignalInfo
+    values: Floats
+    alpha: Ints | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    warnings: list[str] = field(default_factory=list)
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield views of ``rows`` rows."""
+        for a in range(0, self.info.shape[0], rows):
+            alpha = None if self.alpha is None else self.alpha[a : a + rows]
+            yield Block(self.values[a : a + rows], alpha)
+
+    def sidecar(self) -> bytes:
+        """No sound track."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,180 @@
+"""The shipped inits: list them, load them, and make sure they are the bytes that were pinned.
+
+An init file is safetensors: tensors ``theta0/…``, ``log_rate/…`` (float32), ``mask/…`` (uint8), ``step`` and
+``scale`` (int32), and one metadata entry ``init`` with JSON. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfcodec.errors import CorruptError, ModelError, ModelHashError, ModelNotFoundError
+from nfcodec.options import ModelInfo
+
+if TYPE_CHECKING:
+    from nfcodec.fields.init import Init
+
+PREFIX = 4  # bytes of the SHA-256 that a file carries
+INIT_FORMAT = 1
+MAX_INIT_BYTES = 64 * 2**20
+
+
+def models_folder() -> Path:
+    """Where the shipped inits live (package data of the wheel)."""
+    return Path(str(resources.files("nfcodec.models")))
+
+
+@lru_cache(maxsize=1)
+def index() -> dict[str, Any]:
+    """models/index.json: ``inits`` maps ids to pinned SHA-256, ``defaults`` maps signal kinds to ids."""
+    try:
+        data: dict[str, Any] = json.loads((models_folder() / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the list of shipped inits cannot be read: {error}", hint="reinstall nfcodec") from error
+    return data
+
+
+def default_id(modality: str, axes: int, rate: float | None) -> str:
+    """The init for a signal: by modality, for audio by sample rate, for arrays by the number of axes."""
+    defaults: dict[str, str] = index()["defaults"]
+    if modality == "array":
+        return defaults[f"array{axes}"]
+    if modality == "audio":
+        return defaults["speech" if rate is not None and rate <= 24_000 else "music"]
+    return defaults[modality]
+
+
+def _path_of(name: str) -> Path:
+    if name in index()["inits"]:
+        return models_folder() / f"{name}.safetensors"
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = ", ".join(index()["inits"])
+    raise ModelNotFoundError(f"no init called {name!r}; shipped: {known}", hint="give a path to use your own init")
+
+
+def load(name: str) -> Init:
+    """Load an init by id or by path. A shipped one must have its pinned hash (:class:`ModelHashError`)."""
+    path = _path_of(name)
+    init = read_init(path)
+    pinned = index()["inits"].get(name)
+    if pinned is not None and init.sha256.hex() != pinned:
+        raise ModelHashError(f"init {name} has hash {init.sha256.hex()[:16]}…, pinned is {pinned[:16]}…", hint="reinstall nfcodec")
+    return init
+
+
+def load_prefix(prefix: bytes, candidates: tuple[str, ...] = ()) -> Init:
+    """The init that a file names by the first bytes of its hash: shipped, or among ``candidates`` (paths)."""
+    for name, pinned in index()["inits"].items():
+        if bytes.fromhex(pinned)[:PREFIX] == prefix:
+            return load(name)
+    for path in candidates:
+        init = load(path)
+        if init.sha256[:PREFIX] == prefix:
+            return init
+    raise ModelNotFoundError(
+        f"the file needs the init {prefix.hex()}…, which is not shipped with this version",
+        hint="pass the init it was made with: --init PATH",
+    )
+
+
+def name_of_prefix(prefix: bytes) -> str:
+    """The id of a shipped init, or its hash prefix; reads no model file."""
+    for name, pinned in index()["inits"].items():
+        if bytes.fromhex(pinned)[:PREFIX] == prefix:
+            return str(name)
+    return prefix.hex()
+
+
+@lru_cache(maxsize=8)
+def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_tensors
+
+    data = path.read_bytes()
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        meta = json.loads(header["__metadata__"]["init"])
+        tensors = load_tensors(data)
+        return _build(meta, tensors, hashlib.sha256(data).digest())
+    except (SafetensorError, KeyError, TypeError, ValueError, IndexError, CorruptError) as error:
+        raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
+
+
+def read_init(path: Path) -> Init:
+    """Read an init file; :class:`ModelError` when it is anything else."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelNotFoundError(f"cannot read init {path}: {error.strerror}") from error
+    if stat.st_size > MAX_INIT_BYTES or stat.st_size < 16:
+        raise ModelError(f"{path} has {stat.st_size} bytes, which is no init")
+    return _read_cached(path.resolve(), (stat.st_mtime_ns, stat.st_size))
+
+
+def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+    import numpy as np
+
+    from nfcodec.fields.init import Init
+    from nfcodec.fields.spec import FieldSpec
+
+    if meta["format"] != INIT_FORMAT:
+        raise ModelError(f"init format {meta['format']} is not known here")
+    groups: dict[str, dict[str, Any]] = {"theta0": {}, "log_rate": {}, "mask": {}}
+    for key, value in tensors.items():
+        group, _, name = key.partition("/")
+        if group in groups:
+            groups[group][name] = value.float()
+    init = Init(
+        id=meta["id"], modality=meta["modality"], spec=FieldSpec.from_dict(meta["spec"]), **groups,
+        step=tensors["step"].numpy().astype(np.int32), scale=tensors["scale"].numpy().astype(np.int32),
+        inner_steps=int(meta["inner_steps"]), gamma=float(meta["gamma"]), coarsest=float(meta["coarsest"]),
+        sha256=digest,
+    )  # fmt: skip
+    init.validate()
+    return init
+
+
+def write_init(init: Init, path: Path) -> bytes:
+    """Write an init as safetensors (atomically) and return its SHA-256."""
+    import os
+
+    import torch
+    from safetensors.torch import save
+
+    tensors = {f"theta0/{n}": t.float().contiguous() for n, t in init.theta0.items()}
+    tensors |= {f"log_rate/{n}": t.float().contiguous() for n, t in init.log_rate.items()}
+    tensors |= {f"mask/{n}": t.to(torch.uint8).contiguous() for n, t in init.mask.items()}
+    tensors |= {"step": torch.from_numpy(init.step), "scale": torch.from_numpy(init.scale)}
+    meta = {
+        "format": INIT_FORMAT, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
+        "inner_steps": init.inner_steps, "gamma": init.gamma, "coarsest": init.coarsest,
+    }  # fmt: skip
+    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return hashlib.sha256(data).digest()
+
+
+def list_models() -> list[ModelInfo]:
+    """Every shipped init."""
+    defaults = set(index()["defaults"].values())
+    out = []
+    for name in index()["inits"]:
+        init = load(name)
+        path = _path_of(name)
+        out.append(
+            ModelInfo(
+                id=name, modality=init.modality, field=init.spec.kind, sha256=init.sha256.hex(),
+                bytes=path.stat().st_size, parameters=int(init.theta0_flat.numel()),
+                kept=len(init.kept(init.spec.channels)), path=str(path), default=name in defaults,
+            )
+        )  # fmt: skip
+    return out

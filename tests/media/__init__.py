@@ -1,0 +1,1 @@
+"""Tests of nfcodec.media; every input is generated here."""
