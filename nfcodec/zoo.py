@@ -122,17 +122,17 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     import numpy as np
 
     from nfcodec.fields.init import Init
+    from nfcodec.fields.registry import field_kind
     from nfcodec.fields.spec import FieldSpec
 
     if meta["format"] != INIT_FORMAT:
         raise ModelError(f"init format {meta['format']} is not known here")
-    groups: dict[str, dict[str, Any]] = {"theta0": {}, "log_rate": {}, "mask": {}}
-    for key, value in tensors.items():
-        group, _, name = key.partition("/")
-        if group in groups:
-            groups[group][name] = value.float()
+    spec = FieldSpec.from_dict(meta["spec"])
+    # In coded order, not in the file's alphabetical one: everything that flattens parameters relies on it.
+    names = [t.name for t in field_kind(spec.kind).tensors(spec)]
+    groups = {g: {n: tensors[f"{g}/{n}"].float() for n in names} for g in ("theta0", "log_rate", "mask")}
     init = Init(
-        id=meta["id"], modality=meta["modality"], spec=FieldSpec.from_dict(meta["spec"]), **groups,
+        id=meta["id"], modality=meta["modality"], spec=spec, **groups,
         step=tensors["step"].numpy().astype(np.int32), scale=tensors["scale"].numpy().astype(np.int32),
         inner_steps=int(meta["inner_steps"]), gamma=float(meta["gamma"]), coarsest=float(meta["coarsest"]),
         sha256=digest,

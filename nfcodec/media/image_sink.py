@@ -181,11 +181,11 @@ class PillowSink:
         found: dict[str, Any] = {}
         if given.icc:
             found["icc_profile"] = given.icc
-        if given.exif:
+        if self._form == "tif":
+            found["exif"] = _tiff_tags(given)
+        elif given.exif:
             found["exif"] = jpeg_exif(given.exif) if self._form == "jpg" else given.exif
-        if given.xmp and self._form == "tif":
-            found["tiffinfo"] = {_TIFF_XMP: given.xmp}
-        elif given.xmp:
+        if given.xmp:
             found["xmp"] = given.xmp
         dpi = tag(given, "dpi")
         if dpi and self._form in ("jpg", "tif", "bmp"):
@@ -198,6 +198,18 @@ class PillowSink:
     def abort(self) -> None:
         """Forget the picture."""
         self._pixels = np.zeros(0, np.uint8)
+
+
+def _tiff_tags(metadata: Metadata) -> Image.Exif:
+    """EXIF and XMP as tags of the picture itself, which is how TIFF holds them."""
+    from PIL import Image
+
+    tags = Image.Exif()
+    if metadata.exif:
+        tags.load(metadata.exif)
+    if metadata.xmp:
+        tags[_TIFF_XMP] = metadata.xmp
+    return tags
 
 
 def fitting_metadata(metadata: Metadata, form: str, warnings: list[str]) -> Metadata:
