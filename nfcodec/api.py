@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,7 @@ from nfcodec.options import (
     EncodeOptions,
     EncodeResult,
     FileInfo,
+    ModelInfo,
     Progress,
     ProgressEvent,
     SectionInfo,
@@ -40,6 +41,7 @@ from nfcodec.signal import Ints, SignalInfo
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
     from nfcodec.field_file import FieldFile
+    from nfcodec.meta.train import Report
 
 PathLike = str | os.PathLike[str]
 RateUnit = Literal["bpp", "bpe", "kbps"]
@@ -281,3 +283,33 @@ def compare(a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> Com
 
     return compare_files(Path(a), Path(b), limits=limits)
 
+
+# -- inits -----------------------------------------------------------------------------------------------
+def models() -> list[ModelInfo]:
+    """The shipped inits."""
+    return zoo.list_models()
+
+
+def train(
+    data: PathLike, output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None, device: str = "cpu",
+    force: bool = False, report: Callable[[Report], None] | None = None,
+) -> ModelInfo:  # fmt: skip
+    """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
+
+    The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) once a minute; when it exists,
+    training goes on from it. One config, one folder and one seed give one init.
+    """
+    from nfcodec.meta.config import load_config
+    from nfcodec.meta.export import export
+    from nfcodec.meta.tasks import load_tasks
+    from nfcodec.meta.train import Trainer
+
+    settings = load_config(Path(config))
+    state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
+    with atomic_output(Path(output), force=force) as temporary:
+        trainer = Trainer(settings, load_tasks(Path(data), settings.field, settings.data), device=device)
+        if state.exists():
+            trainer.resume(state)
+        trainer.run(checkpoint=state, report=report)
+        zoo.write_init(export(trainer), temporary)
+    return zoo.describe(os.fspath(output))

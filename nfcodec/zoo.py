@@ -163,18 +163,16 @@ def write_init(init: Init, path: Path) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def describe(name: str) -> ModelInfo:
+    """What one init is, by id or path."""
+    init, path = load(name), _path_of(name)
+    return ModelInfo(
+        id=init.id, modality=init.modality, field=init.spec.kind, sha256=init.sha256.hex(),
+        bytes=path.stat().st_size, parameters=int(init.theta0_flat.numel()),
+        kept=len(init.kept(init.spec.channels)), path=str(path), default=name in index()["defaults"].values(),
+    )  # fmt: skip
+
+
 def list_models() -> list[ModelInfo]:
     """Every shipped init."""
-    defaults = set(index()["defaults"].values())
-    out = []
-    for name in index()["inits"]:
-        init = load(name)
-        path = _path_of(name)
-        out.append(
-            ModelInfo(
-                id=name, modality=init.modality, field=init.spec.kind, sha256=init.sha256.hex(),
-                bytes=path.stat().st_size, parameters=int(init.theta0_flat.numel()),
-                kept=len(init.kept(init.spec.channels)), path=str(path), default=name in defaults,
-            )
-        )  # fmt: skip
-    return out
+    return [describe(name) for name in index()["inits"]]

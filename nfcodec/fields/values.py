@@ -17,7 +17,8 @@ _OPPONENT = ((1.0, 1.0, 1.0), (1.5**0.5, 0.0, -(1.5**0.5)), (0.5**0.5, -(2.0**0.
 
 def opponent_matrix(dtype: torch.dtype = torch.float32) -> Tensor:
     """T (3, 3), orthonormal: opponents = T · rgb."""
-    return torch.tensor(_OPPONENT, dtype=dtype) / 3.0**0.5
+    rows: Tensor = torch.tensor(_OPPONENT, dtype=dtype) / 3.0**0.5
+    return rows
 
 
 def active_outputs(spec: FieldSpec, channels: int) -> int:
@@ -29,7 +30,7 @@ def to_outputs(spec: FieldSpec, values: Tensor) -> Tensor:
     """Targets (…, active outputs) for signal values (…, C)."""
     if not spec.offset:
         return values
-    centred = values - 0.5
+    centred: Tensor = values - 0.5
     if not spec.opponent:
         return centred
     if values.shape[-1] == 1:
