@@ -12,7 +12,8 @@ def scores(error: Tensor, phi: Tensor) -> Tensor:
     This is exactly the norm of e ⊗ [φ, 1], the last-layer gradient of ½‖e‖² at one sample; the outer product
     factorises, so it is never formed (it would take C·(K+1) numbers per sample).
     """
-    return error.norm(dim=-1) * torch.sqrt(phi.square().sum(-1) + 1.0)
+    r: Tensor = error.norm(dim=-1) * torch.sqrt(phi.square().sum(-1) + 1.0)
+    return r
 
 
 def context_size(gamma: float, samples: int) -> int:

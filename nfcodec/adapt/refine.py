@@ -17,8 +17,8 @@ from torch import Tensor
 
 from nfcodec.adapt.inner import gradients_and_loss
 from nfcodec.adapt.rate import LAMBDA
-from nfcodec.coding.deltas import class_costs, rows_for
 from nfcodec.coding.classes import SHIFTS
+from nfcodec.coding.deltas import class_costs, rows_for
 from nfcodec.coding.quantizer import step_size
 from nfcodec.coding.tables import LMAX, magnitude_bits
 from nfcodec.fields.init import Init

@@ -29,8 +29,7 @@ def module_coords(tile: tuple[int, ...]) -> Tensor:
 
 def sample_positions(start: float, stop: float, n: int) -> npt.NDArray[np.float64]:
     """Centres of n equal cells of [start, stop), in native sample positions (n,)."""
-    centres: npt.NDArray[np.float64] = start + (np.arange(n) + 0.5) * ((stop - start) / n)
-    return centres
+    return start + (np.arange(n, dtype=np.float64) + 0.5) * ((stop - start) / n)
 
 
 @dataclass(frozen=True, slots=True)

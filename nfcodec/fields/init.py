@@ -19,6 +19,8 @@ from nfcodec.fields.registry import field_kind
 from nfcodec.fields.spec import FieldSpec, TensorSpec
 
 QUALITY_ANCHORS = (0, 25, 50, 75, 100)
+# Far beyond any real step or prior row, and within what the quantizer and the coder take at every quality.
+_STEP_BOUND, _SCALE_BOUND = 400, 1000
 Int32s = npt.NDArray[np.int32]
 
 
@@ -98,7 +100,7 @@ class Init:
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Split (M, P) into named tensors (M, *shape)."""
         sizes = [int(np.prod(t.shape)) for t in self.tensors]
-        parts = flat.split(sizes, dim=1)
+        parts = torch.split(flat, sizes, dim=1)
         return {t.name: p.reshape(-1, *t.shape) for t, p in zip(self.tensors, parts, strict=True)}
 
     def validate(self) -> None:
@@ -110,6 +112,12 @@ class Init:
                     raise CorruptError(f"init {self.id}: tensor {t.name} is missing or has a wrong shape")
                 if not torch.isfinite(group[t.name]).all():
                     raise CorruptError(f"init {self.id}: tensor {t.name} holds values that are not finite")
+        if any(((m != 0) & (m != 1)).any() for m in self.mask.values()):
+            raise CorruptError(f"init {self.id}: mask entries must be 0 or 1")
         p = len(self.theta0_flat)
         if self.step.shape != (p,) or self.scale.shape != (len(QUALITY_ANCHORS), p):
             raise CorruptError(f"init {self.id}: steps or scales do not match {p} parameters")
+        if np.abs(self.step).max() > _STEP_BOUND or np.abs(self.scale).max() > _SCALE_BOUND:
+            raise CorruptError(f"init {self.id}: a step or a scale is out of range")
+        if self.inner_steps < 0 or not 0 < self.gamma <= 1 or not 0 < self.coarsest < float("inf"):
+            raise CorruptError(f"init {self.id}: impossible inner loop or step unit")

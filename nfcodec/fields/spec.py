@@ -61,7 +61,10 @@ class FieldSpec:
     def from_dict(cls, data: dict[str, Any]) -> FieldSpec:
         """Read what :meth:`to_dict` wrote; unknown or missing keys and wrong types are errors."""
         try:
-            spec = cls(**{**data, "tile": tuple(int(n) for n in data["tile"])})
+            spec = cls(**{**data, "tile": tuple(data["tile"])})
+            numbers = (spec.axes, spec.channels, spec.width, spec.depth, spec.w0, spec.coord_scale, *spec.tile)
+            if {type(n) for n in numbers} != {int} or {type(spec.offset), type(spec.opponent)} != {bool}:
+                raise TypeError("whole numbers, and true or false for offset and opponent, are needed")
             spec.validate()
         except (TypeError, KeyError, ValueError) as error:
             raise CorruptError(f"bad field spec {data!r}: {error}") from error

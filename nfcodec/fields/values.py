@@ -12,13 +12,15 @@ from torch import Tensor
 
 from nfcodec.fields.spec import FieldSpec
 
+# Bound once, with their type: to the type checker float ** float is Any.
+_ROOT3: float = 3.0**0.5
+_ROOT2: float = 2.0**0.5
 _OPPONENT = ((1.0, 1.0, 1.0), (1.5**0.5, 0.0, -(1.5**0.5)), (0.5**0.5, -(2.0**0.5), 0.5**0.5))
 
 
 def opponent_matrix(dtype: torch.dtype = torch.float32) -> Tensor:
     """T (3, 3), orthonormal: opponents = T · rgb."""
-    rows: Tensor = torch.tensor(_OPPONENT, dtype=dtype) / 3.0**0.5
-    return rows
+    return torch.tensor(_OPPONENT, dtype=dtype) / _ROOT3
 
 
 def active_outputs(spec: FieldSpec, channels: int) -> int:
@@ -30,11 +32,11 @@ def to_outputs(spec: FieldSpec, values: Tensor) -> Tensor:
     """Targets (…, active outputs) for signal values (…, C)."""
     if not spec.offset:
         return values
-    centred: Tensor = values - 0.5
+    centred = values - 0.5
     if not spec.opponent:
         return centred
     if values.shape[-1] == 1:
-        return centred * 3.0**0.5
+        return centred * _ROOT3
     return centred @ opponent_matrix(values.dtype).T
 
 
@@ -45,7 +47,7 @@ def to_values(spec: FieldSpec, outputs: Tensor, channels: int) -> Tensor:
     if not spec.opponent:
         return outputs + 0.5
     if channels == 1:
-        return outputs[..., :1] / 3.0**0.5 + 0.5
+        return outputs[..., :1] / _ROOT3 + 0.5
     return outputs @ opponent_matrix(outputs.dtype) + 0.5
 
 
@@ -54,4 +56,4 @@ def mid_side(values: Tensor) -> Tensor:
     if values.shape[-1] != 2:
         return values
     left, right = values[..., 0], values[..., 1]
-    return torch.stack([left + right, left - right], -1) / 2.0**0.5
+    return torch.stack([left + right, left - right], -1) / _ROOT2

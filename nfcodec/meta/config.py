@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from nfcodec.errors import OptionError
+from nfcodec.errors import CorruptError, LimitError, OptionError
 from nfcodec.fields.spec import FieldSpec
 from nfcodec.signal import Modality
 
@@ -88,12 +88,32 @@ class TrainConfig:
     seed: int = 0
 
 
-def _table(cls: type[T], data: dict[str, Any], name: str) -> T:
+_TABLES: dict[str, type[Any]] = {
+    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
+}  # fmt: skip
+
+
+def _table(cls: type[T], data: Any, name: str) -> T:
+    if not isinstance(data, dict):
+        raise OptionError(f"{name} must be a table, got {data!r}")
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(data) - known)
     if unknown:
         raise OptionError(f"unknown key {name}.{unknown[0]}; known: {', '.join(sorted(known))}")
+    hints = get_type_hints(cls)
+    for key, value in data.items():
+        _check_value(f"{name}.{key}", value, hints[key])
     return cls(**data)
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    """Raise :class:`OptionError` unless ``value`` is of the annotated type: int, float or a choice of strings."""
+    choices = get_args(hint)
+    if choices and value not in choices:
+        raise OptionError(f"{key} = {value!r} is not known; known: {', '.join(choices)}")
+    numbers = {int: (int,), float: (int, float)}.get(hint)
+    if numbers and (type(value) not in numbers or not 0 <= value < float("inf")):
+        raise OptionError(f"{key} = {value!r} must be {'a whole number' if hint is int else 'a number'}, 0 or more")
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -106,9 +126,16 @@ def load_config(path: Path) -> TrainConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OptionError(f"cannot read config {path}: {error}") from error
-    tables = {"data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig}
-    unknown = sorted(set(data) - {*tables, "id", "field", "seed"})
-    if unknown or "id" not in data or "field" not in data:
-        raise OptionError(f"config {path}: unknown key {unknown[0]}" if unknown else f"config {path}: id and field are required")
-    parts: dict[str, Any] = {n: _table(c, data.get(n, {}), n) for n, c in tables.items()}
-    return TrainConfig(id=data["id"], field=FieldSpec.from_dict(data["field"]), seed=data.get("seed", 0), **parts)
+    unknown = sorted(set(data) - {*_TABLES, "id", "field", "seed"})
+    missing = [n for n in ("id", "field") if n not in data]
+    if unknown or missing:
+        raise OptionError(f"config {path}: " + (f"unknown key {unknown[0]}" if unknown else f"{missing[0]} is missing"))
+    if not isinstance(data["id"], str):
+        raise OptionError(f"config {path}: id = {data['id']!r} must be a string")
+    _check_value("seed", data.get("seed", 0), int)
+    parts: dict[str, Any] = {n: _table(c, data.get(n, {}), n) for n, c in _TABLES.items()}
+    try:
+        spec = FieldSpec.from_dict(data["field"])
+    except (CorruptError, LimitError) as error:
+        raise OptionError(f"config {path}: field: {error}") from error
+    return TrainConfig(id=data["id"], field=spec, seed=data.get("seed", 0), **parts)

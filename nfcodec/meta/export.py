@@ -58,7 +58,7 @@ def best_rows(q: npt.NDArray[np.int32], classes: npt.NDArray[np.int64]) -> Rows:
     for row in range(ROWS):
         table = np.clip(row + shift, 0, ROWS - 1)
         costs[row] = bits[table[:, None], magnitude].sum(0)
-    return costs.argmin(0).astype(np.int32)
+    return np.asarray(costs.argmin(0), np.int32)
 
 
 def calibrate(init: Init, targets: Tensor) -> Init:

@@ -104,7 +104,7 @@ def meta_gradient(
     names = list(learner.theta0)
     sums = {n: torch.zeros_like(learner.theta0[n]) for n in names}
     losses = []
-    for part in targets.split(chunk or len(targets)):
+    for part in torch.split(targets, chunk or len(targets)):
         total, loss = outer_loss(learner, coords, part, loop, boot, first_order=first_order)
         grads = torch.autograd.grad(total * (len(part) / len(targets)), [learner.theta0[n] for n in names])
         sums = {n: sums[n] + g for n, g in zip(names, grads, strict=True)}

@@ -33,7 +33,7 @@ def flatten(tensors: Tensors) -> Tensor:
 
 def unflatten(flat: Tensor, like: Tensors) -> dict[str, Tensor]:
     """The inverse for (M, P); ``like`` gives names and shapes without a module axis."""
-    parts = flat.split([t.numel() for t in like.values()], 1)
+    parts = torch.split(flat, [t.numel() for t in like.values()], 1)
     return {n: p.reshape(-1, *like[n].shape) for n, p in zip(like, parts, strict=True)}
 
 
@@ -73,7 +73,7 @@ class RateState:
 
 def floor_fisher(fisher: Tensor, sizes: list[int]) -> Tensor:
     """Keep every weight within a factor of its tensor's mean sensitivity: dead weights get no infinite step."""
-    parts = [f.clamp_min(max(1e-2 * float(f.mean()), 1e-8)) for f in fisher.split(sizes)]
+    parts = [f.clamp_min(max(1e-2 * float(f.mean()), 1e-8)) for f in torch.split(fisher, sizes)]
     return torch.cat(parts)
 
 
@@ -88,7 +88,7 @@ def class_shifts(x: Tensor, log_scale: Tensor, mask: Tensor) -> Tensor:
     """The cheapest shift (M, 1) for every module's deltas x (M, P)."""
     with torch.no_grad():
         costs = torch.stack([(mask * laplace_bits(x, log_scale + s)).sum(1) for s in CLASS_SHIFTS])
-        return torch.tensor(CLASS_SHIFTS, dtype=x.dtype)[costs.argmin(0)].unsqueeze(1)
+        return torch.tensor(CLASS_SHIFTS, dtype=x.dtype, device=x.device)[costs.argmin(0)].unsqueeze(1)
 
 
 def update_scales(state: RateState, q: Tensor, shift: Tensor, anchor: int, momentum: float) -> RateState:

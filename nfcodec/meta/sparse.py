@@ -44,7 +44,7 @@ def prune(mask: Tensors, score: Tensors, specs: tuple[TensorSpec, ...], fraction
     alive = torch.nonzero(flat_mask).squeeze(1)
     order = torch.argsort(flat_score[alive], stable=True)
     flat_mask[alive[order[:count]]] = False
-    parts = flat_mask.split([mask[n].numel() for n in names])
+    parts = torch.split(flat_mask, [mask[n].numel() for n in names])
     out = dict(mask)
     out.update({n: p.reshape(mask[n].shape).to(mask[n].dtype) for n, p in zip(names, parts, strict=True)})
     return out
@@ -57,7 +57,7 @@ def magnitude(theta: Tensors) -> dict[str, Tensor]:
 
 def random_score(theta: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
     """The random-pruning baseline."""
-    return {n: torch.rand(t.shape, generator=generator).to(t.dtype) for n, t in theta.items()}
+    return {n: torch.rand(t.shape, generator=generator).to(t) for n, t in theta.items()}
 
 
 def apply_mask(theta: Tensors, mask: Tensors) -> dict[str, Tensor]:

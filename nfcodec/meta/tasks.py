@@ -83,11 +83,11 @@ def _load(path: Path, config: DataConfig) -> Clip | None:
     finally:
         source.close()
     if config.modality == "audio":
-        return mid_side(torch.from_numpy(values)).numpy()
+        return np.asarray(mid_side(torch.from_numpy(values)).numpy(), np.float32)
     if values.shape[-1] != 3:
         return None
     reduced = values if config.modality != "video" else _reduce(values, config.height)
-    return np.rint(reduced * 255.0).astype(np.uint8)
+    return np.asarray(np.rint(reduced * 255.0), np.uint8)
 
 
 def _reduce(values: Floats, height: int) -> Floats:

@@ -113,8 +113,9 @@ class Trainer:
     def step(self) -> None:
         """One outer step: prune if a stage asks for it, meta-gradient, clip, Adam."""
         stage = next(s for s in self.stages if s.start <= self.at < s.stop)
-        if stage.prune and self.at == stage.start:
-            self._prune()
+        for s in self.stages:  # all of them: rounds without retraining start where the next stage does
+            if s.prune and s.start == self.at:
+                self._prune()
         self._schedule(stage)
         targets = self._batch(self.at)
         self.optimizer.zero_grad()
@@ -246,18 +247,26 @@ class Trainer:
             with safe_open(path, "pt") as file:
                 meta = json.loads(file.metadata()["state"])
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+            config, numbers = meta["config"], [meta[k] for k in ("at", "loss", "error", "bits")]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise CorruptError(f"cannot resume from {path}: {error}") from error
-        if meta["config"] != repr(self.config):
+        if config != repr(self.config):
             raise OptionError(f"checkpoint {path} was made with another config")
-        self._restore(tensors)
-        self.at, self.loss, self.error, self.bits = meta["at"], meta["loss"], meta["error"], meta["bits"]
+        try:
+            self._restore(tensors)
+        except (KeyError, ValueError) as error:
+            raise CorruptError(f"cannot resume from {path}: {error} is missing or wrong") from error
+        self.at, self.loss, self.error, self.bits = numbers
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         groups: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             group, name = key.split("/", 1)
             groups.setdefault(group, {})[name] = value.to(self.device)
+        for t in self.specs:
+            for group in ("theta0", "log_rate", "mask"):
+                if groups[group][t.name].shape != t.shape:
+                    raise ValueError(f"{group}/{t.name}")
         self.theta0, self.log_rate, self.mask = groups["theta0"], groups["log_rate"], groups["mask"]
         names = [t.name for t in self.specs]
         self.theta0 = {n: self.theta0[n] for n in names}

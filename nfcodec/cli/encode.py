@@ -1,0 +1,78 @@
+"""``nfc encode``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from nfcodec.cli import text
+from nfcodec.cli.items import Item, process
+from nfcodec.cli.params import (
+    inputs_argument,
+    json_option,
+    output_options,
+    threads_option,
+    usage_errors,
+    verbose_option,
+)
+from nfcodec.cli.report import Reporter
+from nfcodec.cli.session import Session
+from nfcodec.cli.targets import Target, plan
+from nfcodec.options import METADATA_KINDS, EncodeOptions, EncodeResult, Progress
+
+_DEFAULT = EncodeOptions()
+_KINDS = ",".join(METADATA_KINDS)
+_EPILOG = """\
+\b
+Examples:
+  nfc encode photo.png                     photo.nfc
+  nfc encode -q 60 -e 9 clip.mp4 -o small.nfc
+  nfc encode *.wav -d encoded --skip-existing
+  curl -s URL | nfc encode - > photo.nfc
+"""
+
+
+def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(kind.strip() for part in value for kind in part.split(",") if kind.strip())
+
+
+@click.command("encode", epilog=_EPILOG)
+@inputs_argument
+@output_options
+@click.option(
+    "-q", "--quality", type=int, default=_DEFAULT.quality, show_default=True, metavar="0..100",
+    help="More is more bytes and a higher PSNR.",
+)
+@click.option(
+    "-e", "--effort", type=int, default=_DEFAULT.effort, show_default=True, metavar="1..9",
+    help="More is more time and never a worse file.",
+)
+@click.option("--init", metavar="ID|PATH", default=_DEFAULT.init, help="The init to start from.  [default: by kind]")
+@click.option("--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}.")
+@click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more.")
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Seed of every random choice.")
+@click.option("--device", default=_DEFAULT.device, show_default=True, metavar="cpu|cuda", help="Where to compute.")
+@threads_option
+@json_option
+@verbose_option
+@click.pass_obj
+def command(
+    session: Session, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
+    skip_existing: bool, no_verify: bool, as_json: bool, **fields: Any,
+) -> int:  # fmt: skip
+    """Encode images, audio, video, arrays or folders of frames to .nfc files."""
+    with usage_errors():
+        options = EncodeOptions(**fields, verify=not no_verify)
+    target = Target(output, folder, force, skip_existing)
+    items = plan(inputs, target, "nfc")
+    show = partial(text.encoded, verbose=session.verbose)
+    reporter = Reporter(session, show, as_json, piped=target.piped(inputs))
+
+    def work(item: Item, progress: Progress | None) -> EncodeResult:
+        from nfcodec import api
+
+        return api.encode(item.input, item.output, options=options, force=force, progress=progress)
+
+    return process(items, work, reporter, skip_existing=skip_existing, bars=True)

@@ -1,0 +1,159 @@
+"""Options that several verbs share, and the parsers of option values. Defaults come from the dataclasses."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+from nfcodec.cli.session import Session
+from nfcodec.errors import OptionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+STREAM = "-"
+
+
+def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and isinstance(ctx.obj, Session):
+        ctx.obj.verbose = True
+
+
+def verbose_option(function: F) -> F:
+    """``-v``."""
+    text = "Say more; show the traceback of an internal error."
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, is_eager=True, callback=_be_verbose, help=text
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """``--json``."""
+    text = "Print one JSON object per item on standard output."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
+def threads_option(function: F) -> F:
+    """``--threads N``."""
+    text = "Number of CPU threads.  [default: all cores]"
+    return click.option("--threads", type=click.IntRange(min=1), callback=_set_threads, expose_value=False, help=text)(
+        function
+    )
+
+
+def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        import torch
+
+        torch.set_num_threads(value)
+
+
+def init_option(function: F) -> F:
+    """``--init PATH`` of the verbs that read .nfc files."""
+    text = "The init that the file was made with, where it is not a shipped one."
+    return click.option("--init", type=click.Path(), metavar="PATH", help=text)(function)
+
+
+def inputs_argument(function: F) -> F:
+    """``IN...``: one or more paths, or ``-``."""
+    kind = click.Path(allow_dash=True)
+    return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind, callback=_checked)(function)
+
+
+def _checked(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in value:
+        raise click.BadParameter("the name is empty", ctx, param)
+    if value.count(STREAM) > 1:
+        raise click.BadParameter("standard input can be read only once", ctx, param)
+    if STREAM in value and not ctx.resilient_parsing and (sys.stdin is None or sys.stdin.isatty()):
+        raise click.BadParameter("standard input is a terminal; give a file, or a pipe", ctx, param)
+    return value
+
+
+def output_options(function: F) -> F:
+    """``-o``, ``-d``, ``-f`` and ``--skip-existing``."""
+    options = (
+        click.option("-o", "--output", type=click.Path(allow_dash=True), metavar="OUT", help="Output file, or -."),
+        click.option(
+            "-d", "--folder", type=click.Path(file_okay=False), metavar="DIR",
+            help="Folder for outputs named after the inputs; made when missing.  [default: beside the input]",
+        ),
+        click.option("-f", "--force", is_flag=True, help="Replace outputs that exist."),
+        click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """An impossible option value is wrong usage, whichever layer notices it."""
+    try:
+        yield
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context(silent=True)) from error
+
+
+def parsed(parse: Callable[[str], T], what: str, example: str) -> Callable[..., T | None]:
+    """An option callback that parses the text; a ``ValueError`` becomes a usage error with an example."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> T | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a {what}; an example is {example}", ctx, param) from None
+
+    return callback
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """1920x1080 → (1920, 1080); an empty side becomes 0."""
+    width, height = text.lower().replace("×", "x").split("x")
+    return int(width or 0), int(height or 0)
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """x,y,w,h → four integers."""
+    x, y, width, height = (int(part) for part in text.split(","))
+    return x, y, width, height
+
+
+def parse_time(text: str) -> tuple[float, float | None]:
+    """``a:b`` → (a, b) in seconds. Both sides are seconds, mm:ss or hh:mm:ss; an empty one is an end of the signal.
+
+    When both sides have colons they must have equally many: 1:30:2:00 is from 1:30 to 2:00. A dash separates
+    any two: 90-2:00.
+    """
+    if "-" in text:
+        start, stop = text.split("-")
+        return _clock(start) or 0.0, _clock(stop)
+    parts = text.split(":")
+    if len(parts) < 2 or (parts[0] and parts[-1] and len(parts) % 2):
+        raise ValueError(text)
+    half = 1 if not parts[0] else len(parts) - 1 if not parts[-1] else len(parts) // 2
+    return _clock(":".join(parts[:half])) or 0.0, _clock(":".join(parts[half:]))
+
+
+def _clock(text: str) -> float | None:
+    """Seconds of "90", "1:30" or "0:01:30"; None for an empty text."""
+    if not text:
+        return None
+    parts = text.split(":")
+    if len(parts) > 3:
+        raise ValueError(text)
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60.0 + float(part)
+    if not seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+SIZE = parsed(parse_size, "size", "1920x1080, 1920x or x1080")
+CROP = parsed(parse_crop, "crop", "0,0,512,256 (x,y,width,height)")
+TIME = parsed(parse_time, "time range", "1.5:3, :10, 5: or 1:30-2:00")

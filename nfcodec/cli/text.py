@@ -1,0 +1,121 @@
+"""Results as text for people."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from nfcodec.options import CompareResult, DecodeResult, EncodeResult, FileInfo, ModelInfo, VerifyResult
+
+_UNITS = {"bpp": "bpp", "bpe": "bit/element", "kbps": "kbit/s"}
+
+
+def safe(text: str) -> str:
+    """``text`` on one line, without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def label(name: str) -> str:
+    """An input's or output's name as messages show it."""
+    return "(pipe)" if name == "-" else safe(name)
+
+
+def count(n: int) -> str:
+    """1572864 → "1 572 864"."""
+    return f"{n:,}".replace(",", " ")
+
+
+def decibel(value: float) -> str:
+    """36.1 dB."""
+    return f"{value:.1f} dB" if math.isfinite(value) else "no error"
+
+
+def rate(value: float, unit: str) -> str:
+    """0.217 bpp, 31.2 kbit/s."""
+    return f"{value:.3f} {_UNITS[unit]}" if unit != "kbps" else f"{value:.1f} {_UNITS[unit]}"
+
+
+def extent(shape: tuple[int, ...]) -> str:
+    """(height, width) as 640×480, longer ones with the first axis last."""
+    return "×".join(str(n) for n in reversed(shape))
+
+
+def encoded(r: EncodeResult, *, verbose: bool = False) -> str:
+    """photo.png → photo.nfc  1 572 864 → 21 344 B  0.217 bpp  36.1 dB  8.2 s."""
+    sizes = f"{count(r.input_bytes)} → {count(r.bytes)} B" if r.input_bytes else f"{count(r.bytes)} B"
+    parts = [_arrow(r.input, r.output), sizes, rate(r.rate, r.rate_unit), decibel(r.psnr)]
+    if r.snr is not None:
+        parts.append(f"SNR {decibel(r.snr)}")
+    parts.append(f"{r.seconds:.1f} s")
+    if verbose:
+        parts.append(f"{r.init} quality {r.quality} effort {r.effort}")
+    return "  ".join(parts)
+
+
+def _arrow(source: str, target: str) -> str:
+    return f"{label(source)} → {label(target)}"
+
+
+def decoded(r: DecodeResult) -> str:
+    """photo.nfc → photo.png  768×512  1 021 344 B  0.2 s."""
+    return f"{_arrow(r.input, r.output)}  {extent(r.shape)}  {count(r.bytes)} B  {r.seconds:.1f} s"
+
+
+def verified(r: VerifyResult) -> str:
+    """photo.nfc: good, with the digest of all symbols."""
+    return f"{label(r.path)}: good  {count(r.bytes)} B  {count(r.symbols)} symbols  {r.digest[:16]}  {r.seconds:.1f} s"
+
+
+def compared(r: CompareResult) -> str:
+    """The metrics, one per line."""
+    lines = [f"PSNR       {decibel(r.psnr)}"]
+    if r.snr is not None:
+        lines.append(f"SNR        {decibel(r.snr)}")
+    if r.ms_ssim is not None:
+        lines.append(f"MS-SSIM    {r.ms_ssim:.5f}")
+    lines.append(f"max error  {r.max_error:g}")
+    return "\n".join(lines)
+
+
+def model(m: ModelInfo) -> str:
+    """One init on one line."""
+    mark = "default" if m.default else ""
+    sizes = f"{count(m.parameters):>9} parameters {count(m.kept):>9} kept {count(m.bytes):>10} B"
+    return f"{m.id:<16} {m.modality:<6} {m.field:<8} {sizes}  {m.sha256[:8]}  {mark}".rstrip()
+
+
+def information(i: FileInfo) -> str:
+    """The header of a file as a block."""
+    rows = {
+        "kind": _kind(i),
+        "file": f"{count(i.bytes)} B, {rate(i.rate, i.rate_unit)}, format {i.version}",
+        "coding": f"quality {i.quality}, init {i.init}",
+        "metadata": ", ".join(i.metadata) or "none",
+        "sections": _sections(i),
+    }
+    if i.value_range is not None:
+        rows["values"] = f"{i.value_range[0]:g} … {i.value_range[1]:g}"
+    return "\n".join([label(i.path), *(f"  {name:<9} {value}" for name, value in rows.items())])
+
+
+def _kind(i: FileInfo) -> str:
+    parts = [i.modality, f"{i.channels} channel{'s' * (i.channels > 1)}{' + alpha' * i.alpha}", i.sample_type]
+    if i.modality == "audio" and i.sample_rate:
+        parts[1:1] = [f"{count(i.shape[0])} samples", f"{i.sample_rate:g} Hz", _duration(i)]
+    elif i.modality == "video" and i.sample_rate:
+        parts[1:1] = [extent(i.shape[1:]), f"{count(i.shape[0])} frames", f"{i.sample_rate:g} per second", _duration(i)]
+    else:
+        parts.insert(1, extent(i.shape))
+    return ", ".join(parts)
+
+
+def _duration(i: FileInfo) -> str:
+    return f"{i.shape[0] / (i.sample_rate or 1.0):.2f} s"
+
+
+def _sections(i: FileInfo) -> str:
+    number, size = Counter[str](), Counter[str]()
+    for section in i.sections:
+        number[section.type] += 1
+        size[section.type] += section.bytes
+    return ", ".join(f"{n} {kind} {count(size[kind])} B" for kind, n in number.items())

@@ -1,0 +1,53 @@
+"""``nfc train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nfcodec.cli import text
+from nfcodec.cli.items import Item, process
+from nfcodec.cli.params import json_option, threads_option, verbose_option
+from nfcodec.cli.progress import training
+from nfcodec.cli.report import Reporter
+from nfcodec.cli.session import Session
+from nfcodec.options import EncodeOptions, ModelInfo, Progress
+
+_DEVICE = EncodeOptions().device
+_EPILOG = """\
+\b
+Example:
+  nfc train photos/ -o photos.safetensors --config photo-siren.toml
+  nfc encode --init photos.safetensors photo.png
+"""
+
+
+@click.command("train", epilog=_EPILOG)
+@click.argument("data", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, metavar="OUT", help="The init to write.")
+@click.option("--config", type=click.Path(), required=True, metavar="FILE", help="Training settings (TOML).")
+@click.option(
+    "--checkpoint", type=click.Path(), metavar="PATH",
+    help="Saved every minute; training goes on from it when it exists.  [default: OUT with .ckpt]",
+)
+@click.option("--device", default=_DEVICE, show_default=True, metavar="cpu|cuda", help="Where to compute.")
+@threads_option
+@click.option("-f", "--force", is_flag=True, help="Replace the output when it exists.")
+@json_option
+@verbose_option
+@click.pass_obj
+def command(
+    session: Session, /, data: str, output: str, config: str, checkpoint: str | None, device: str, force: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Meta-train an init on the media in the folder DATA."""
+    saved = Path(checkpoint) if checkpoint else Path(output).with_suffix(".ckpt")
+
+    def work(item: Item, progress: Progress | None) -> ModelInfo:
+        from nfcodec import api
+
+        with training(output, quiet=as_json) as report:
+            return api.train(data, output, config=config, checkpoint=saved, device=device, force=force, report=report)
+
+    return process([Item(data, output)], work, Reporter(session, text.model, as_json))
