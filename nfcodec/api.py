@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Reader
-from nfcodec.errors import InternalError, MediaReadError, OptionError, OutputError
+from nfcodec.errors import InternalError, MediaReadError, OutputError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
@@ -173,14 +173,19 @@ def decode(
     """
     options = options or DecodeOptions()
     began = time.monotonic()
-    with _input_file(source) as path, _opened(path) as file:
-        with _decoder(file, limits=options.limits, inits=(init,) if init else ()) as decoder:
-            info = decoder.output_info(options)
-            target, kind = _decode_target(source, output, format, folder, default_suffix(decoder.info, decoder.metadata))
-            check_output(kind, info)
-            with _output_file(target, force=force) as temporary:
-                warnings = _write(decoder, options, info, temporary, kind, progress)
-                size = temporary.stat().st_size
+    inits = (init,) if init else ()
+    with (
+        _input_file(source) as path,
+        _opened(path) as file,
+        _decoder(file, limits=options.limits, inits=inits) as decoder,
+    ):
+        info = decoder.output_info(options)
+        default = default_suffix(decoder.info, decoder.metadata)
+        target, kind = _decode_target(source, output, format, folder, default)
+        check_output(kind, info)
+        with _output_file(target, force=force) as temporary:
+            warnings = _write(decoder, options, info, temporary, kind, progress)
+            size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
         seconds=time.monotonic() - began, warnings=warnings,
@@ -220,7 +225,7 @@ def _write(
     return tuple(sink.warnings)
 
 
-def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init: str | None = None) -> np.ndarray[Any, Any]:
+def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init: str | None = None) -> Ints:
     """Decode to a numpy array (n_0, …, C) of the recorded sample type, alpha as the last channel."""
     options = options or DecodeOptions()
     with _opened(Path(source)) as file, _decoder(file, limits=options.limits, inits=(init,) if init else ()) as decoder:

@@ -287,7 +287,7 @@ def _linear(plane: Floats, axis: int, positions: Positions) -> Floats:
     low = np.minimum(at.astype(np.int64), max(n - 2, 0))
     share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(plane.ndim)])
     below, above = np.take(plane, low, axis), np.take(plane, np.minimum(low + 1, n - 1), axis)
-    return below + share * (above - below)
+    return np.asarray(below + share * (above - below), np.float32)
 
 
 def decode_chunk(
@@ -324,10 +324,9 @@ def render_chunk(
             rows = q[flat[index.numpy()] + channel * per_signal]
             return init.params(dequantized(init, quality, kept, rows), kept)
 
-        with torch.inference_mode():
-            return render_box(spec, params_of, plans)
+        return render_box(spec, params_of, plans)
 
     if is_sound(spec):
         sound = mid_side(torch.cat([outputs(c) for c in range(channels)], -1)).numpy()
-        return (sound + 1.0) / 2.0 if info.modality == "array" else sound
-    return to_values(spec, outputs(0), info.channels).numpy()
+        return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)
+    return np.asarray(to_values(spec, outputs(0), info.channels).numpy(), np.float32)

@@ -23,7 +23,7 @@ from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import decode_chunk, render_chunk
 from nfcodec.errors import InternalError, UnsupportedMediaError
-from nfcodec.fields.coords import modules_per_axis
+from nfcodec.fields.coords import modules_per_axis, sample_positions
 from nfcodec.fields.init import Init
 from nfcodec.fields.modules import cut, is_sound
 from nfcodec.fields.values import active_outputs
@@ -126,7 +126,7 @@ class Encoder:
         decoded = decode_chunk(self.init, quality, self.kept, payload, (len(q), width), limits)
         if not np.array_equal(decoded, q):
             raise InternalError("the coded symbols do not decode to themselves")
-        native = [np.arange(n) + 0.5 for n in shape]
+        native = [sample_positions(0.0, float(n), n) for n in shape]
         rendered = render_chunk(self.init, quality, self.kept, decoded, self.info, shape, native)
         self.error.add(self._written(values), self._written(rendered))
 

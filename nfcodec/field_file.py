@@ -124,5 +124,5 @@ class FieldFile:
                 outputs.append(field_kind(init.spec.kind).forward(init.spec, params, inside)[:, 0])
         if is_sound(init.spec):
             sound = mid_side(torch.cat(outputs, -1)).numpy()
-            return (sound + 1.0) / 2.0 if info.modality == "array" else sound
-        return to_values(init.spec, outputs[0], info.channels).numpy()
+            return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)
+        return np.asarray(to_values(init.spec, outputs[0], info.channels).numpy(), np.float32)

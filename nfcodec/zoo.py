@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfcodec.errors import CorruptError, ModelError, ModelHashError, ModelNotFoundError
+from nfcodec.errors import CorruptError, FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.options import ModelInfo
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREFIX = 4  # bytes of the SHA-256 that a file carries
 INIT_FORMAT = 1
 MAX_INIT_BYTES = 64 * 2**20
+# What a file that is no init can raise on the way.
+_NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError, FormatError, LimitError)
 
 
 def models_folder() -> Path:
@@ -42,11 +44,14 @@ def index() -> dict[str, Any]:
 def default_id(modality: str, axes: int, rate: float | None) -> str:
     """The init for a signal: by modality, for audio by sample rate, for arrays by the number of axes."""
     defaults: dict[str, str] = index()["defaults"]
+    kind = modality
     if modality == "array":
-        return defaults[f"array{axes}"]
-    if modality == "audio":
-        return defaults["speech" if rate is not None and rate <= 24_000 else "music"]
-    return defaults[modality]
+        kind = f"array{axes}"
+    elif modality == "audio":
+        kind = "speech" if rate is not None and rate <= 24_000 else "music"
+    if kind not in defaults:
+        raise ModelNotFoundError(f"no init is shipped for {kind}", hint="make one with nfc train")
+    return defaults[kind]
 
 
 def _path_of(name: str) -> Path:
@@ -65,7 +70,8 @@ def load(name: str) -> Init:
     init = read_init(path)
     pinned = index()["inits"].get(name)
     if pinned is not None and init.sha256.hex() != pinned:
-        raise ModelHashError(f"init {name} has hash {init.sha256.hex()[:16]}…, pinned is {pinned[:16]}…", hint="reinstall nfcodec")
+        message = f"init {name} has hash {init.sha256.hex()[:16]}…, pinned is {pinned[:16]}…"
+        raise ModelHashError(message, hint="reinstall nfcodec")
     return init
 
 
@@ -97,13 +103,13 @@ def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
     from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         meta = json.loads(header["__metadata__"]["init"])
         tensors = load_tensors(data)
         return _build(meta, tensors, hashlib.sha256(data).digest())
-    except (SafetensorError, KeyError, TypeError, ValueError, IndexError, CorruptError) as error:
+    except (SafetensorError, *_NO_INIT) as error:
         raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
 
 
@@ -120,6 +126,7 @@ def read_init(path: Path) -> Init:
 
 def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
     import numpy as np
+    import torch
 
     from nfcodec.fields.init import Init
     from nfcodec.fields.registry import field_kind
@@ -131,6 +138,8 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     # In coded order, not in the file's alphabetical one: everything that flattens parameters relies on it.
     names = [t.name for t in field_kind(spec.kind).tensors(spec)]
     groups = {g: {n: tensors[f"{g}/{n}"].float() for n in names} for g in ("theta0", "log_rate", "mask")}
+    if {tensors["step"].dtype, tensors["scale"].dtype} != {torch.int32}:
+        raise CorruptError("steps and scales must be int32")
     init = Init(
         id=meta["id"], modality=meta["modality"], spec=spec, **groups,
         step=tensors["step"].numpy().astype(np.int32), scale=tensors["scale"].numpy().astype(np.int32),

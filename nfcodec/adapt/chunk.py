@@ -17,6 +17,7 @@ from nfcodec.adapt.rate import trade_off
 from nfcodec.adapt.refine import Coding, refine
 from nfcodec.fields.coords import module_coords
 from nfcodec.fields.init import Init
+from nfcodec.fields.parallel import ordered_map
 from nfcodec.fields.render import batch_size
 
 log = logging.getLogger(__name__)
@@ -41,17 +42,18 @@ class Adapter:
         coding = self.coding
         coords = module_coords(self.init.spec.tile).unsqueeze(0)
         out = np.empty((len(targets), len(coding.kept)), np.int32)
-        step = batch_size(targets.shape[1])
-        for a in range(0, len(targets), step):
-            part = targets[a : a + step]
-            out[a : a + step] = self._group(coding, coords, part)
+        parts = targets.split(batch_size(targets.shape[1]))
+        done = 0
+        for q in ordered_map(lambda part: self._group(coding, coords, part), parts):
+            out[done : done + len(q)] = q
+            done += len(q)
             if progress:
-                progress(len(part))
+                progress(len(q))
         return out
 
     def _group(self, coding: Coding, coords: Tensor, targets: Tensor) -> npt.NDArray[np.int32]:
         delta = self.float_deltas(coding, coords, targets)
-        return refine(self.init, coding, coords, targets, delta, refine_steps(self.effort)).q
+        return refine(self.init, coding, coords, targets, delta, refine_steps(self.effort, self.init.spec.axes)).q
 
     def float_deltas(self, coding: Coding, coords: Tensor, targets: Tensor) -> Tensor:
         """Δ (M, K) after the K inner steps that the init was trained for, with context pruning."""

@@ -19,7 +19,10 @@ from nfcodec.options import CompareResult, Progress
 @verbose_option
 @click.pass_obj
 def command(session: Session, /, a: str, b: str, as_json: bool) -> int:
-    """Compare two files of equal size, media or .nfc: PSNR, SNR, MS-SSIM, largest error."""
+    """Compare two files: media or .nfc, of equal size.
+
+    Prints the PSNR, for sound the SNR, for images MS-SSIM, and the largest error of B against A.
+    """
 
     def work(item: Item, progress: Progress | None) -> CompareResult:
         from nfcodec import api

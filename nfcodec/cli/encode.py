@@ -62,7 +62,10 @@ def command(
     session: Session, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
     skip_existing: bool, no_verify: bool, as_json: bool, **fields: Any,
 ) -> int:  # fmt: skip
-    """Encode images, audio, video, arrays or folders of frames to .nfc files."""
+    """Encode media files to .nfc files.
+
+    Takes images, audio, video, .npy arrays, and folders of numbered frames.
+    """
     with usage_errors():
         options = EncodeOptions(**fields, verify=not no_verify)
     target = Target(output, folder, force, skip_existing)

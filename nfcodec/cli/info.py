@@ -18,7 +18,7 @@ from nfcodec.options import FileInfo, Progress
 @verbose_option
 @click.pass_obj
 def command(session: Session, /, inputs: tuple[str, ...], as_json: bool) -> int:
-    """Show what the headers of .nfc files say, without decoding them."""
+    """Show what .nfc files hold, without decoding them."""
 
     def work(item: Item, progress: Progress | None) -> FileInfo:
         from nfcodec import api

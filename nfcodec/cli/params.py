@@ -39,10 +39,10 @@ def json_option(function: F) -> F:
 
 def threads_option(function: F) -> F:
     """``--threads N``."""
-    text = "Number of CPU threads.  [default: all cores]"
-    return click.option("--threads", type=click.IntRange(min=1), callback=_set_threads, expose_value=False, help=text)(
-        function
-    )
+    return click.option(
+        "--threads", type=click.IntRange(min=1), metavar="N", callback=_set_threads, expose_value=False,
+        help="Number of CPU threads.  [default: all cores]",
+    )(function)  # fmt: skip
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:

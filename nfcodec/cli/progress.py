@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from nfcodec.cli.report import note
 from nfcodec.cli.text import safe
 from nfcodec.options import Progress, ProgressEvent
 
@@ -29,7 +29,15 @@ def on_terminal() -> bool:
 def _bar(name: str) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=1, desc=safe(name), bar_format=_FORMAT, file=sys.stderr, dynamic_ncols=True, leave=False)
+    size = {"ncols": _columns(), "nrows": 20}  # given, because tqdm shows nothing where a terminal tells no size
+    return tqdm(total=1, desc=safe(name), bar_format=_FORMAT, file=sys.stderr, leave=False, **size)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 @contextlib.contextmanager
@@ -83,6 +91,6 @@ def _plain() -> Callable[[Report], None]:
         now = time.monotonic()
         if now - told >= PLAIN_EVERY or report.step == report.total:
             told = now
-            click.echo(f"step {report.step}/{report.total}: {_numbers(report)}, {_left(report)} left", err=True)
+            note(f"step {report.step}/{report.total}: {_numbers(report)}, {_left(report)} left")
 
     return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import traceback
@@ -19,6 +20,12 @@ _BUG_HINT = "this is a bug in nfc: please report it with what the same command p
 _MEMORY_HINT = "close other programs, or encode a smaller input"
 
 
+def note(text: str) -> None:
+    """Print a line on standard error; that it cannot be read by anybody is no reason to fail."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
 def describe(error: Exception) -> tuple[str, str | None, int]:
     """Message, hint and exit code of any exception."""
     if isinstance(error, InternalError):
@@ -34,11 +41,11 @@ def fail(name: str, error: Exception, *, verbose: bool) -> int:
     """Print an error about the input ``name`` (or none) on standard error; returns the exit code."""
     message, hint, code = describe(error)
     if verbose and message.startswith("internal error"):
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        note("".join(traceback.format_exception(error)).rstrip())
     about = "" if not name or name in message else f"{label(name)}: "
-    click.echo(f"nfc: {about}{safe(message)}", err=True)
+    note(f"nfc: {about}{safe(message)}")
     if hint:
-        click.echo(f"  {safe(hint)}", err=True)
+        note(f"  {safe(hint)}")
     return code
 
 
@@ -62,15 +69,15 @@ class Reporter:
             self._json({"ok": True, **asdict(result)})
             return
         for warning in getattr(result, "warnings", ()):
-            click.echo(f"nfc: {label(result.input)}: warning: {safe(warning)}", err=True)
-        click.echo(self.text(result), err=self.piped or not self.data)
+            note(f"nfc: {label(result.input)}: warning: {safe(warning)}")
+        self._print(self.text(result), data=self.data)
 
     def skipped(self, name: str, reason: str) -> None:
         """Report an input that was left out on purpose."""
         if self.as_json:
             self._json({"ok": True, "skipped": True, "input": name, "message": reason})
         else:
-            click.echo(f"nfc: {label(name)}: skipped: {safe(reason)}", err=True)
+            note(f"nfc: {label(name)}: skipped: {safe(reason)}")
 
     def failed(self, name: str, error: Exception) -> int:
         """Report a failure; returns its exit code."""
@@ -82,7 +89,13 @@ class Reporter:
         return code
 
     def _json(self, values: dict[str, Any]) -> None:
-        click.echo(json.dumps(strict(values), allow_nan=False), err=self.piped)
+        self._print(json.dumps(strict(values), allow_nan=False), data=True)
+
+    def _print(self, line: str, *, data: bool) -> None:
+        if data and not self.piped:
+            click.echo(line)
+        else:
+            note(line)
 
 
 def strict(value: Any) -> Any:

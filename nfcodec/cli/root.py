@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -13,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from nfcodec import __version__
 from nfcodec.cli.params import verbose_option
+from nfcodec.cli.report import note
 from nfcodec.cli.text import label
 from nfcodec.container.layout import SIGNATURE, VERSION
 
@@ -64,7 +66,7 @@ class Root(click.Group):
             raise click.UsageError(f"no such command {first!r}.{_suggestion(first)}", ctx)
         verb = _verb_for(first, peek=not ctx.resilient_parsing)
         if not ctx.resilient_parsing:
-            click.echo(f"nfc: {label(first)}: no verb given, so: {verb}", err=True)
+            note(f"nfc: {label(first)}: no verb given, so: {verb}")
         dashed = first.startswith("-") and first != "-"
         return verb, self.get_command(ctx, verb), ["--", *args] if dashed else args
 
@@ -93,7 +95,8 @@ def _first_bytes(name: str) -> bytes:
     """The beginning of a file or of standard input, which keeps all of its bytes; nothing when unreadable."""
     if name == "-":
         reader: Any = getattr(sys.stdin, "buffer", None)
-        return reader.peek(len(SIGNATURE))[: len(SIGNATURE)] if reader is not None else b""
+        with contextlib.suppress(OSError):
+            return reader.peek(len(SIGNATURE))[: len(SIGNATURE)] if reader is not None else b""
     try:
         with open(name, "rb") as file:
             return file.read(len(SIGNATURE))
@@ -117,7 +120,7 @@ def root(ctx: click.Context, version: bool) -> None:
         _show_version(ctx.obj.verbose)
         ctx.exit(0)
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
+        note(ctx.get_help())
         ctx.exit(2)
 
 

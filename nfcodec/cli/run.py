@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from nfcodec.cli.report import fail
+from nfcodec.cli.report import fail, note
 from nfcodec.cli.root import COMPLETE_VAR, NAME, root
 from nfcodec.cli.session import Session
 from nfcodec.errors import OutputError
@@ -20,20 +20,38 @@ from nfcodec.errors import OutputError
 def run(args: Sequence[str], session: Session) -> int:
     """Run ``nfc`` with ``args`` and return its exit code; prints, and raises nothing."""
     _never_fail_on_characters(sys.stdout)
+    code = _guarded(args, session)
     try:
-        code = _invoke(_expanded(args), session)
-        _flush()
-        return code
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return code or _stdout_failed(error)
+    return code
+
+
+def _guarded(args: Sequence[str], session: Session) -> int:
+    try:
+        return _invoke(_expanded(args), session)
     except KeyboardInterrupt:
         return session.stopped()
     except click.ClickException as error:
         return _usage(error)
-    except BrokenPipeError:
-        _silence_stdout()
-        return 1
     except Exception as error:
         # An interrupt that arrives inside C code can come out as any exception.
-        return session.stopped() if session.signal else fail("", error, verbose=session.verbose)
+        if session.signal:
+            return session.stopped()
+        # Items and files have their own handlers, so this comes from printing.
+        if isinstance(error, OSError):
+            return _stdout_failed(error)
+        return fail("", error, verbose=session.verbose)
+
+
+def _stdout_failed(error: OSError) -> int:
+    """Tell of a full disk; a reader that has seen enough (``nfc info … | head``) is no news."""
+    _silence_stdout()
+    if isinstance(error, BrokenPipeError):
+        return 1
+    return fail("", OutputError(f"cannot write to standard output: {error.strerror}"), verbose=False)
 
 
 def _invoke(args: list[str], session: Session) -> int:
@@ -58,22 +76,11 @@ def _expanded(args: Sequence[str]) -> list[str]:
 
 def _usage(error: click.ClickException) -> int:
     message = error.format_message()
-    click.echo(f"nfc: {message[:1].lower()}{message[1:]}", err=True)
+    note(f"nfc: {message[:1].lower()}{message[1:]}")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else NAME
-    click.echo(f"try '{path} --help'", err=True)
+    note(f"try '{path} --help'")
     return error.exit_code
-
-
-def _flush() -> None:
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _silence_stdout()
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _silence_stdout() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from nfcodec.cli import text
@@ -42,12 +40,13 @@ def command(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Meta-train an init on the media in the folder DATA."""
-    saved = Path(checkpoint) if checkpoint else Path(output).with_suffix(".ckpt")
 
     def work(item: Item, progress: Progress | None) -> ModelInfo:
         from nfcodec import api
 
         with training(output, quiet=as_json) as report:
-            return api.train(data, output, config=config, checkpoint=saved, device=device, force=force, report=report)
+            return api.train(
+                data, output, config=config, checkpoint=checkpoint, device=device, force=force, report=report
+            )  # fmt: skip
 
     return process([Item(data, output)], work, Reporter(session, text.model, as_json))

@@ -19,7 +19,10 @@ from nfcodec.options import Progress, VerifyResult
 @verbose_option
 @click.pass_obj
 def command(session: Session, /, inputs: tuple[str, ...], init: str | None, as_json: bool) -> int:
-    """Check structure and checksums of .nfc files and decode every symbol."""
+    """Check that .nfc files are undamaged.
+
+    Checks structure and checksums, and decodes every symbol.
+    """
 
     def work(item: Item, progress: Progress | None) -> VerifyResult:
         from nfcodec import api

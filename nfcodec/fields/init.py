@@ -117,7 +117,7 @@ class Init:
         p = len(self.theta0_flat)
         if self.step.shape != (p,) or self.scale.shape != (len(QUALITY_ANCHORS), p):
             raise CorruptError(f"init {self.id}: steps or scales do not match {p} parameters")
-        if np.abs(self.step).max() > _STEP_BOUND or np.abs(self.scale).max() > _SCALE_BOUND:
+        if not (np.abs(self.step) <= _STEP_BOUND).all() or not (np.abs(self.scale) <= _SCALE_BOUND).all():
             raise CorruptError(f"init {self.id}: a step or a scale is out of range")
-        if self.inner_steps < 0 or not 0 < self.gamma <= 1 or not 0 < self.coarsest < float("inf"):
+        if self.inner_steps < 0 or not 0 <= self.gamma < float("inf") or not 0 < self.coarsest < float("inf"):
             raise CorruptError(f"init {self.id}: impossible inner loop or step unit")

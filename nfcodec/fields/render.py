@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nfcodec.fields.coords import AxisPlan
+from nfcodec.fields.parallel import ordered_map
 from nfcodec.fields.registry import field_kind
 from nfcodec.fields.siren import Params
 from nfcodec.fields.spec import FieldSpec
@@ -46,10 +47,13 @@ def render_box(spec: FieldSpec, params_of: Callable[[Tensor], Params], plans: li
     columns = [p.local.shape[1] for p in plans]
     total, cells = math.prod(rows), math.prod(columns)
     out = torch.empty((total, cells, spec.channels))
-    step = batch_size(cells)
-    for a in range(0, total, step):
-        index = torch.arange(a, min(a + step, total))
-        out[index] = kind.forward(spec, params_of(index), plan_coords(plans, index)).float().cpu()
+
+    def evaluate(index: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode():
+            return index, kind.forward(spec, params_of(index), plan_coords(plans, index))
+
+    for index, values in ordered_map(evaluate, torch.arange(total).split(batch_size(cells))):
+        out[index] = values
     return _gather(out, plans, rows, columns)
 
 

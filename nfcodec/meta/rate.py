@@ -37,7 +37,9 @@ def unflatten(flat: Tensor, like: Tensors) -> dict[str, Tensor]:
     return {n: p.reshape(-1, *like[n].shape) for n, p in zip(like, parts, strict=True)}
 
 
-def sensitivity(spec: FieldSpec, params: Tensors, coords: Tensor, generator: torch.Generator, probes: int = 8) -> Tensor:
+def sensitivity(
+    spec: FieldSpec, params: Tensors, coords: Tensor, generator: torch.Generator, probes: int = 8
+) -> Tensor:
     """Diagonal Fisher F (P,) = Σ_samples Σ_outputs (∂f/∂θ_j)², mean over modules (SEEDS §7.2, label-free).
 
     Random signs s give E[(∂(s·f)/∂θ)²] = F, so a few backward passes serve for all outputs.

@@ -1,0 +1,66 @@
+"""Train the tiny inits of the tests on synthetic signals: about two minutes on one thread.
+
+    OMP_NUM_THREADS=1 python tests/data/make_inits.py
+
+The golden files name these inits by hash, so new inits need new golden files (tests/golden/make_golden.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nfcodec import zoo
+from nfcodec.fields.spec import FieldSpec
+from nfcodec.meta.config import DataConfig, InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
+from nfcodec.meta.export import export
+from nfcodec.meta.tasks import Tasks
+from nfcodec.meta.train import Trainer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from helpers import INITS, moving, painting, sound  # noqa: E402
+
+
+def spec(axes: int, tile: tuple[int, ...], width: int) -> FieldSpec:
+    pictures = axes > 1
+    return FieldSpec("siren", axes, 3 if pictures else 1, width, 2, 30, 1, pictures, pictures, tile)
+
+
+def config(name: str, modality: str, field: FieldSpec, coarsest: float, base: str = "dense") -> TrainConfig:
+    score = "theta" if base == "masked" else "delta"
+    return TrainConfig(
+        id=f"test-{name}", field=field, data=DataConfig(modality=modality), inner=InnerConfig(2, 0.5, 0.01),
+        outer=OuterConfig(steps=700, batch=32), sparse=SparseConfig(2, 0.25, 150, score, base),
+        rate=RateConfig(steps=1200, coarsest=coarsest), seed=1,
+    )  # fmt: skip
+
+
+def mono(seed: int) -> np.ndarray:
+    return sound(8000, 1, seed)
+
+
+PLANS = {
+    "image": (config("image", "image", spec(2, (8, 8), 16), 0.8), [painting(96, 96, s) for s in range(40)]),
+    "masked": (config("masked", "image", spec(2, (8, 8), 12), 0.8, "masked"), [painting(96, 96, s) for s in range(40)]),
+    "audio": (config("audio", "audio", spec(1, (64,), 16), 0.5), [mono(s) for s in range(40)]),
+    "video": (config("video", "video", spec(3, (4, 8, 8), 16), 1.5), [moving(12, 48, 48, s) for s in range(16)]),
+}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or PLANS:
+        settings, signals = PLANS[name]
+        began = time.monotonic()
+        trainer = Trainer(settings, Tasks(settings.field, signals))
+        trainer.run(report=lambda r: print(f"\r{r.step}/{r.total} {r.psnr:.2f} dB {r.bits:.3f} bits", end=""))
+        digest = zoo.write_init(export(trainer, modules=256), INITS / f"{name}.safetensors")
+        print(f"\n{name}: {digest.hex()[:8]}, {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
