@@ -10,7 +10,9 @@ from nfcodec.fields.init import QUALITY_ANCHORS, Init
 from nfcodec.fields.registry import field_kind
 from nfcodec.fields.siren import init_params
 from nfcodec.fields.spec import FieldSpec
+from nfcodec.meta.export import step_exponents
 from nfcodec.meta.maml import Learner
+from nfcodec.meta.rate import sensitivity
 from nfcodec.meta.sparse import full_mask
 
 SPEC = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, False, (6, 6))
@@ -89,8 +91,8 @@ def relative(a, b):
     return float((a - b).norm() / b.norm())
 
 
-def make_init(spec=PICTURE, seed=0, *, keep=0.6, masked=False, steps=3, gamma=0.5, rate=0.02, coarsest=0.8):
-    """An untrained init with plausible steps and prior rows; ``keep`` of its weights are not pruned."""
+def make_init(spec=PICTURE, seed=0, *, keep=0.6, masked=False, steps=3, gamma=0.5, rate=5.0, coarsest=0.4):
+    """An untrained init; ``keep`` of its weights are not pruned. Steps and rates follow sensitivity, as trained ones do."""
     theta = random_params(spec, seed, torch.float32)
     chosen = generator(seed + 1)
     mask = full_mask(theta)
@@ -99,13 +101,13 @@ def make_init(spec=PICTURE, seed=0, *, keep=0.6, masked=False, steps=3, gamma=0.
             mask[n] = (torch.rand(theta[n].shape, generator=chosen) < keep).float()
     if masked:
         theta = {n: t * mask[n] for n, t in theta.items()}
-    count = sum(t.numel() for t in theta.values())
-    exponents = torch.cat([torch.full((t.numel(),), -8 if n[0] == str(spec.depth) else -24) for n, t in theta.items()])
-    scale = np.tile(8 + 4 * np.arange(len(QUALITY_ANCHORS), dtype=np.int32)[:, None], (1, count))
+    fisher = sensitivity(spec, stacked(theta, 1), coords_of(spec, torch.float32), chosen, 64).clamp_min(1e-3)
+    rates = torch.split(rate / fisher, [t.numel() for t in theta.values()])
+    scale = np.tile(8 + 4 * np.arange(len(QUALITY_ANCHORS), dtype=np.int32)[:, None], (1, len(fisher)))
     init = Init(
         id="tiny", modality="image", spec=spec, theta0=theta, mask=mask,
-        log_rate={n: torch.full_like(t, math.log(rate)) for n, t in theta.items()},
-        step=exponents.to(torch.int32).numpy(), scale=scale.astype(np.int32), inner_steps=steps, gamma=gamma,
+        log_rate={n: r.log().reshape(t.shape) for (n, t), r in zip(theta.items(), rates, strict=True)},
+        step=step_exponents(fisher, coarsest), scale=scale.astype(np.int32), inner_steps=steps, gamma=gamma,
         coarsest=coarsest, sha256=b"",
     )  # fmt: skip
     init.validate()

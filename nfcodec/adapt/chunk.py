@@ -42,7 +42,7 @@ class Adapter:
         coding = self.coding
         coords = module_coords(self.init.spec.tile).unsqueeze(0)
         out = np.empty((len(targets), len(coding.kept)), np.int32)
-        parts = targets.split(batch_size(targets.shape[1]))
+        parts = torch.split(targets, batch_size(targets.shape[1]))
         done = 0
         for q in ordered_map(lambda part: self._group(coding, coords, part), parts):
             out[done : done + len(q)] = q

@@ -16,11 +16,11 @@ from nfcodec.cli.session import Session
 @click.pass_obj
 def command(session: Session, /, as_json: bool) -> int:
     """List the shipped inits."""
-    from nfcodec import zoo
+    from nfcodec import api
 
     reporter = Reporter(session, text.model, as_json, data=True)
     try:
-        found = zoo.list_models()
+        found = api.models()
     except Exception as error:
         if session.signal:
             raise KeyboardInterrupt from error

@@ -36,7 +36,9 @@ def rate(value: float, unit: str) -> str:
 
 
 def extent(shape: tuple[int, ...]) -> str:
-    """(height, width) as 640×480, longer ones with the first axis last."""
+    """(height, width) as 640×480, longer ones with the first axis last; one axis as a number of samples."""
+    if len(shape) == 1:
+        return f"{count(shape[0])} samples"
     return "×".join(str(n) for n in reversed(shape))
 
 
@@ -101,7 +103,7 @@ def information(i: FileInfo) -> str:
 def _kind(i: FileInfo) -> str:
     parts = [i.modality, f"{i.channels} channel{'s' * (i.channels > 1)}{' + alpha' * i.alpha}", i.sample_type]
     if i.modality == "audio" and i.sample_rate:
-        parts[1:1] = [f"{count(i.shape[0])} samples", f"{i.sample_rate:g} Hz", _duration(i)]
+        parts[1:1] = [extent(i.shape), f"{i.sample_rate:g} Hz", _duration(i)]
     elif i.modality == "video" and i.sample_rate:
         parts[1:1] = [extent(i.shape[1:]), f"{count(i.shape[0])} frames", f"{i.sample_rate:g} per second", _duration(i)]
     else:

@@ -52,7 +52,7 @@ def render_box(spec: FieldSpec, params_of: Callable[[Tensor], Params], plans: li
         with torch.inference_mode():
             return index, kind.forward(spec, params_of(index), plan_coords(plans, index))
 
-    for index, values in ordered_map(evaluate, torch.arange(total).split(batch_size(cells))):
+    for index, values in ordered_map(evaluate, torch.split(torch.arange(total), batch_size(cells))):
         out[index] = values
     return _gather(out, plans, rows, columns)
 

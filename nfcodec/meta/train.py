@@ -124,7 +124,8 @@ class Trainer:
         leaves = [*self.theta0.values(), *self.log_rate.values()]
         torch.nn.utils.clip_grad_norm_(leaves, self.config.outer.clip)
         self.optimizer.step()
-        self.loss = 0.98 * self.loss + 0.02 * float(loss) if self.at else float(loss)
+        now = float(loss.detach())
+        self.loss = 0.98 * self.loss + 0.02 * now if self.at else now
         self.at += 1
 
     def _batch(self, step: int) -> Tensor:
