@@ -63,10 +63,11 @@ def _input_file(path: PathLike) -> Iterator[Path]:
     if os.fspath(path) != STREAM:
         yield Path(path)
         return
-    with tempfile.NamedTemporaryFile(prefix="nfc-") as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.flush()
-        yield Path(spool.name)
+    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
+        spool = Path(folder) / "standard input"
+        with spool.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield spool
 
 
 @contextlib.contextmanager
@@ -282,11 +283,13 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
     return VerifyResult(os.fspath(source), size, symbols, digest, time.monotonic() - began)
 
 
-def compare(a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> CompareResult:
+def compare(
+    a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None
+) -> CompareResult:
     """Compare two files of equal size: media or .nfc, in any combination. Errors are of ``b`` against ``a``."""
     from nfcodec.comparison import compare_files
 
-    return compare_files(Path(a), Path(b), limits=limits)
+    return compare_files(Path(a), Path(b), limits=limits, inits=(init,) if init else ())
 
 
 # -- inits -----------------------------------------------------------------------------------------------
@@ -301,7 +304,7 @@ def train(
 ) -> ModelInfo:  # fmt: skip
     """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
 
-    The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) once a minute; when it exists,
+    The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
     training goes on from it. One config, one folder and one seed give one init.
     """
     from nfcodec.meta.config import load_config

@@ -20,12 +20,12 @@ from nfcodec.signal import Ints, SignalInfo
 
 
 @contextlib.contextmanager
-def _samples(path: Path, limits: Limits) -> Iterator[tuple[SignalInfo, Iterator[Ints]]]:
+def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tuple[SignalInfo, Iterator[Ints]]]:
     """The signal's info and its samples as written, in blocks of any length."""
     with contextlib.ExitStack() as stack:
         if _is_nfc(path):
             file = stack.enter_context(path.open("rb"))
-            decoder = Decoder(file, limits=limits)
+            decoder = Decoder(file, limits=limits, inits=inits)
             info, blocks = decoder.info, decoder.blocks(DecodeOptions(limits=limits))
         else:
             source = open_source(path, limits=limits)
@@ -59,13 +59,13 @@ def _paired(a: Iterator[Ints], b: Iterator[Ints]) -> Iterator[tuple[Ints, Ints]]
         raise InputError("the two signals have different lengths")
 
 
-def compare_files(a: Path, b: Path, *, limits: Limits) -> CompareResult:
+def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = ()) -> CompareResult:
     """PSNR, SNR (sound), MS-SSIM (pictures) and the largest error of ``b`` against ``a``.
 
     Raises :class:`InputError` when the signals differ in kind, shape or channels.
     """
     error, whole = ErrorSum(), ([], [])  # type: tuple[ErrorSum, tuple[list[Ints], list[Ints]]]
-    with _samples(a, limits) as (left, blocks_a), _samples(b, limits) as (right, blocks_b):
+    with _samples(a, limits, inits) as (left, blocks_a), _samples(b, limits, inits) as (right, blocks_b):
         _check_alike(left, right)
         same = left.sample_type == right.sample_type
         for x, y in _paired(blocks_a, blocks_b):
@@ -85,7 +85,9 @@ def _check_alike(a: SignalInfo, b: SignalInfo) -> None:
     # The length of a clip or recording may be an estimate; differing lengths show when the blocks run out.
     first = 1 if a.modality in ("audio", "video") else 0
     if (a.modality, a.channels, a.shape[first:]) != (b.modality, b.channels, b.shape[first:]):
-        raise InputError(
-            f"cannot compare a {a.modality} of {a.shape} with {a.channels} channels "
-            f"and a {b.modality} of {b.shape} with {b.channels} channels"
-        )
+        raise InputError(f"cannot compare {_described(a)} with {_described(b)}")
+
+
+def _described(info: SignalInfo) -> str:
+    size = "×".join(map(str, reversed(info.shape) if info.modality in ("image", "video") else info.shape))
+    return f"{info.modality} of {size} in {info.channels} channels"

@@ -34,8 +34,7 @@ class EncodeOptions:
 
     ``quality``: 0…100, more is more bytes and a higher PSNR. ``effort``: 1…9, more is more time and never
     a worse file. ``init``: id or path of the init, or None to choose by modality. ``strip``: metadata kinds
-    to leave out. ``verify``: read the file back and decode it before it gets its final name. ``seed``: of
-    every random choice. ``device``: "cpu" or "cuda".
+    to leave out. ``verify``: read the file back and decode it before it gets its final name.
     """
 
     quality: int = 75
@@ -43,8 +42,6 @@ class EncodeOptions:
     init: str | None = None
     strip: frozenset[MetadataKind] = frozenset()
     verify: bool = True
-    seed: int = 0
-    device: str = "cpu"
     limits: Limits = field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
@@ -72,7 +69,6 @@ class DecodeOptions:
     time: tuple[float, float | None] | None = None
     rate: float | None = None
     fps: float | None = None
-    device: str = "cpu"
     limits: Limits = field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:

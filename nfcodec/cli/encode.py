@@ -52,8 +52,6 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
 @click.option("--init", metavar="ID|PATH", default=_DEFAULT.init, help="The init to start from.  [default: by kind]")
 @click.option("--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more.")
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Seed of every random choice.")
-@click.option("--device", default=_DEFAULT.device, show_default=True, metavar="cpu|cuda", help="Where to compute.")
 @threads_option
 @json_option
 @verbose_option

@@ -10,9 +10,9 @@ from nfcodec.cli.params import json_option, threads_option, verbose_option
 from nfcodec.cli.progress import training
 from nfcodec.cli.report import Reporter
 from nfcodec.cli.session import Session
-from nfcodec.options import EncodeOptions, ModelInfo, Progress
+from nfcodec.options import ModelInfo, Progress
 
-_DEVICE = EncodeOptions().device
+_DEVICE = "cpu"
 _EPILOG = """\
 \b
 Example:

@@ -124,8 +124,10 @@ def load_config(path: Path) -> TrainConfig:
         import tomli as tomllib
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"cannot read config {path}: {error}") from error
+    except OSError as error:
+        raise OptionError(f"cannot read config {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"config {path} is not TOML: {error}") from error
     unknown = sorted(set(data) - {*_TABLES, "id", "field", "seed"})
     missing = [n for n in ("id", "field") if n not in data]
     if unknown or missing:

@@ -57,6 +57,8 @@ class Tasks:
 
 def load_tasks(folder: Path, spec: FieldSpec, config: DataConfig) -> Tasks:
     """Read up to ``config.keep`` files of a folder (sorted by name), whole pictures and the start of clips."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder of media")
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     signals: list[Clip] = []
     for path in paths:

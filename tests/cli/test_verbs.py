@@ -57,8 +57,8 @@ def test_defaults_are_those_of_the_library(nfc: Nfc, photo: Path, monkeypatch: p
     ran = nfc("encode", "photo.png")
     assert seen["options"] == EncodeOptions() and seen["force"] is False and seen["progress"] is None
     assert ran.err.startswith("nfc: photo.png: warning: one thing\nnfc: photo.png: warning: another\nphoto.png → ")
-    nfc("encode", "photo.png", "--strip", "icc,exif", "--strip", "tags", "--no-verify", "--seed", "3", "--threads", "1")
-    assert seen["options"] == EncodeOptions(strip=frozenset({"icc", "exif", "tags"}), verify=False, seed=3)
+    nfc("encode", "photo.png", "--strip", "icc,exif", "--strip", "tags", "--no-verify", "--threads", "1")
+    assert seen["options"] == EncodeOptions(strip=frozenset({"icc", "exif", "tags"}), verify=False)
 
 
 def test_decode_options_reach_the_decoder(nfc: Nfc, coded: Path) -> None:
