@@ -22,6 +22,7 @@ from nfcodec.errors import InternalError, MediaReadError, OutputError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
+from nfcodec.media.reading import named
 from nfcodec.media.samples import quantize
 from nfcodec.options import (
     CompareResult,
@@ -74,18 +75,28 @@ def _input_file(path: PathLike) -> Iterator[Path]:
 def _output_file(path: PathLike, *, force: bool) -> Iterator[Path]:
     """A temporary path that becomes ``path`` (or is copied to standard output) only on success."""
     if os.fspath(path) != STREAM:
-        with atomic_output(Path(path), force=force) as temporary:
+        with atomic_output(Path(path), force=force) as temporary, _told_as(named(Path(path)), temporary):
             yield temporary
         return
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
         spool = Path(folder) / "out"
-        yield spool
+        with _told_as("standard output", spool):
+            yield spool
         try:
             with spool.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         except OSError as error:
             raise OutputError(f"cannot write to standard output: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _told_as(name: str, temporary: Path) -> Iterator[None]:
+    """Let errors tell of ``name`` and not of the temporary file that stands for it."""
+    try:
+        yield
+    except OutputError as error:
+        raise type(error)(str(error).replace(named(temporary), name), hint=error.hint) from error
 
 
 @contextlib.contextmanager

@@ -69,8 +69,8 @@ def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = 
         _check_alike(left, right)
         same = left.sample_type == right.sample_type
         for x, y in _paired(blocks_a, blocks_b):
-            other = y if same else y.astype(np.float64) * (left.peak / right.peak)
-            error.add(x, other)
+            other = y if same else _converted(y, right, left)
+            error.add(left.measured(x), left.measured(other))
             if left.modality == "image":
                 whole[0].append(x)
                 whole[1].append(other)
@@ -78,7 +78,14 @@ def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = 
     if left.modality == "image":
         similarity = ms_ssim(np.concatenate(whole[0]), np.concatenate(whole[1]), left.peak)
     snr = error.snr() if left.modality == "audio" else None
-    return CompareResult(str(a), str(b), error.psnr(left.peak), snr, similarity, error.max_error)
+    worst = float(np.ldexp(error.max_error, left.exponent))
+    return CompareResult(str(a), str(b), error.psnr(left.measured_peak), snr, similarity, worst)
+
+
+def _converted(samples: Ints, have: SignalInfo, want: SignalInfo) -> Ints:
+    """Samples of one type as they would be in another, not rounded."""
+    converted: Ints = (samples.astype(np.float64) - have.zero) * (want.full / have.full) + want.zero
+    return converted
 
 
 def _check_alike(a: SignalInfo, b: SignalInfo) -> None:

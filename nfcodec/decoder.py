@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import BinaryIO
 
@@ -38,6 +40,9 @@ from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
 
 Positions = npt.NDArray[np.float64]
 
+# Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
+PIECE_SAMPLES = 1 << 22
+
 
 def signal_info(header: Header) -> SignalInfo:
     """What the header says of the signal."""
@@ -61,6 +66,11 @@ class AxisGrid:
         """Where the field is sampled: (n·k,) native positions."""
         return sample_positions(self.start, self.stop, self.n * self.k)
 
+    def between(self, first: int, last: int) -> Positions:
+        """The part [first, last) of :attr:`positions`, the same to the last bit."""
+        index = np.arange(first, last, dtype=np.float64)
+        return self.start + (index + 0.5) * ((self.stop - self.start) / (self.n * self.k))
+
 
 def output_grid(info: SignalInfo, options: DecodeOptions) -> tuple[AxisGrid, ...]:
     """The grid that the options ask for. :class:`OptionError` where an option does not fit the signal."""
@@ -68,11 +78,16 @@ def output_grid(info: SignalInfo, options: DecodeOptions) -> tuple[AxisGrid, ...
     scales = _scales(info, options, spans)
     grids = []
     for axis, ((start, stop), scale) in enumerate(zip(spans, scales, strict=True)):
-        n = max(1, round((stop - start) * scale))
+        n = max(1, _whole((stop - start) * scale))
         in_time = info.modality == "video" and axis == 0
         k = 1 if in_time else density(n / (stop - start))
         grids.append(AxisGrid(start, stop, n, k))
     return tuple(grids)
+
+
+def _whole(x: float) -> int:
+    """``x`` rounded; a number that is over every limit stands for infinity."""
+    return round(min(x, 2.0**100))
 
 
 def _spans(info: SignalInfo, options: DecodeOptions) -> list[tuple[float, float]]:
@@ -94,8 +109,8 @@ def _time_span(info: SignalInfo, time: tuple[float, float | None]) -> tuple[floa
     if info.rate is None:
         raise OptionError(f"a time range needs sound or video, this is {info.modality}")
     rate, n = float(info.rate), info.shape[0]
-    start = round(time[0] * rate)
-    stop = n if time[1] is None else min(n, round(time[1] * rate))
+    start = _whole(time[0] * rate)
+    stop = n if time[1] is None else min(n, _whole(time[1] * rate))
     if start >= n:
         raise OptionError(f"time {time[0]} s starts after the end ({n / rate:.3f} s)")
     return float(start), float(max(stop, start + 1))
@@ -123,7 +138,7 @@ def _scales(info: SignalInfo, options: DecodeOptions, spans: list[tuple[float, f
 
 
 def _size_scales(size: tuple[int, int], span: list[float]) -> list[float]:
-    width, height = size
+    width, height = (min(n, 2**100) for n in size)
     sy, sx = height / span[0], width / span[1]
     return [sy or sx, sx or sy]
 
@@ -144,7 +159,8 @@ class Decoder:
         self.index = list(self.reader.index())
         self._deltas = self._by_chunk(SectionType.DELTA)
         self._alphas = self._by_chunk(SectionType.ALPHA)
-        if set(self._deltas) != set(range(self.chunks)):
+        # By number and maximum: the header of a small file can announce millions of chunks.
+        if len(self._deltas) != self.chunks or max(self._deltas, default=0) >= self.chunks:
             raise CorruptError(f"{len(self._deltas)} DELTA sections for {self.chunks} chunks")
         if self.info.alpha != bool(self._alphas) or (self._alphas and set(self._alphas) != set(self._deltas)):
             raise CorruptError("ALPHA sections do not match the header")
@@ -162,7 +178,9 @@ class Decoder:
     @property
     def chunk_length(self) -> int:
         """Samples of axis 0 in one chunk."""
-        return self.header.chunk_rows * self.init.spec.tile[0]
+        tile = self.init.spec.tile[0]
+        rows = -(-self.info.shape[0] // tile)
+        return min(self.header.chunk_rows, rows) * tile
 
     @property
     def chunks(self) -> int:
@@ -228,45 +246,63 @@ class Decoder:
     def output_info(self, options: DecodeOptions) -> SignalInfo:
         """What :meth:`blocks` delivers for these options."""
         shape = tuple(g.n for g in output_grid(self.info, options))
+        wanted = options.rate or options.fps
         rate = self.info.rate
-        if rate is not None and options.rate is not None:
-            rate = type(rate)(options.rate).limit_denominator(1_000_000)
-        if rate is not None and options.fps is not None:
-            rate = type(rate)(options.fps).limit_denominator(1_000_000)
-        info = replace(self.info, shape=shape, rate=rate)
+        if wanted is not None:
+            rate = Fraction(wanted).limit_denominator(1_000_000) or Fraction(wanted)
         replace(self.header, shape=shape).check_limits(self.limits)
-        return info
+        return replace(self.info, shape=shape, rate=rate)
 
     def blocks(self, options: DecodeOptions) -> Iterator[Block]:
-        """Render the requested grid chunk by chunk, as consecutive rows of the first axis."""
-        grids = output_grid(self.info, options)
-        positions = grids[0].positions
-        owner = np.clip(positions // self.chunk_length, 0, self.chunks - 1).astype(np.int64)
-        values, alphas = Thinner(grids[0].k), Thinner(grids[0].k)
-        last = int(owner[-1])
-        for chunk in range(int(owner[0]), last + 1):
-            rows = positions[owner == chunk]
-            if not len(rows):
-                continue
-            out = values.push(self._render(chunk, rows, grids))
-            alpha = alphas.push(self._render_alpha(chunk, rows, grids)) if self.info.alpha else None
-            if chunk == last and grids[0].k > 1:
-                out = np.concatenate([out, values.finish()])
-                alpha = None if alpha is None else np.concatenate([alpha, alphas.finish()])
-            if len(out):
-                yield Block(out, None if alpha is None else self._alpha_samples(alpha))
+        """Render the requested grid chunk by chunk, as consecutive rows of the first axis.
 
-    def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
-        q = self.symbols(chunk)
+        Raises :class:`~nfcodec.errors.LimitError` before anything of a size over the limits is rendered.
+        """
+        self.output_info(options)
+        grids = output_grid(self.info, options)
+        values, alphas = Thinner(grids[0].k), Thinner(grids[0].k)
+        for chunk, pieces in self._pieces(grids):
+            q, plane = self.symbols(chunk), self.alpha(chunk)
+            for rows in pieces:
+                out = values.push(self._render(chunk, q, rows, grids))
+                alpha = None if plane is None else alphas.push(self._render_alpha(chunk, plane, rows, grids))
+                if len(out):
+                    yield self._block(out, alpha)
+        out = values.finish()
+        if len(out):
+            yield self._block(out, alphas.finish() if self.info.alpha else None)
+
+    def _pieces(self, grids: tuple[AxisGrid, ...]) -> Iterator[tuple[int, Iterator[Positions]]]:
+        """Chunks, each with its field positions on the first axis in pieces of bounded size.
+
+        At the native size a chunk is one piece, as it was for the encoder.
+        """
+        first, total = grids[0], grids[0].n * grids[0].k
+        cells = math.prod(g.n * g.k for g in grids[1:])
+        native = self.chunk_length * math.prod(self.info.shape[1:])
+        step = max(1, max(PIECE_SAMPLES, native) // cells)
+
+        def owner(index: int) -> int:
+            return int(min(first.between(index, index + 1)[0] // self.chunk_length, self.chunks - 1))
+
+        a = 0
+        while a < total:
+            chunk = owner(a)
+            stop = bisect_right(range(total), chunk, a, key=owner)
+            yield chunk, (first.between(b, min(b + step, stop)) for b in range(a, stop, step))
+            a = stop
+
+    def _block(self, values: Floats, alpha: Floats | None) -> Block:
+        return Block(values, None if alpha is None else self._alpha_samples(alpha))
+
+    def _render(self, chunk: int, q: npt.NDArray[np.int32], rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
         local = [rows - chunk * self.chunk_length, *(g.positions for g in grids[1:])]
         out = render_chunk(self.init, self.header.quality, self.kept, q, self.info, self.chunk_shape(chunk), local)
         for axis, grid in enumerate(grids[1:], 1):
             out = thin(out, axis, grid.k)
         return out
 
-    def _render_alpha(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
-        plane = self.alpha(chunk)
-        assert plane is not None
+    def _render_alpha(self, chunk: int, plane: Ints, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
         local = [rows - chunk * self.chunk_length, *(g.positions for g in grids[1:])]
         out = plane.astype(np.float32)
         for axis, where in enumerate(local):

@@ -79,13 +79,18 @@ class Encoder:
         self._progress = progress
         self._done = 0.0
 
+    @property
+    def _constant(self) -> bool:
+        """Whether the range of values says it all, whatever the deltas are."""
+        return self.info.value_range is not None and self.info.value_range[0] == self.info.value_range[1]
+
     def _check_field(self) -> None:
         spec, info = self.init.spec, self.info
         fits = info.channels in (1, 3) if spec.offset else info.modality in ("audio", "array")
         if spec.axes != len(info.shape) or not fits:
             raise UnsupportedMediaError(
-                f"init {self.init.id} is for {self.init.modality}s of {spec.axes} axes, "
-                f"not for a {info.modality} of {len(info.shape)} axes and {info.channels} channels"
+                f"init {self.init.id} takes {self.init.modality} of {spec.axes} axes, "
+                f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
             )
 
     def run(self, out: BinaryIO) -> Encoded:
@@ -100,7 +105,7 @@ class Encoder:
             self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
             self._metadata(writer)
             size = writer.finish(self._header(), out)
-        psnr, snr = self.error.psnr(self.info.peak), self.error.snr()
+        psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), tuple(self.source.warnings))
 
     # -- one chunk ---------------------------------------------------------------------------------------
@@ -108,7 +113,10 @@ class Encoder:
         values = field_values(self.init, self.info, block.values)
         targets = cut(self.init.spec, values)
         share = math.prod(block.values.shape[:-1]) / len(targets)
-        q = self.adapter.deltas(targets, lambda modules: self._tick(modules * share))
+        if self._constant:
+            q = np.zeros((len(targets), len(self.kept)), np.int32)
+        else:
+            q = self.adapter.deltas(targets, lambda modules: self._tick(modules * share))
         coding = self.adapter.coding
         width = modules_per_axis(block.values.shape[:-1], self.init.spec.tile)[-1]
         payload = encode_deltas(q, coding.scale, coding.tensor_of, width=width)
@@ -131,13 +139,13 @@ class Encoder:
         self.error.add(self._written(values), self._written(rendered))
 
     def _written(self, values: Floats) -> Ints:
-        return quantize(values, self.info)
+        return self.info.measured(quantize(values, self.info))
 
     def _tick(self, samples: float) -> None:
         self._done += samples
         if self._progress:
             total = max(float(self.info.samples), self._done)
-            known = self.error.psnr(self.info.peak) if self.error.count else None
+            known = self.error.psnr(self.info.measured_peak) if self.error.count else None
             self._progress(ProgressEvent("encode", self._done, total, known))
 
     # -- the rest of the file ----------------------------------------------------------------------------

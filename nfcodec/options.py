@@ -5,8 +5,10 @@ Nothing here imports torch or numpy, so the command line can show its defaults a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 from nfcodec.errors import OptionError
@@ -45,10 +47,12 @@ class EncodeOptions:
     limits: Limits = field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quality <= 100:
-            raise OptionError(f"quality {self.quality} is outside 0…100")
-        if not 1 <= self.effort <= 9:
-            raise OptionError(f"effort {self.effort} is outside 1…9")
+        for name, low, high in (("quality", 0, 100), ("effort", 1, 9)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral):
+                raise OptionError(f"{name} must be a whole number, got {value!r}")
+            if not low <= int(value) <= high:
+                raise OptionError(f"{name} {value} is outside {low}…{high}")
         for kind in self.strip:
             if kind not in METADATA_KINDS:
                 raise OptionError(f"cannot strip {kind!r}; known: {', '.join(METADATA_KINDS)}")
@@ -82,8 +86,13 @@ class DecodeOptions:
             raise OptionError(f"size {self.size[0]}x{self.size[1]} has no positive side")
         if self.crop is not None and (min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
             raise OptionError(f"crop {','.join(map(str, self.crop))} is empty or starts before the origin")
-        if self.time is not None and (self.time[0] < 0 or (self.time[1] or float("inf")) <= self.time[0]):
+        if self.time is not None and not _good_time(*self.time):
             raise OptionError(f"time range {self.time[0]}:{self.time[1]} is empty or starts before 0")
+
+
+def _good_time(start: float, stop: float | None) -> bool:
+    """Whether start and stop (None for the end) are a range; NaN is none."""
+    return 0 <= start < (math.inf if stop is None else stop)
 
 
 @dataclass(frozen=True, slots=True)

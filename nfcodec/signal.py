@@ -18,6 +18,7 @@ longest spatial axis sets the unit, so pixels are square; time is in seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -87,6 +88,20 @@ class SignalInfo:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
+    def zero(self) -> float:
+        """The sample that stands for silence, from which energy is measured: not 0 for unsigned sound."""
+        unsigned = self.modality == "audio" and self.sample_type.startswith("u")
+        return 2.0 ** (int(self.sample_type[1:]) - 1) if unsigned else 0.0
+
+    @property
+    def full(self) -> float:
+        """The sample, from ``zero``, that stands for full scale or white; 1 for arrays, which know neither."""
+        if self.modality == "array" or self.sample_type.startswith("f"):
+            return 1.0
+        bits = int(self.sample_type[1:])
+        return 2.0 ** (bits - 1) if self.modality == "audio" else float(2**bits - 1)
+
+    @property
     def peak(self) -> float:
         """The distance between the smallest and the largest legal sample, as PSNR takes it."""
         if self.value_range is not None:
@@ -96,6 +111,30 @@ class SignalInfo:
         if bits is not None:
             return float(2**bits - 1)
         return 2.0 if self.modality == "audio" else 1.0
+
+
+    @property
+    def exponent(self) -> int:
+        """Samples are measured in units of 2^exponent: 0 but for floats whose squares would leave binary64."""
+        if self.value_range is None:
+            return 0
+        size = math.frexp(max(map(abs, self.value_range)))[1]
+        return size if abs(size) > 300 else 0
+
+    @property
+    def measured_peak(self) -> float:
+        """``peak`` of :meth:`measured` samples."""
+        if not self.exponent or self.value_range is None:
+            return self.peak
+        low, high = (math.ldexp(v, -self.exponent) for v in self.value_range)
+        return high - low if high > low else 1.0
+
+    def measured(self, samples: Ints) -> Ints:
+        """Samples as errors and energy are taken from them: counted from ``zero``, in units of 2^``exponent``."""
+        if not self.zero and not self.exponent:
+            return samples
+        counted: Ints = np.ldexp(samples.astype(np.float64) - self.zero, -self.exponent)
+        return counted
 
 
 @dataclass(frozen=True, slots=True)

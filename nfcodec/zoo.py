@@ -133,7 +133,7 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     from nfcodec.fields.spec import FieldSpec
 
     if meta["format"] != INIT_FORMAT:
-        raise ModelError(f"init format {meta['format']} is not known here")
+        raise CorruptError(f"its format {meta['format']} is not known here")
     spec = FieldSpec.from_dict(meta["spec"])
     # In coded order, not in the file's alphabetical one: everything that flattens parameters relies on it.
     names = [t.name for t in field_kind(spec.kind).tensors(spec)]

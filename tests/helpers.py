@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from nfcodec import api
+from nfcodec.container.layout import crc_bytes
+from nfcodec.container.varint import ByteReader
+from nfcodec.decoder import Decoder
+from nfcodec.encoder import Encoded, encode_signal
+from nfcodec.errors import NfcError
+from nfcodec.media import open_sink, open_source
+from nfcodec.media.samples import dequantize, quantize
+from nfcodec.options import DecodeOptions, DecodeResult, EncodeOptions, EncodeResult
+from nfcodec.signal import Block, MemorySource, Metadata, SignalInfo, Source
 
 INITS = Path(__file__).parent / "data"
 
@@ -26,7 +38,7 @@ def painting(height: int, width: int, seed: int = 0, channels: int = 3) -> Any:
     out += (x / 48)[..., None] * rng.normal(0, 20, channels) + (y / 48)[..., None] * rng.normal(0, 20, channels)
     for _ in range(6):
         cy, cx, r = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(4, 28)
-        edge = 1 / (1 + np.exp((np.hypot(y - cy, x - cx) - r) / rng.uniform(0.4, 3)))
+        edge = 0.5 - 0.5 * np.tanh((np.hypot(y - cy, x - cx) - r) / rng.uniform(0.8, 6))
         out += edge[..., None] * rng.normal(0, 45, channels)
     for _ in range(3):
         fy, fx = rng.normal(0, 0.7, 2)
@@ -57,3 +69,115 @@ def moving(frames: int, height: int, width: int, seed: int = 0) -> Any:
         d = ((y - cy - vy * t) ** 2 + (x - cx - vx * t) ** 2) / rng.uniform(3, 14) ** 2
         out += np.exp(-d)[..., None] * rng.normal(0, 70, 3)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+
+# -- files -----------------------------------------------------------------------------------------------
+def save(path: Path, info: SignalInfo, samples: Any, alpha: Any = None) -> Path:
+    """Write samples (n, …, C) without loss in the format of the suffix."""
+    values = dequantize(samples, info.sample_type, info.value_range, signed=info.modality == "audio")
+    sink = open_sink(path, info, Metadata(), format=path.suffix[1:])
+    sink.write(Block(values, alpha))
+    sink.close()
+    return path
+
+
+def save_picture(path: Path, samples: Any, alpha: Any = None) -> Path:
+    """Write a picture (H, W, 1 or 3) of uint8, uint16 or bool, with alpha of the same type or without."""
+    kind = {"bool": "u1", "uint8": "u8", "uint16": "u16"}[samples.dtype.name]
+    info = SignalInfo("image", samples.shape[:2], samples.shape[2], kind, alpha is not None)
+    return save(path, info, samples.astype(np.uint8) if kind == "u1" else samples, alpha)
+
+
+def save_sound(path: Path, values: Any, rate: int = 8000, kind: str = "i16") -> Path:
+    """Write sound (n, C) in [-1, 1] as samples of ``kind``."""
+    info = SignalInfo("audio", values.shape[:1], values.shape[1], kind, rate=Fraction(rate))
+    return save(path, info, quantize(values, info))
+
+
+def save_frames(path: Path, samples: Any, alpha: Any = None, rate: int = 10) -> Path:
+    """Write a clip (T, H, W, C) of uint8."""
+    info = SignalInfo("video", samples.shape[:3], samples.shape[3], "u8", alpha is not None, Fraction(rate))
+    return save(path, info, samples, alpha)
+
+
+def samples_of(path: Path, alpha: bool = False) -> Any:
+    """The samples of a media file as stored, (n, …, C), or its alpha (n, …)."""
+    source = open_source(path)
+    try:
+        blocks = list(source.blocks(1 << 20))
+        if alpha:
+            return np.concatenate([b.alpha for b in blocks])
+        return quantize(np.concatenate([b.values for b in blocks]), source.info)
+    finally:
+        source.close()
+
+
+# -- the codec -------------------------------------------------------------------------------------------
+def encode(source: Path, kind: str, output: Path | None = None, *, force: bool = True, **options: Any) -> EncodeResult:
+    """Encode a file with the test init ``kind``."""
+    return api.encode(source, output, options=EncodeOptions(init=init(kind), **options), force=force)
+
+
+def decode(source: Path, kind: str, output: Path, **options: Any) -> DecodeResult:
+    """Decode a file that was made with the test init ``kind``."""
+    return api.decode(source, output, options=DecodeOptions(**options), init=init(kind), force=True)
+
+
+def decode_array(source: Path, kind: str, **options: Any) -> Any:
+    """Decode to an array (n, …, C + alpha)."""
+    return api.decode_array(source, options=DecodeOptions(**options), init=init(kind))
+
+
+def memory(kind: str, samples: Any, rate: int = 8000) -> MemorySource:
+    """A source over a picture or clip of uint8, or over sound in [-1, 1] that is rounded to 16 bits."""
+    if kind == "audio":
+        info = SignalInfo("audio", samples.shape[:1], samples.shape[1], "i16", rate=Fraction(rate))
+        return MemorySource(info, dequantize(quantize(samples, info), "i16", signed=True))
+    rates = {"rate": Fraction(10)} if kind == "video" else {}
+    info = SignalInfo(kind, samples.shape[:-1], samples.shape[-1], "u8", **rates)
+    return MemorySource(info, dequantize(samples, "u8"))
+
+
+def pack(source: Source, kind: str, **options: Any) -> tuple[bytes, Encoded]:
+    """The bytes of the .nfc file of a source, and what the encoder says of it."""
+    out = io.BytesIO()
+    encoded = encode_signal(source, out, EncodeOptions(init=init(kind), **options))
+    return out.getvalue(), encoded
+
+
+def opened(data: bytes, kind: str, **options: Any) -> Decoder:
+    """A decoder over the bytes of a file."""
+    return Decoder(io.BytesIO(data), inits=(init(kind),), **options)
+
+
+def unpack(data: bytes, kind: str, **options: Any) -> Any:
+    """Float values (n, …, C) of a file."""
+    return np.concatenate([b.values for b in opened(data, kind).blocks(DecodeOptions(**options))])
+
+
+def psnr_of(a: Any, b: Any, peak: float) -> float:
+    """PSNR in dB, from the definition."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return 10 * math.log10(peak**2 / error) if error else math.inf
+
+
+def repaired(data: bytes) -> bytes:
+    """A mutated file with the CRCs of its header and of every section set right, as far as they can be found."""
+    out = bytearray(data)
+    end = 6 + data[5] if len(data) > 5 else len(data)
+    if end + 4 > len(out):
+        return bytes(out)
+    out[end : end + 4] = crc_bytes(bytes(out[:end]))
+    at = end + 4
+    while at < len(out):
+        try:
+            reader = ByteReader(bytes(out[at + 1 : at + 11]))
+            size = reader.varint("length")
+        except NfcError:
+            break
+        stop = at + 1 + (min(10, len(out) - at - 1) - reader.left) + size
+        if stop + 4 > len(out):
+            break
+        out[stop : stop + 4] = crc_bytes(bytes(out[at:stop]))
+        at = stop + 4
+    return bytes(out)

@@ -59,7 +59,9 @@ def make_learner(spec=SPEC, seed=0, rate=0.02, mask=None):
         n: (math.log(rate) + torch.rand(t.shape, generator=spread, dtype=t.dtype) - 0.5).requires_grad_()
         for n, t in theta.items()
     }
-    return Learner(spec, theta, log_rate, full_mask({n: t.detach() for n, t in theta.items()}) if mask is None else mask)
+    return Learner(
+        spec, theta, log_rate, full_mask({n: t.detach() for n, t in theta.items()}) if mask is None else mask
+    )
 
 
 def own_forward(spec, params, coords):
@@ -92,7 +94,7 @@ def relative(a, b):
 
 
 def make_init(spec=PICTURE, seed=0, *, keep=0.6, masked=False, steps=3, gamma=0.5, rate=5.0, coarsest=0.4):
-    """An untrained init; ``keep`` of its weights are not pruned. Steps and rates follow sensitivity, as trained ones do."""
+    """An untrained init that keeps ``keep`` of its weights; its steps and rates follow sensitivity."""
     theta = random_params(spec, seed, torch.float32)
     chosen = generator(seed + 1)
     mask = full_mask(theta)

@@ -4,13 +4,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import (
+    SPEC,
+    coords_of,
+    generator,
+    make_learner,
+    module_of,
+    own_loss,
+    random_params,
+    random_targets,
+    stacked,
+    textured,
+)
 
 from nfcodec.adapt import inner
 from nfcodec.adapt.context import context_size, gather, scores, top_context
 from nfcodec.adapt.inner import InnerLoop, adapt, descend, gradients, module_loss, select_context
 from nfcodec.fields.siren import features
 from nfcodec.meta.maml import meta_gradient
-from tiny import SPEC, coords_of, generator, make_learner, module_of, own_loss, random_params, random_targets, stacked, textured
 
 BIG = dataclasses.replace(SPEC, tile=(12, 12))
 
@@ -60,7 +71,7 @@ def test_20_gather():
     assert torch.equal(gather(shared, index), torch.stack([shared[0, [3, 0]], shared[0, [1, 1]]]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(36)))
 def test_21_permuted_coordinates_permute_the_selection(order):
     params, targets = stacked(random_params(SPEC), 2), random_targets(SPEC, 2)

@@ -3,20 +3,6 @@ import logging
 
 import pytest
 import torch
-
-from nfcodec.adapt.chunk import Adapter
-from nfcodec.adapt.inner import (
-    InnerLoop,
-    adapt,
-    global_norm,
-    gradients,
-    gradients_and_loss,
-    module_loss,
-    rescale_factor,
-    select_context,
-    step_gradient,
-)
-from nfcodec.adapt.context import gather
 from tiny import (
     PICTURE,
     SPEC,
@@ -31,6 +17,20 @@ from tiny import (
     random_targets,
     stacked,
     textured,
+)
+
+from nfcodec.adapt.chunk import Adapter
+from nfcodec.adapt.context import gather
+from nfcodec.adapt.inner import (
+    InnerLoop,
+    adapt,
+    global_norm,
+    gradients,
+    gradients_and_loss,
+    module_loss,
+    rescale_factor,
+    select_context,
+    step_gradient,
 )
 
 BIG = dataclasses.replace(SPEC, tile=(12, 12))
@@ -109,7 +109,10 @@ def test_graph_does_not_change_the_values(loop):
         torch.testing.assert_close(graph[n], plain[n], rtol=0, atol=1e-14)
 
 
-def pair(loop=InnerLoop(1, 0.25, rescale=True), modules=3):
+RESCALED = InnerLoop(1, 0.25, rescale=True)
+
+
+def pair(loop=RESCALED, modules=3):
     coords, targets = coords_of(BIG), textured(BIG, modules)
     params = {n: p.requires_grad_() for n, p in stacked(random_params(BIG), modules).items()}
     index = select_context(BIG, params, coords, targets, loop.gamma)
@@ -208,3 +211,17 @@ def test_14_masked_weights_do_not_move():
     for n, m in mask.items():
         change = moved[n] - learner.start[n]
         assert not change[:, m == 0].any() and change[:, m == 1].all()
+
+
+def test_29_the_factor_is_a_constant_of_the_meta_gradient():
+    """∇ through one re-scaled step equals ∇ with the factor put in as a number."""
+    learner, coords, targets = make_learner(BIG), coords_of(BIG), textured(BIG, 1)
+    params = {n: t.unsqueeze(0) for n, t in learner.start.items()}
+    got, factor = step_gradient(BIG, params, coords, targets, RESCALED, create_graph=True)
+    assert not factor.requires_grad
+    full = gradients(BIG, params, coords, targets, create_graph=True)
+    leaves = list(learner.theta0.values())
+    through = torch.autograd.grad(sum(g.square().sum() for g in got.values()), leaves)
+    expected = torch.autograd.grad(sum((float(factor[0]) * g).square().sum() for g in full.values()), leaves)
+    for a, b in zip(through, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-15)

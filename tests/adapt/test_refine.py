@@ -3,8 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny import PICTURE, coords_of, make_init, textured
 
-from nfcodec.adapt import chunk, refine as refine_module
+from nfcodec.adapt import chunk
+from nfcodec.adapt import refine as refine_module
 from nfcodec.adapt.chunk import Adapter
 from nfcodec.adapt.inner import module_loss
 from nfcodec.adapt.rate import LAMBDA, trade_off
@@ -13,7 +15,6 @@ from nfcodec.coding.classes import SHIFTS
 from nfcodec.coding.deltas import class_costs, rows_for
 from nfcodec.coding.quantizer import dequantize, quantize, step_size
 from nfcodec.coding.tables import LMAX, magnitude_bits
-from tiny import PICTURE, coords_of, make_init, textured
 
 COORDS = coords_of(PICTURE, torch.float32)
 

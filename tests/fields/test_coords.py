@@ -88,3 +88,10 @@ def test_positions_are_centres_of_equal_cells(start, length, n):
     positions = sample_positions(start, start + length, n)
     assert positions.dtype == np.float64 and positions.shape == (n,)
     np.testing.assert_allclose(positions, [start + length * (i + 0.5) / n for i in range(n)], atol=1e-9)
+
+
+def test_positions_outside_go_to_the_nearest_module():
+    plan = plan_axis(np.array([-1.5, 0.5, 7.9, 8.0, 11.0]), 4, 2)
+    position, owner = places(plan, 4)
+    assert owner.tolist() == [0, 0, 1, 1, 1]
+    np.testing.assert_allclose(position, [-1.5, 0.5, 7.9, 8.0, 11.0], atol=1e-5)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import PICTURE, SPEC, make_init
 
 from nfcodec.errors import CorruptError, LimitError, UnsupportedFeatureError
 from nfcodec.fields.init import QUALITY_ANCHORS, quality_offset
 from nfcodec.fields.registry import field_kind
 from nfcodec.fields.spec import FieldSpec
-from tiny import PICTURE, SPEC, make_init
 
 
 def test_quality_offsets_never_fall():

@@ -5,10 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import PICTURE, SPEC
 
 from nfcodec.fields.modules import cut, is_sound, module_count
 from nfcodec.fields.values import mid_side, to_outputs
-from tiny import PICTURE, SPEC
 
 PLAIN = dataclasses.replace(SPEC, tile=(3, 4))
 SOUND = dataclasses.replace(SPEC, axes=1, channels=1, offset=False, opponent=False, tile=(5,))
@@ -19,7 +19,7 @@ def block(*shape):
     return np.random.default_rng(7).random(shape).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 11), st.integers(1, 11))
 def test_picture_tiles_in_row_major_order_with_repeated_border(h, w):
     values = block(h, w, 3)

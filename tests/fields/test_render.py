@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import PICTURE, SPEC, own_forward, random_params
 
 from nfcodec.fields import render
 from nfcodec.fields.coords import module_coords, modules_per_axis, plan_axis, sample_positions
@@ -13,7 +14,6 @@ from nfcodec.fields.modules import cut
 from nfcodec.fields.render import batch_size, render_box
 from nfcodec.fields.siren import forward
 from nfcodec.fields.values import to_values
-from tiny import PICTURE, SPEC, own_forward, random_params
 
 SIZES = st.integers(1, 19)
 
@@ -34,7 +34,9 @@ def rendered(spec, params, shape, start=None, stop=None, size=None):
         plan_axis(sample_positions(a, b, n), t, c)
         for a, b, n, t, c in zip(start, stop, size, spec.tile, counts, strict=True)
     ]
-    touched = torch.cartesian_prod(*(torch.arange(p.first, p.first + len(p.local)) for p in plans)).reshape(-1, len(shape))
+    touched = torch.cartesian_prod(*(torch.arange(p.first, p.first + len(p.local)) for p in plans)).reshape(
+        -1, len(shape)
+    )
     strides = [math.prod(counts[i + 1 :]) for i in range(len(shape))]
     flat = (touched * torch.tensor(strides)).sum(1)
     return render_box(spec, lambda index: {n: p[flat[index]] for n, p in params.items()}, plans)
@@ -53,7 +55,7 @@ def by_hand(spec, params, shape, positions):
     return torch.stack(out)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SIZES, SIZES)
 def test_10_native_grid_equals_the_modules_outputs(h, w):
     spec = dataclasses.replace(SPEC, tile=(4, 5))
@@ -66,7 +68,7 @@ def test_10_native_grid_equals_the_modules_outputs(h, w):
     torch.testing.assert_close(whole, tiles[:h, :w], rtol=0, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, SIZES, st.data())
 def test_region_equals_the_crop(h, w, data):
     spec = dataclasses.replace(SPEC, tile=(4, 5))
@@ -77,7 +79,7 @@ def test_region_equals_the_crop(h, w, data):
     torch.testing.assert_close(part, rendered(spec, params, (h, w))[y:bottom, x:right], rtol=0, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 20), st.integers(1, 20))
 def test_any_grid_equals_the_field_point_by_point(h, w, rows, columns):
     spec = dataclasses.replace(SPEC, tile=(4, 5))

@@ -4,11 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from tiny import PICTURE, SEEDS_30, SEEDS_200, SPEC, generator, own_forward, random_params, stacked
 
 from nfcodec.fields import siren
 from nfcodec.fields.values import to_values
 from nfcodec.meta.sparse import apply_mask, full_mask, magnitude, prune
-from tiny import PICTURE, SEEDS_30, SEEDS_200, SPEC, generator, own_forward, random_params, stacked
 
 BOTH = pytest.mark.parametrize("spec", [SEEDS_30, SEEDS_200], ids=["w0=30", "w0=200"])
 

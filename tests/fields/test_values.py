@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 import torch
+from tiny import PICTURE, SPEC, generator
 
 from nfcodec.fields.values import active_outputs, mid_side, opponent_matrix, to_outputs, to_values
-from tiny import PICTURE, SPEC, generator
 
 SOUND = dataclasses.replace(SPEC, axes=1, channels=1, offset=False, tile=(16,))
 

@@ -4,10 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-
-from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
-from nfcodec.fields.spec import FieldSpec
-from nfcodec.meta.maml import Bootstrap, bootstrap_target, distance, meta_gradient, outer_loss
 from tiny import (
     SPEC,
     coords_of,
@@ -20,6 +16,10 @@ from tiny import (
     relative,
     stacked,
 )
+
+from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
+from nfcodec.fields.spec import FieldSpec
+from nfcodec.meta.maml import Bootstrap, bootstrap_target, distance, meta_gradient, outer_loss
 
 COORDS = coords_of(SPEC)
 LOOP = InnerLoop(2, 0.5)
@@ -106,7 +106,9 @@ def test_27_distance_is_the_unsquared_norm_over_all_tensors(weight):
     params = adapted(learner, targets)
     target = bootstrap_target(learner, params, COORDS, targets, boot)
     norms = [(flat(module_of(params, m)) - flat(module_of(target, m))).norm() for m in range(4)]
-    assert float(total.detach()) == pytest.approx(float(losses.mean() + weight * torch.stack(norms).detach().mean()), rel=1e-12)
+    assert float(total.detach()) == pytest.approx(
+        float(losses.mean() + weight * torch.stack(norms).detach().mean()), rel=1e-12
+    )
     assert float(distance(params, target)[2].detach()) == pytest.approx(float(norms[2].detach()), rel=1e-12)
 
 
@@ -140,9 +142,12 @@ class SavedBytes(torch.autograd.graph.saved_tensors_hooks):
 def graph_bytes(side, gamma):
     spec = FieldSpec("siren", 2, 3, 4, 2, 6, 1, True, False, (side, side))
     learner = make_learner(spec)
-    learner = dataclasses.replace(learner, theta0={n: t.detach().float().requires_grad_() for n, t in learner.theta0.items()},
-                                  log_rate={n: t.detach().float() for n, t in learner.log_rate.items()},
-                                  mask={n: t.float() for n, t in learner.mask.items()})  # fmt: skip
+    learner = dataclasses.replace(
+        learner,
+        theta0={n: t.detach().float().requires_grad_() for n, t in learner.theta0.items()},
+        log_rate={n: t.detach().float() for n, t in learner.log_rate.items()},
+        mask={n: t.float() for n, t in learner.mask.items()},
+    )
     coords, targets = coords_of(spec, torch.float32), random_targets(spec, 1, dtype=torch.float32)
     counter = SavedBytes()
     with counter:

@@ -4,9 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-
-from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
-from nfcodec.meta.maml import Bootstrap, Learner, meta_gradient, outer_loss
 from tiny import (
     SPEC,
     coords_of,
@@ -19,6 +16,9 @@ from tiny import (
     relative,
     textured,
 )
+
+from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
+from nfcodec.meta.maml import Bootstrap, Learner, meta_gradient, outer_loss
 
 COORDS = coords_of(SPEC)
 

@@ -7,12 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
-from nfcodec.errors import OptionError
-from nfcodec.fields.siren import forward, tensors
-from nfcodec.meta.maml import Bootstrap, Learner, outer_loss
-from nfcodec.meta.sparse import apply_mask, full_mask, kept_weights, magnitude, prune, random_score
 from tiny import (
     SEEDS_30,
     SEEDS_200,
@@ -25,6 +19,12 @@ from tiny import (
     random_targets,
     stacked,
 )
+
+from nfcodec.adapt.inner import InnerLoop, adapt, module_loss
+from nfcodec.errors import OptionError
+from nfcodec.fields.siren import forward, tensors
+from nfcodec.meta.maml import Bootstrap, Learner, outer_loss
+from nfcodec.meta.sparse import apply_mask, full_mask, kept_weights, magnitude, prune, random_score
 
 TABLE = [  # SEEDS §3.3
     158_311, 126_649, 101_320, 81_056, 64_845, 51_876, 41_501, 33_201, 26_561, 21_249,
@@ -64,7 +64,7 @@ def test_12_dense_narrow_counts():
         assert sum(m.numel() for n, m in mask.items() if n.endswith("bias")) == 4 * width + 3
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 0.6), st.integers(0, 2**31)), min_size=1, max_size=6))
 def test_13_masks_only_shrink(rounds):
     """Whatever the later scores say."""
@@ -85,7 +85,7 @@ def test_13_the_given_mask_is_not_changed():
     assert kept_weights(mask, SPECS) == 16 + 64 + 24
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0, 0.9), st.floats(0, 0.9), st.booleans())
 def test_15_one_threshold_over_all_tensors(seed, first, second, ties):
     score = magnitude(theta_like(seed))
@@ -208,3 +208,9 @@ def test_14_a_mask_on_deltas_keeps_theta0():
         assert torch.equal(p[:, mask[n] == 0], dense.theta0[n][mask[n] == 0].expand(2, -1))
     before = module_loss(SPEC, stacked(dense.theta0, 2), coords, targets)
     assert (module_loss(SPEC, params, coords, targets) < before).all()
+
+
+def test_16_biases_keep_the_mask_they_had():
+    mask = full_mask(theta_like(0))
+    mask["1.bias"] = (torch.arange(8) % 2).double()
+    assert torch.equal(prune(mask, magnitude(theta_like(0)), SPECS, 0.3)["1.bias"], mask["1.bias"])

@@ -1,0 +1,77 @@
+"""Make the golden files: only on purpose, when the format or the test inits change for good.
+
+    python tests/golden/make_golden.py --force
+
+Files that were written once must decode to the same samples for ever; that is what test_golden.py holds. New
+golden files mean that old .nfc files are lost, or that the inits of tests/data were trained anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from helpers import memory, moving, pack, painting, sound  # noqa: E402
+
+from nfcodec.media.samples import dequantize, quantize  # noqa: E402
+from nfcodec.signal import MemorySource, Metadata, SignalInfo  # noqa: E402
+
+
+def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
+    """Name, source, init and options of every golden file."""
+    grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
+    grey_info = SignalInfo("image", (17, 23), 1, "u16")
+    plain = memory("image", painting(19, 26, 3))
+    alpha = (np.indices((19, 26)).sum(0) * 5).astype(np.uint8)
+    tags = Metadata(icc=b"icc profile", tags=(("title", "näive"),))
+    table = np.sin(np.arange(12 * 15) / 20).reshape(12, 15).astype(np.float32)
+    bounds = float(table.min()), float(table.max())
+    table_info = SignalInfo("array", (12, 15), 1, "f32", value_range=bounds)
+    clip = memory("video", moving(6, 10, 18, 2))
+    return {
+        "rgb": (memory("image", painting(21, 30)), "image", {}),
+        "grey16": (MemorySource(grey_info, dequantize(grey, "u16")), "masked", {"quality": 90}),
+        "rgba": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "image", {"quality": 30}),
+        "stereo": (memory("audio", sound(333, 2)), "audio", {"quality": 60}),
+        "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
+        "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
+    }
+
+
+def main() -> None:
+    if "--force" not in sys.argv[1:]:
+        sys.exit("golden files are kept, not made; --force replaces them (read the top of this script first)")
+    import io
+
+    from nfcodec.decoder import Decoder
+    from nfcodec.options import DecodeOptions
+
+    expected, stored = {}, {}
+    for name, (source, kind, options) in sources().items():
+        data, encoded = pack(source, kind, effort=4, **options)
+        (HERE / f"{name}.nfc").write_bytes(data)
+        decoder = Decoder(io.BytesIO(data), inits=(str(HERE.parent / "data" / f"{kind}.safetensors"),))
+        blocks = list(decoder.blocks(DecodeOptions()))
+        samples = quantize(np.concatenate([b.values for b in blocks]), decoder.info)
+        stored[name] = samples
+        expected[name] = {
+            "init": kind, "bytes": len(data), "shape": list(decoder.info.shape), "channels": decoder.info.channels,
+            "type": decoder.info.sample_type, "symbols": encoded.digest,
+            "samples": hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest(),
+        }  # fmt: skip
+        print(f"{name}: {len(data)} bytes, {encoded.psnr:.2f} dB")
+    np.savez_compressed(HERE / "samples.npz", **stored)
+    (HERE / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

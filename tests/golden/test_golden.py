@@ -1,0 +1,72 @@
+"""Files that were written once decode as they did then. See make_golden.py for when to make new ones: never."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import decode_array, init
+
+from nfcodec import api
+
+HERE = Path(__file__).parent
+EXPECTED = json.loads((HERE / "expected.json").read_text())
+
+
+def off_by_more_than_rounding(found, golden, kind):
+    """Samples that differ by more than the float arithmetic of another machine explains.
+
+    Integers may be off by one, and then only a few; floats (and integers of 16 bits) in the last few digits.
+    """
+    gap = np.abs(found.astype(np.float64) - golden.astype(np.float64))
+    if kind.startswith("f"):
+        return int((gap > 1e-5 * np.ptp(golden)).sum())
+    if kind == "u8":
+        return int((gap > 1).sum()) + (int((gap > 0).sum()) if (gap > 0).mean() >= 1e-4 else 0)
+    return int((gap > 2).sum())
+
+
+def samples(path, about):
+    found = decode_array(path, about["init"])
+    return found[..., : about["channels"]]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_golden(name):
+    about, path = EXPECTED[name], HERE / f"{name}.nfc"
+    assert path.stat().st_size == about["bytes"]
+    header = api.info(path)
+    assert list(header.shape) == about["shape"] and header.channels == about["channels"]
+    assert header.sample_type == about["type"]
+    assert api.verify(path, init=init(about["init"])).digest == about["symbols"]
+    found = samples(path, about)
+    assert found.shape == (*about["shape"], about["channels"])
+    if hashlib.sha256(np.ascontiguousarray(found).tobytes()).hexdigest() != about["samples"]:
+        with np.load(HERE / "samples.npz") as stored:
+            assert off_by_more_than_rounding(found, stored[name], about["type"]) == 0
+
+
+def test_golden_alpha_and_metadata():
+    with api.open(HERE / "rgba.nfc", init=init("image")) as file:
+        assert file.metadata.icc == b"icc profile" and file.metadata.tags == (("title", "näive"),)
+    alpha = decode_array(HERE / "rgba.nfc", "image")[..., 3]
+    np.testing.assert_array_equal(alpha, (np.indices((19, 26)).sum(0) * 5).astype(np.uint8))
+
+
+def test_the_stored_samples_belong_to_the_hashes():
+    with np.load(HERE / "samples.npz") as stored:
+        assert set(stored) == set(EXPECTED)
+        for name, about in EXPECTED.items():
+            assert hashlib.sha256(stored[name].tobytes()).hexdigest() == about["samples"]
+
+
+def test_golden_files_are_not_made_by_accident():
+    before = {p.name: p.read_bytes() for p in HERE.iterdir() if p.is_file()}
+    done = subprocess.run([sys.executable, str(HERE / "make_golden.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "--force" in done.stderr
+    assert before == {p.name: p.read_bytes() for p in HERE.iterdir() if p.is_file()}

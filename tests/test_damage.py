@@ -1,0 +1,239 @@
+"""Tests 45 and 46: damaged files, files with mended checksums, and wrong inits."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import decode, init, memory, moving, pack, painting, repaired, sound
+
+from nfcodec import api, zoo
+from nfcodec.container.layout import crc_bytes
+from nfcodec.container.reader import Reader
+from nfcodec.errors import (
+    ChecksumError,
+    FormatError,
+    InternalError,
+    ModelError,
+    ModelHashError,
+    ModelNotFoundError,
+    NfcError,
+    TruncatedError,
+)
+from nfcodec.limits import Limits
+from nfcodec.signal import MemorySource, Metadata
+
+# Nothing that a small mutated file announces may cost much: that, too, is what limits are for.
+TIGHT = Limits(max_pixels=1 << 14, max_dimension=1 << 12, max_frames=64, max_samples=1 << 16, max_array=1 << 16,
+               max_symbols=1 << 21, max_channels=8)  # fmt: skip
+KINDS = ("image", "audio", "video")
+
+
+def small(kind):
+    """A file of 100 to 250 bytes; the picture has alpha and metadata."""
+    if kind == "audio":
+        return pack(memory("audio", sound(150, 2)), kind, quality=85, effort=3)[0]
+    if kind == "video":
+        return pack(memory("video", moving(5, 9, 17)), kind, quality=95, effort=1)[0]
+    source = memory("image", painting(12, 18))
+    alpha = (np.indices((12, 18)).sum(0) % 5 == 0).astype(np.uint8) * 200
+    metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
+    source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
+    return pack(source, kind, quality=40, effort=1)[0]
+
+
+@pytest.fixture(scope="module")
+def files():
+    found = {kind: small(kind) for kind in KINDS}
+    assert all(80 < len(data) < 300 for data in found.values()), {k: len(d) for k, d in found.items()}
+    return found
+
+
+class Checker:
+    """Writes mutated bytes to one path and verifies or decodes them."""
+
+    def __init__(self, folder, kind):
+        self.path, self.out, self.kind = folder / "damaged.nfc", folder / "out", kind
+
+    def verify(self, data):
+        self.path.write_bytes(data)
+        return api.verify(self.path, init=init(self.kind), limits=TIGHT)
+
+    def decode(self, data):
+        self.path.write_bytes(data)
+        suffix = {"image": "png", "audio": "wav", "video": "gif"}[self.kind]
+        target = self.out.with_suffix("." + suffix)
+        try:
+            return decode(self.path, self.kind, target, limits=TIGHT)
+        finally:
+            target.unlink(missing_ok=True)
+            assert [p.name for p in target.parent.iterdir()] == [self.path.name]
+
+
+def fault(call, data):
+    """The FormatError that bytes raise; anything else, or none, fails the test."""
+    with pytest.raises(FormatError) as caught:
+        call(data)
+    assert caught.value.exit_code == 4 and "\n" not in str(caught.value) and str(caught.value)
+    assert not isinstance(caught.value, InternalError)
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_undamaged(files, tmp_path, kind):
+    checker = Checker(tmp_path, kind)
+    assert checker.verify(files[kind]).symbols > 0
+    assert checker.decode(files[kind]).bytes > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_flipped_bit_is_found(files, tmp_path, kind):
+    checker, data = Checker(tmp_path, kind), files[kind]
+    for bit in range(len(data) * 8):
+        mutated = bytearray(data)
+        mutated[bit // 8] ^= 1 << bit % 8
+        fault(checker.verify, bytes(mutated))
+        if bit % 37 == 0:
+            fault(checker.decode, bytes(mutated))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_truncation_is_found(files, tmp_path, kind):
+    checker, data = Checker(tmp_path, kind), files[kind]
+    for length in range(len(data)):
+        error = fault(checker.verify, data[:length])
+        assert length < 1 or isinstance(error, TruncatedError | ChecksumError), length
+        if length % 7 == 0:
+            fault(checker.decode, data[:length])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_changed_added_and_doubled(files, tmp_path, kind):
+    checker, data, rng = Checker(tmp_path, kind), files[kind], random.Random(1)
+    for _ in range(150):
+        at, other = rng.randrange(len(data)), rng.randrange(len(data))
+        for mutated in (
+            data[:at] + bytes([data[at] ^ rng.randrange(1, 256)]) + data[at + 1 :],
+            data[:at] + rng.randbytes(rng.randrange(1, 9)) + data[at:],
+            data[:at] + data[min(at, other) : max(at, other) + 1] + data[at:],
+        ):
+            if mutated != data:
+                fault(checker.verify, mutated)
+    fault(checker.verify, data + b"\0")
+    fault(checker.verify, data + data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mended_checksums(files, tmp_path, kind):
+    """With correct CRCs a mutation may go unnoticed or fail, but only in ways that nfc has names for."""
+    checker, data, rng = Checker(tmp_path, kind), files[kind], random.Random(2)
+    outcomes = {"fine": 0, "refused": 0}
+    for trial in range(700):
+        mutated = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            at = rng.randrange(4, len(mutated))
+            how = rng.random()
+            if how < 0.7:
+                mutated[at] = rng.choice((rng.randrange(256), 0, 0xFF, mutated[at] ^ 1 << rng.randrange(8)))
+            elif how < 0.85:
+                del mutated[at : at + rng.randrange(1, 4)]
+            else:
+                mutated[at:at] = rng.randbytes(rng.randrange(1, 4))
+        fixed = repaired(bytes(mutated))
+        call = checker.decode if trial % 4 == 0 else checker.verify
+        try:
+            call(fixed)
+            outcomes["fine"] += 1
+        except InternalError:
+            raise
+        except NfcError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_header_byte_with_a_mended_checksum(files, tmp_path, kind):
+    checker, data = Checker(tmp_path, kind), files[kind]
+    for at in range(4, 6 + data[5]):
+        for value in (0, 1, 2, 3, 7, 0x10, 0x40, 0x7F, 0x80, 0xFE, 0xFF, data[at] ^ 1, data[at] ^ 0x20):
+            mutated = bytearray(data)
+            mutated[at] = value
+            with contextlib.suppress(NfcError):
+                checker.decode(repaired(bytes(mutated)))
+
+
+def test_mending_makes_valid_checksums(files):
+    """The mutator's own test: without it the CRC would hide everything behind it."""
+    import io
+
+    mutated = bytearray(files["image"])
+    mutated[-6] ^= 1
+    reader = Reader(io.BytesIO(repaired(bytes(mutated))))
+    assert len(list(reader.sections())) == reader.header.sections
+    front = repaired(bytes(mutated[:10]) + bytes(200))
+    assert front[6 + front[5] : 10 + front[5]] == crc_bytes(front[: 6 + front[5]])
+
+
+def test_a_changed_symbol_is_seen(files, tmp_path):
+    """A payload byte with a mended CRC: either the stream is refused or the digest tells."""
+    checker, data = Checker(tmp_path, "video"), files["video"]
+    digest, told = checker.verify(data).digest, 0
+    for at in range(len(data) - 40, len(data) - 4):
+        mutated = bytearray(data)
+        mutated[at] ^= 0x10
+        try:
+            assert checker.verify(repaired(bytes(mutated))).digest != digest
+            told += 1
+        except FormatError:
+            continue
+    assert told > 0
+
+
+def test_empty_and_foreign_files(tmp_path):
+    checker = Checker(tmp_path, "image")
+    for data in (b"", b"\xb1", b"\x89PNG\r\n\x1a\n" + bytes(50), b"hello", bytes(1000), b"\xb1nf\n"):
+        fault(checker.verify, data)
+        fault(checker.decode, data)
+
+
+# -- 46: inits -------------------------------------------------------------------------------------------
+def test_the_wrong_init_is_refused(files, tmp_path):
+    path = tmp_path / "a.nfc"
+    path.write_bytes(files["image"])
+    for wrong in (init("masked"), init("audio"), str(tmp_path / "missing.safetensors"), None):
+        with pytest.raises(ModelNotFoundError, match=zoo.load(init("image")).sha256[:4].hex()):
+            api.decode(path, tmp_path / "a.png", init=wrong)
+        with pytest.raises(ModelNotFoundError):
+            api.verify(path, init=wrong)
+    assert api.info(path).init == zoo.load(init("image")).sha256[:4].hex()
+
+
+def test_an_init_with_one_bit_changed_is_another_init(files, tmp_path):
+    path = tmp_path / "a.nfc"
+    path.write_bytes(files["image"])
+    data = bytearray((tmp_path / init("image")).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "near.safetensors").write_bytes(data)
+    with pytest.raises(ModelNotFoundError, match="needs the init"):
+        api.verify(path, init=str(tmp_path / "near.safetensors"))
+    (tmp_path / "near.safetensors").write_bytes(data[:-9])
+    with pytest.raises(ModelError, match="is not an init"):
+        api.verify(path, init=str(tmp_path / "near.safetensors"))
+
+
+def test_a_shipped_init_must_have_its_pinned_hash(tmp_path, monkeypatch):
+    """An index that promises other bytes than the folder holds."""
+    real = zoo.load(init("image")).sha256
+    (tmp_path / "tiny.safetensors").write_bytes((tmp_path / init("image")).read_bytes())
+    monkeypatch.setattr(zoo, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(zoo, "index", lambda: {"inits": {"tiny": real.hex()}, "defaults": {"image": "tiny"}})
+    data, _ = pack(memory("image", painting(9, 9)), "image")
+    (tmp_path / "a.nfc").write_bytes(data)
+    assert api.verify(tmp_path / "a.nfc").symbols > 0 and api.info(tmp_path / "a.nfc").init == "tiny"
+    promised = real[:4].hex() + "00" * 28
+    monkeypatch.setattr(zoo, "index", lambda: {"inits": {"tiny": promised}, "defaults": {"image": "tiny"}})
+    with pytest.raises(ModelHashError, match="pinned"):
+        api.verify(tmp_path / "a.nfc")

@@ -1,0 +1,300 @@
+"""The house has floors (docs/architecture.md): a room imports only from floors below it.
+
+Everything here reads the source; no module of nfcodec is imported but in a process of its own.
+"""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "nfcodec"
+
+# From the ground up. Rooms on one floor do not know each other. "nfcodec" is the package itself: it promises
+# the public names and fetches them from api when asked.
+FLOORS = (
+    ("errors",),
+    ("limits",),
+    ("options", "signal"),
+    ("media", "fields", "coding", "container", "metrics"),
+    ("zoo", "adapt"),
+    ("meta", "decoder"),
+    ("encoder", "comparison", "field_file"),
+    ("api",),
+    ("nfcodec",),
+    ("batch", "plugins"),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR_OF = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+# adapt needs the code lengths of coding and the fields; both are on the floor below it.
+
+MOST_LINES = 400
+LONGEST_FUNCTION = 60
+HEAVY = ("torch", "numpy")
+
+
+def sources():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(p): p for p in sources()}
+
+
+def room(module):
+    """The room of a dotted module name: its first part below nfcodec."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "nfcodec"
+
+
+def place(path, line):
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def in_type_checking(tree):
+    """Lines under ``if TYPE_CHECKING``: they never run."""
+    lines = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for child in node.body:
+                lines.update(range(child.lineno, child.end_lineno + 1))
+    return lines
+
+
+def at_import(tree):
+    """Lines that run when the module is imported: outside functions and TYPE_CHECKING."""
+    inside = in_type_checking(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inside.update(range(node.lineno, node.end_lineno + 1))
+    return lambda line: line not in inside
+
+
+def imports(path, *, only=None):
+    """(line, imported module) of every import in a file, ``from nfcodec import zoo`` counted as nfcodec.zoo."""
+    tree = tree_of(path)
+    runs = at_import(tree) if only == "at import" else lambda line: True
+    typing_only = in_type_checking(tree) if only == "running" else set()
+    package = module_name(path).split(".") if path.name == "__init__.py" else module_name(path).split(".")[:-1]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or not runs(node.lineno) or node.lineno in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        else:
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            stem = ".".join(p for p in (base, node.module or "") if p)
+            names = [f"{stem}.{a.name}" if f"{stem}.{a.name}" in MODULES else stem for a in node.names]
+        for name in names:
+            yield node.lineno, name
+
+
+def own_imports(path, **options):
+    return [(line, m) for line, m in imports(path, **options) if m == "nfcodec" or m.startswith("nfcodec.")]
+
+
+def complaint(found):
+    return "\n".join(["", *found])
+
+
+def test_every_room_has_a_floor():
+    unknown = sorted({room(m) for m in MODULES} - set(FLOOR_OF))
+    assert not unknown, f"give these a floor in {Path(__file__).name}: {unknown}"
+
+
+def test_rooms_import_only_from_below():
+    wrong = []
+    for module, path in MODULES.items():
+        here = room(module)
+        for line, target in own_imports(path):
+            there = room(target)
+            if module == "nfcodec" and there == "nfcodec":
+                continue
+            if there != here and FLOOR_OF[there] >= FLOOR_OF[here]:
+                wrong.append(f"{place(path, line)}: {here} imports {target}, which is not on a floor below it")
+    assert not wrong, complaint(wrong)
+
+
+def test_there_is_no_circle_of_rooms():
+    edges = {}
+    for module, path in MODULES.items():
+        for line, target in own_imports(path):
+            if room(target) != room(module):
+                edges.setdefault(room(module), {}).setdefault(room(target), place(path, line))
+    done = set()
+
+    def visit(node, trail):
+        assert node not in trail, complaint(
+            [f"circle {' → '.join([*trail[trail.index(node) :], node])}"]
+            + [edges[a][b] for a, b in zip(trail, [*trail[1:], node], strict=True)]
+        )
+        if node not in done:
+            for target in edges.get(node, {}):
+                visit(target, [*trail, node])
+            done.add(node)
+
+    for start in list(edges):
+        visit(start, [])
+
+
+def reached(start):
+    """Modules that a module can load, each with the place that first led there; functions count, typing does not."""
+    found, queue = {start: "itself"}, [start]
+    while queue:
+        path = MODULES[queue.pop()]
+        for line, target in own_imports(path, only="running"):
+            name = target if target in MODULES else target.rpartition(".")[0]
+            for part in {name, *[name.rsplit(".", i)[0] for i in range(1, name.count("."))]}:
+                if part in MODULES and part != "nfcodec" and part not in found:
+                    found[part] = place(path, line)
+                    queue.append(part)
+    return found
+
+
+@pytest.mark.parametrize("module", ["nfcodec.decoder", "nfcodec.field_file"])
+@pytest.mark.parametrize("forbidden", ["adapt", "meta", "encoder"])
+def test_decoding_reaches_no_encoding(module, forbidden):
+    found = [f"{where}: {module} reaches {m}" for m, where in reached(module).items() if room(m) == forbidden]
+    assert not found, complaint(found)
+
+
+def test_the_search_does_reach():
+    """The test above must be able to fail."""
+    assert {"nfcodec.zoo", "nfcodec.fields.siren", "nfcodec.coding.coder"} <= set(reached("nfcodec.decoder"))
+    assert {"nfcodec.adapt.inner", "nfcodec.decoder"} <= set(reached("nfcodec.encoder"))
+
+
+FORBIDDEN = [  # room or module prefix, what it must not import
+    ("nfcodec.coding", ("torch", "nfcodec.fields", "nfcodec.adapt")),
+    ("nfcodec.container", ("torch", "numpy", "nfcodec.fields", "nfcodec.coding")),
+    ("nfcodec.media", ("torch", "nfcodec.fields", "nfcodec.coding")),
+    ("nfcodec.fields", ("PIL", "soundfile", "nfcodec.coding", "torch.optim", "constriction")),
+    ("nfcodec.errors", HEAVY),
+    ("nfcodec.limits", HEAVY),
+    ("nfcodec.options", HEAVY),
+    ("nfcodec.metrics", ("torch",)),
+    ("nfcodec.cli", ("constriction", "nfcodec.fields", "nfcodec.coding", "nfcodec.adapt")),
+]
+
+
+@pytest.mark.parametrize(("where", "what"), FORBIDDEN, ids=[w for w, _ in FORBIDDEN])
+def test_forbidden_imports(where, what):
+    found = []
+    for module, path in MODULES.items():
+        if module == where or module.startswith(where + "."):
+            for line, target in imports(path):
+                found += [
+                    f"{place(path, line)}: {module} imports {target}"
+                    for w in what
+                    if target == w or target.startswith(w + ".")
+                ]
+    assert not found, complaint(found)
+
+
+def test_cli_loads_nothing_heavy_when_imported():
+    found = []
+    for module, path in MODULES.items():
+        if room(module) in ("cli", "__main__"):
+            for line, target in imports(path, only="at import"):
+                rooms = ("nfcodec.api", "nfcodec.encoder", "nfcodec.decoder", "nfcodec.fields", "nfcodec.metrics")
+                if target.split(".")[0] in HEAVY or target.startswith(rooms):
+                    found.append(f"{place(path, line)}: {module} imports {target}")
+    assert not found, complaint(found)
+
+
+def test_only_the_coder_imports_constriction():
+    users = {module: line for module, path in MODULES.items() for line, m in imports(path) if "constriction" in m}
+    assert set(users) == {"nfcodec.coding.coder"}, users
+
+
+def test_only_meta_knows_an_optimizer():
+    found = []
+    for module, path in MODULES.items():
+        for node in ast.walk(tree_of(path)):
+            optimizer = isinstance(node, ast.Attribute) and ast.unparse(node).startswith("torch.optim")
+            if optimizer and room(module) != "meta":
+                found.append(f"{place(path, node.lineno)}: {ast.unparse(node)}")
+    assert not found, complaint(found)
+
+
+def test_nothing_is_unpickled_or_evaluated():
+    found = []
+    for path in sources():
+        for line, target in imports(path):
+            if target.split(".")[0] in {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle"}:
+                found.append(f"{place(path, line)}: import {target}")
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                pickled = any(k.arg == "allow_pickle" and ast.unparse(k.value) != "False" for k in node.keywords)
+                if called in {"eval", "exec", "compile", "torch.load", "torch.save", "torch.jit.load"} or pickled:
+                    found.append(f"{place(path, node.lineno)}: {called}(…)")
+            if isinstance(node, ast.ImportFrom) and node.module == "torch":
+                found += [f"{place(path, node.lineno)}: {a.name}" for a in node.names if a.name in ("load", "save")]
+    assert not found, complaint(found)
+
+
+def test_files_are_short():
+    counts = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in sources()}
+    found = [f"{place(p, n)}: {n} lines, {MOST_LINES} are allowed" for p, n in counts.items() if n > MOST_LINES]
+    assert not found, complaint(found)
+
+
+def test_functions_are_short():
+    found = []
+    for path in sources():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    found.append(f"{place(path, node.lineno)}: {node.name} has {length} lines")
+    assert not found, complaint(found)
+
+
+def test_importing_sets_no_global_flag():
+    """No seeds, thread counts, warning filters or environment variables at import time (STYLE §8.17)."""
+    setters = (
+        "torch.set_", "torch.manual_seed", "torch.use_deterministic", "np.random.seed", "random.seed", "os.environ",
+        "os.putenv", "warnings.filterwarnings", "warnings.simplefilter", "logging.basicConfig",
+    )  # fmt: skip
+    found = []
+    for path in sources():
+        tree = tree_of(path)
+        runs = at_import(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call | ast.Subscript) and runs(node.lineno):
+                text = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+                stored = isinstance(node, ast.Call) or isinstance(node.ctx, ast.Store)
+                if stored and text.startswith(setters) and not text.endswith((".get", ".items")):
+                    found.append(f"{place(path, node.lineno)}: {text}")
+    assert not found, complaint(found)
+
+
+LIGHT = ["nfcodec", "nfcodec.errors", "nfcodec.limits", "nfcodec.options"]
+LIGHT += [m for m in ("nfcodec.cli", "nfcodec.cli.app") if m in MODULES]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_import_is_light(module):
+    """``import nfcodec`` and ``nfc --help`` wait for neither torch nor numpy."""
+    code = f"import sys, {module}; print(sorted({{m.split('.')[0] for m in sys.modules}} & set({HEAVY!r})))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]", f"import {module} loads {run.stdout.strip()}"
+
+
+def test_public_names_exist_without_loading_anything_heavy():
+    code = "import nfcodec as n; print([x for x in n.__all__ if x not in n.__dict__ and x not in n._FROM_API])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]"
