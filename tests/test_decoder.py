@@ -146,7 +146,7 @@ def test_a_fine_pattern_does_not_alias(scale):
     small = unpack(data, "image", scale=scale)
     inner = (slice(1, -1), slice(1, -1))  # on the border the filter repeats the edge
     assert np.abs(small - full.mean())[inner].max() < 0.08 and np.abs(small - full.mean()).max() < 0.12
-    assert small.std() < 0.03
+    assert small.std() < 0.15 * full.std()
 
 
 @pytest.mark.parametrize("k", [2, 4, 5])
@@ -311,8 +311,12 @@ def test_chunks_that_are_missing_or_too_many(picture, recording):
     assert time.monotonic() - began < 1  # nothing of that size was built
 
 
-def test_any_number_of_chunk_rows_is_taken(picture, recording):
+def test_any_number_of_chunk_rows_is_taken(picture, recording, tmp_path):
     for rows in (6, 2**20, 2**63, 2**64 - 1):
         np.testing.assert_array_equal(unpack(altered(picture, chunk_rows=rows), "image"), unpack(picture, "image"))
+        (tmp_path / "a.nfc").write_bytes(altered(picture, chunk_rows=rows))
+        with api.open(tmp_path / "a.nfc", init=init("image")) as field:
+            assert np.isfinite(field.sample([[0.1, 0.2], [0.3, -0.9]])).all()
     lots = altered(recording, chunk_rows=2**64 - 1)
+    assert opened(lots, "audio").chunk_length == 2048
     np.testing.assert_array_equal(unpack(lots, "audio", rate=3000), unpack(recording, "audio", rate=3000))

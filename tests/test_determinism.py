@@ -23,12 +23,13 @@ SCRIPT = """
 import json, sys, hashlib
 sys.path[:0] = [{tests!r}, {golden!r}]
 import numpy as np, torch
+from pathlib import Path
 torch.backends.mkldnn.set_flags({mkldnn})
 torch.set_default_dtype(torch.{dtype})
 from helpers import decode_array, init, memory, pack, painting, sound
 from nfcodec import api
 found, digests = {{}}, {{}}
-for name, about in json.load(open({golden!r} + "/expected.json")).items():
+for name, about in json.loads(Path({golden!r}, "expected.json").read_text()).items():
     path = {golden!r} + "/" + name + ".nfc"
     digests[name] = api.verify(path, init=init(about["init"])).digest
     found[name] = decode_array(path, about["init"])[..., : about["channels"]]
@@ -51,9 +52,8 @@ def start(out, machine=None):
     changed, mkldnn, dtype = machine or ({}, True, "float32")
     places = {"tests": str(GOLDEN.parent), "golden": str(GOLDEN), "out": str(out)}
     code = SCRIPT.format(**places, mkldnn=mkldnn, dtype=dtype)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=os.environ | changed, check=False
-    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | changed, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -46,7 +46,7 @@ def render_box(spec: FieldSpec, params_of: Callable[[Tensor], Params], plans: li
     rows = [p.local.shape[0] for p in plans]
     columns = [p.local.shape[1] for p in plans]
     total, cells = math.prod(rows), math.prod(columns)
-    out = torch.empty((total, cells, spec.channels))
+    out = torch.empty((total, cells, spec.channels), dtype=torch.float32)
 
     def evaluate(index: Tensor) -> tuple[Tensor, Tensor]:
         with torch.inference_mode():
