@@ -169,8 +169,7 @@ def _verify_written(path: Path, digest: str, options: EncodeOptions) -> None:
 def _decoder(file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = ()) -> Iterator[Decoder]:
     from nfcodec.decoder import Decoder
 
-    known = tuple(name for name in inits if Path(name).is_file())
-    yield Decoder(file, limits=limits, inits=known)  # type: ignore[arg-type]
+    yield Decoder(file, limits=limits, inits=inits)  # type: ignore[arg-type]
 
 
 def decode(
@@ -218,11 +217,11 @@ def _decode_target(
 def _write(
     decoder: Decoder, options: DecodeOptions, info: SignalInfo, path: Path, kind: str, progress: Progress | None
 ) -> tuple[str, ...]:
-    whole = options.time is None and options.fps is None
+    whole = options.time is None
     sound = decoder.sidecar() if whole else b""
     sink = open_sink(path, info, decoder.metadata, sidecar=sound, format=kind)
     if decoder.sidecar() and not whole:
-        sink.warnings.append("the sound track is dropped: it cannot be cut or re-timed bit for bit")
+        sink.warnings.append("the sound track is dropped: it cannot be cut bit for bit")
     done = 0
     try:
         for block in decoder.blocks(options):

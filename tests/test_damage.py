@@ -203,7 +203,9 @@ def test_empty_and_foreign_files(tmp_path):
 def test_the_wrong_init_is_refused(files, tmp_path):
     path = tmp_path / "a.nfc"
     path.write_bytes(files["image"])
-    for wrong in (init("masked"), init("audio"), str(tmp_path / "missing.safetensors"), None):
+    with pytest.raises(ModelNotFoundError, match=r"missing\.safetensors"):
+        api.decode(path, tmp_path / "a.png", init=str(tmp_path / "missing.safetensors"))
+    for wrong in (init("masked"), init("audio"), None):
         with pytest.raises(ModelNotFoundError, match=zoo.load(init("image")).sha256[:4].hex()):
             api.decode(path, tmp_path / "a.png", init=wrong)
         with pytest.raises(ModelNotFoundError):

@@ -18,8 +18,16 @@ LOBES = 3
 
 
 def density(scale: float) -> int:
-    """Samples of the field per output sample along one axis, so that none of the field's detail is skipped."""
-    return max(1, math.ceil(1.0 / scale - 1e-9))
+    """Samples of the field per output sample along one axis, so that none of its detail is skipped.
+
+    Whole reductions take the native samples themselves. At odd scales one sample per native one is not enough:
+    a pattern of alternating samples beats with the grid; so half as many again.
+    """
+    ratio = 1.0 / scale
+    if ratio <= 1.0 + 1e-9:
+        return 1
+    whole = round(ratio)
+    return whole if abs(ratio - whole) < 1e-6 * ratio else math.ceil(1.5 * ratio)
 
 
 def taps(k: int) -> int:

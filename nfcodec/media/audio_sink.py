@@ -46,7 +46,7 @@ class AudioSink:
                 os.fsencode(path), "w", rate, info.channels, self._subtype, None, container
             )
             self._write_tags(metadata)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise self._failure(error) from error
 
     def _choose(self, form: str) -> str:

@@ -96,4 +96,4 @@ def test_what_fits_passes(k, frequency):
 
 
 def test_density():
-    assert [density(s) for s in (4.0, 1.0, 0.999, 0.5, 0.4, 1 / 3, 0.25, 0.01)] == [1, 1, 2, 2, 3, 3, 4, 100]
+    assert [density(s) for s in (4.0, 1.0, 0.999, 0.5, 0.4, 1 / 3, 0.25, 0.01)] == [1, 1, 2, 2, 4, 3, 4, 100]
