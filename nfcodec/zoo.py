@@ -27,8 +27,11 @@ _NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
 
 
 def models_folder() -> Path:
-    """Where the shipped inits live (package data of the wheel)."""
-    return Path(str(resources.files("nfcodec.models")))
+    """Where the shipped inits live: package data of the wheel, or models/ beside the package in a checkout."""
+    try:
+        return Path(str(resources.files("nfcodec.models")))
+    except ModuleNotFoundError:
+        return Path(__file__).parents[1] / "models"
 
 
 @lru_cache(maxsize=1)
