@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from nfcodec.adapt.chunk import Adapter
+from nfcodec.adapt.inner import module_loss
 from nfcodec.coding.deltas import choose_model, delta_bits
 from nfcodec.fields.coords import module_coords
 from nfcodec.fields.init import QUALITY_ANCHORS, Init
 from nfcodec.fields.modules import cut
-from nfcodec.adapt.inner import module_loss
 from nfcodec.media import open_source
 from nfcodec.meta.config import TrainConfig, load_config
 from nfcodec.meta.export import export
