@@ -4,7 +4,7 @@
 
 Trains models/photo-siren.toml (shortened: a scaled protocol, so only the rows of one run compare with each other) with
 no pruning, Meta-SparseINR (masked θ0, score |θ|), a dense θ0 with the mask on Δ (score E|Δ|·√F), and random pruning
-of Δ. The last 30 files of DATA by name are held out. Rates are ideal code lengths of the symbols of whole pictures.
+of Δ. The last 10 files of DATA by name, held out of training, are measured. Rates are ideal code lengths of the symbols of whole pictures.
 Writes benchmarks/results/masks.json.
 """
 
@@ -76,8 +76,8 @@ def measure(init: Init, pictures: list[torch.Tensor]) -> list[dict[str, float]]:
 
 
 def held_out(data: Path, init: Init) -> list[torch.Tensor]:
-    """Modules of the last 30 pictures of the folder."""
-    files = sorted(p for p in data.iterdir() if p.suffix == ".jpg")[-30:]
+    """Modules of the last 10 pictures of the folder."""
+    files = sorted(p for p in data.iterdir() if p.suffix == ".jpg")[-10:]
     return [cut(init.spec, next(open_source(p).blocks(1 << 16)).values) for p in files]
 
 

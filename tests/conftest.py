@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Many small products: on a busy machine more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,9 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A run started in the background of a script inherits "ignore SIGINT", and so would every program under test.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "shipped: needs the inits of the package")
 
 
