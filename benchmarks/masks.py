@@ -4,7 +4,8 @@
 
 Trains models/photo-siren.toml (shortened: a scaled protocol, so only the rows of one run compare with each other) with
 no pruning, Meta-SparseINR (masked θ0, score |θ|), a dense θ0 with the mask on Δ (score E|Δ|·√F), and random pruning
-of Δ. The last 10 files of DATA by name, held out of training, are measured. Rates are ideal code lengths of the symbols of whole pictures.
+of Δ. The last 10 files of DATA by name, held out of training, are measured. Rates are ideal code lengths of the
+symbols of whole pictures.
 Writes benchmarks/results/masks.json.
 """
 
