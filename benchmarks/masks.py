@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -101,11 +102,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="MASK")
     args = parser.parse_args()
     config = shortened(args.steps, args.rounds, {})
     tasks = load_tasks(args.data, config.field, config.data)
-    results = [run(n, shortened(args.steps, args.rounds, o), tasks, args.data) for n, o in VARIANTS.items()]
+    configs = {n: shortened(args.steps, args.rounds, VARIANTS[n]) for n in args.only}
+    results = [run(n, c, tasks, args.data) for n, c in configs.items()]
     command = f"python benchmarks/masks.py DATA --steps {args.steps} --rounds {args.rounds}"
+    command += f" --only {shlex.join(args.only)}"
     report = {"command": command, "machine": describe(), "results": results}
     (ROOT / "benchmarks" / "results" / "masks.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
