@@ -29,7 +29,8 @@ def on_terminal() -> bool:
 def _bar(name: str) -> Any:
     from tqdm import tqdm
 
-    size = {"ncols": _columns(), "nrows": 20}  # given, because tqdm shows nothing where a terminal tells no size
+    # Given, because tqdm shows nothing where a terminal tells no size.
+    size: dict[str, Any] = {"ncols": _columns(), "nrows": 20}
     return tqdm(total=1, desc=safe(name), bar_format=_FORMAT, file=sys.stderr, leave=False, **size)
 
 
