@@ -362,7 +362,12 @@ def render_chunk(
 
         return render_box(spec, params_of, plans)
 
-    if is_sound(spec):
-        sound = mid_side(torch.cat([outputs(c) for c in range(channels)], -1)).numpy()
-        return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)
-    return np.asarray(to_values(spec, outputs(0), info.channels).numpy(), np.float32)
+    return signal_values(init, info, [outputs(c) for c in range(channels)])
+
+
+def signal_values(init: Init, info: SignalInfo, outputs: list[Tensor]) -> Floats:
+    """Signal values (…, C) from raw outputs (…, K): one tensor, or for sound one of one output per channel."""
+    if not is_sound(init.spec):
+        return np.asarray(to_values(init.spec, outputs[0], info.channels).numpy(), np.float32)
+    sound = mid_side(torch.cat(outputs, -1)).numpy()
+    return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nfcodec.decoder import Decoder, dequantized
+from nfcodec.decoder import Decoder, dequantized, signal_values
 from nfcodec.errors import MediaReadError, OptionError
 from nfcodec.fields.coords import modules_per_axis
 from nfcodec.fields.modules import is_sound
 from nfcodec.fields.registry import field_kind
-from nfcodec.fields.values import mid_side, to_values
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import Floats, Metadata, SignalInfo
@@ -122,7 +121,4 @@ class FieldFile:
             params = init.params(dequantized(init, decoder.header.quality, decoder.kept, rows), decoder.kept)
             with torch.inference_mode():
                 outputs.append(field_kind(init.spec.kind).forward(init.spec, params, inside)[:, 0])
-        if is_sound(init.spec):
-            sound = mid_side(torch.cat(outputs, -1)).numpy()
-            return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)
-        return np.asarray(to_values(init.spec, outputs[0], info.channels).numpy(), np.float32)
+        return signal_values(init, info, outputs)
