@@ -146,8 +146,8 @@ def encode(
     return EncodeResult(
         input=os.fspath(source), output=os.fspath(target), input_bytes=input_bytes, bytes=encoded.bytes, rate=rate,
         rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
-        seconds=time.monotonic() - began, init=choose_init(encoded.info, options.init).id,
-        quality=options.quality, effort=options.effort, warnings=encoded.warnings,
+        seconds=time.monotonic() - began, init=choose_init(encoded.info, options).id,
+        quality=encoded.quality, effort=options.effort, warnings=encoded.warnings,
     )  # fmt: skip
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from nfcodec.decoder import Decoder, dequantized, signal_values
+from nfcodec.decoder import Decoder
 from nfcodec.errors import MediaReadError, OptionError
-from nfcodec.fields.coords import modules_per_axis
-from nfcodec.fields.modules import is_sound
-from nfcodec.fields.registry import field_kind
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import Floats, Metadata, SignalInfo
@@ -39,7 +34,6 @@ class FieldFile:
         except BaseException:
             self._file.close()
             raise
-        self._symbols = lru_cache(maxsize=4)(self._decoder.symbols)
 
     def __enter__(self) -> FieldFile:
         """The file itself."""
@@ -87,7 +81,7 @@ class FieldFile:
             rows = np.flatnonzero(chunk == c)
             for a in range(0, len(rows), _BATCH):
                 part = rows[a : a + _BATCH]
-                out[part] = self._sample_chunk(int(c), positions[part])
+                out[part] = self._decoder.field.sample(int(c), positions[part])
         return out
 
     def _positions(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -103,22 +97,3 @@ class FieldFile:
             else:
                 columns.append((points[:, axis] * longest + n) / 2.0)
         return np.stack(columns, 1)
-
-    def _sample_chunk(self, chunk: int, positions: npt.NDArray[np.float64]) -> Floats:
-        decoder = self._decoder
-        init, info = decoder.init, decoder.info
-        tile, shape = np.array(init.spec.tile), decoder.chunk_shape(chunk)
-        counts = modules_per_axis(shape, init.spec.tile)
-        local = positions.copy()
-        local[:, 0] -= chunk * decoder.chunk_length
-        owner = np.clip(local // tile, 0, np.array(counts) - 1).astype(np.int64)
-        inside = torch.from_numpy((2.0 * (local - owner * tile) / tile - 1.0).astype(np.float32)).unsqueeze(1)
-        flat = np.ravel_multi_index(tuple(owner.T), counts)
-        q = self._symbols(chunk)
-        outputs = []
-        for channel in range(info.channels if is_sound(init.spec) else 1):
-            rows = q[flat + channel * int(np.prod(counts))]
-            params = init.params(dequantized(init, decoder.header.quality, decoder.kept, rows), decoder.kept)
-            with torch.inference_mode():
-                outputs.append(field_kind(init.spec.kind).forward(init.spec, params, inside)[:, 0])
-        return signal_values(init, info, outputs)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from numbers import Integral
 from typing import Literal
 
@@ -16,6 +17,9 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
 METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
+
+FieldKind = Literal["lattice", "siren"]
+FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren")
 
 Progress = Callable[["ProgressEvent"], None]
 
@@ -35,18 +39,37 @@ class EncodeOptions:
     """How to encode.
 
     ``quality``: 0…100, more is more bytes and a higher PSNR. ``effort``: 1…9, more is more time and never
-    a worse file. ``init``: id or path of the init, or None to choose by modality. ``strip``: metadata kinds
-    to leave out. ``verify``: read the file back and decode it before it gets its final name.
+    a worse file. ``field``: the kind of field, or None for the usual one of the modality. ``init``: id or path of
+    the init, or None to choose by modality and field.
+
+    Instead of a quality: ``bpp``, bits per sample of the grid, and ``target_size``, bytes of the file, both at most;
+    ``target_psnr``, dB, at least. ``max_time``: seconds after which no further inner step begins.
+
+    ``strip``: metadata kinds to leave out. ``verify``: read the file back and decode it before it gets its final
+    name.
     """
 
     quality: int = 75
     effort: int = 5
+    field: FieldKind | None = None
     init: str | None = None
+    bpp: float | None = None
+    target_size: int | None = None
+    target_psnr: float | None = None
+    max_time: float | None = None
     strip: frozenset[MetadataKind] = frozenset()
     verify: bool = True
-    limits: Limits = field(default=DEFAULT_LIMITS)
+    limits: Limits = dataclass_field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
+        if self.field not in (None, *FIELD_KINDS):
+            raise OptionError(f"unknown field {self.field!r}; known: {', '.join(FIELD_KINDS)}")
+        given = [n for n in ("bpp", "target_size", "target_psnr") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} exclude each other")
+        for name in (*given, *(("max_time",) if self.max_time is not None else ())):
+            if not 0 < getattr(self, name) < math.inf:
+                raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
         for name, low, high in (("quality", 0, 100), ("effort", 1, 9)):
             value = getattr(self, name)
             if not isinstance(value, Integral):
@@ -73,7 +96,7 @@ class DecodeOptions:
     time: tuple[float, float | None] | None = None
     rate: float | None = None
     fps: float | None = None
-    limits: Limits = field(default=DEFAULT_LIMITS)
+    limits: Limits = dataclass_field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.size is not None:

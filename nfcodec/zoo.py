@@ -18,6 +18,9 @@ from nfcodec.options import ModelInfo
 
 if TYPE_CHECKING:
     from nfcodec.fields.init import Init
+    from nfcodec.lattice.init import LatticeInit
+
+    AnyInit = Init | LatticeInit
 
 PREFIX = 4  # bytes of the SHA-256 that a file carries
 INIT_FORMAT = 1
@@ -44,16 +47,24 @@ def index() -> dict[str, Any]:
     return data
 
 
-def default_id(modality: str, axes: int, rate: float | None) -> str:
-    """The init for a signal: by modality, for audio by sample rate, for arrays by the number of axes."""
-    defaults: dict[str, str] = index()["defaults"]
+def default_id(modality: str, axes: int, rate: float | None, field: str | None = None) -> str:
+    """The init for a signal: by modality, for audio by sample rate, for arrays by the number of axes.
+
+    ``field``: the kind of field, where a signal has inits of several kinds; None for the usual one.
+    """
     kind = modality
     if modality == "array":
         kind = f"array{axes}"
     elif modality == "audio":
         kind = "speech" if rate is not None and rate <= 24_000 else "music"
+    defaults: dict[str, str] = index()["defaults"]
+    if field is not None:
+        defaults = index()["fields"].get(field, {})
+        kind_of_field = f" on the field {field}"
+    else:
+        kind_of_field = ""
     if kind not in defaults:
-        raise ModelNotFoundError(f"no init is shipped for {kind}", hint="make one with nfc train")
+        raise ModelNotFoundError(f"no init is shipped for {kind}{kind_of_field}", hint="make one with nfc train")
     return defaults[kind]
 
 
@@ -67,7 +78,7 @@ def _path_of(name: str) -> Path:
     raise ModelNotFoundError(f"no init called {name!r}; shipped: {known}", hint="give a path to use your own init")
 
 
-def load(name: str) -> Init:
+def load(name: str) -> AnyInit:
     """Load an init by id or by path. A shipped one must have its pinned hash (:class:`ModelHashError`)."""
     path = _path_of(name)
     init = read_init(path)
@@ -78,7 +89,7 @@ def load(name: str) -> Init:
     return init
 
 
-def load_prefix(prefix: bytes, candidates: tuple[str, ...] = ()) -> Init:
+def load_prefix(prefix: bytes, candidates: tuple[str, ...] = ()) -> AnyInit:
     """The init that a file names by the first bytes of its hash: shipped, or among ``candidates`` (paths)."""
     for name, pinned in index()["inits"].items():
         if bytes.fromhex(pinned)[:PREFIX] == prefix:
@@ -102,7 +113,7 @@ def name_of_prefix(prefix: bytes) -> str:
 
 
 @lru_cache(maxsize=8)
-def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
+def _read_cached(path: Path, stamp: tuple[int, int]) -> AnyInit:
     from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
@@ -116,7 +127,7 @@ def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
         raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
 
 
-def read_init(path: Path) -> Init:
+def read_init(path: Path) -> AnyInit:
     """Read an init file; :class:`ModelError` when it is anything else."""
     try:
         stat = path.stat()
@@ -127,14 +138,17 @@ def read_init(path: Path) -> Init:
     return _read_cached(path.resolve(), (stat.st_mtime_ns, stat.st_size))
 
 
-def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> AnyInit:
     import numpy as np
     import torch
 
     from nfcodec.fields.init import Init
     from nfcodec.fields.registry import field_kind
     from nfcodec.fields.spec import FieldSpec
+    from nfcodec.lattice import files
 
+    if "kind" in meta and meta["kind"] == files.KIND:
+        return files.build(meta, tensors, digest)
     if meta["format"] != INIT_FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
     spec = FieldSpec.from_dict(meta["spec"])
@@ -153,12 +167,26 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     return init
 
 
-def write_init(init: Init, path: Path) -> bytes:
+def write_init(init: AnyInit, path: Path) -> bytes:
     """Write an init as safetensors (atomically) and return its SHA-256."""
     import os
 
-    import torch
     from safetensors.torch import save
+
+    from nfcodec.lattice.files import contents
+    from nfcodec.lattice.init import LatticeInit
+
+    tensors, meta = contents(init) if isinstance(init, LatticeInit) else _module_contents(init)
+    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return hashlib.sha256(data).digest()
+
+
+def _module_contents(init: Init) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and metadata of an init of independent modules."""
+    import torch
 
     tensors = {f"theta0/{n}": t.float().contiguous() for n, t in init.theta0.items()}
     tensors |= {f"log_rate/{n}": t.float().contiguous() for n, t in init.log_rate.items()}
@@ -168,20 +196,16 @@ def write_init(init: Init, path: Path) -> bytes:
         "format": INIT_FORMAT, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
         "inner_steps": init.inner_steps, "gamma": init.gamma, "coarsest": init.coarsest,
     }  # fmt: skip
-    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-    return hashlib.sha256(data).digest()
+    return tensors, meta
 
 
 def describe(name: str) -> ModelInfo:
     """What one init is, by id or path."""
     init, path = load(name), _path_of(name)
     return ModelInfo(
-        id=init.id, modality=init.modality, field=init.spec.kind, sha256=init.sha256.hex(),
-        bytes=path.stat().st_size, parameters=int(init.theta0_flat.numel()),
-        kept=len(init.kept(init.spec.channels)), path=str(path), default=name in index()["defaults"].values(),
+        id=init.id, modality=init.modality, field=init.kind, sha256=init.sha256.hex(),
+        bytes=path.stat().st_size, parameters=init.parameters, kept=init.coded, path=str(path),
+        default=name in index()["defaults"].values(),
     )  # fmt: skip
 
 

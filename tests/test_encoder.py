@@ -32,8 +32,9 @@ from nfcodec.adapt.rate import trade_off
 from nfcodec.coding.deltas import choose_model, delta_bits
 from nfcodec.coding.quantizer import dequantize, quantize
 from nfcodec.container.reader import Reader
-from nfcodec.decoder import dequantized, render_chunk
-from nfcodec.encoder import choose_init, chunk_rows, encode_signal
+from nfcodec.decoder.modules import dequantized, render_chunk
+from nfcodec.encoder import choose_init, encode_signal
+from nfcodec.encoder.modules import chunk_rows
 from nfcodec.errors import ModelNotFoundError, UnsupportedMediaError
 from nfcodec.fields.coords import module_coords, modules_per_axis
 from nfcodec.fields.modules import cut
@@ -130,7 +131,7 @@ def test_length_is_the_code_length(kind):
     decoder = opened(data, kind)
     field, q = decoder.init, all_symbols(data, kind)
     assert decoder.chunks == 1
-    scale, tensor_of = field.scales_at(90)[decoder.kept], field.tensor_of[decoder.kept]
+    scale, tensor_of = field.scales_at(90)[decoder.field.kept], field.tensor_of[decoder.field.kept]
     width = modules_per_axis(decoder.info.shape, field.spec.tile)[-1]
     model = choose_model(q, scale, tensor_of, width=width)
     bits = delta_bits(q, scale, tensor_of, model, width=width)
@@ -155,7 +156,7 @@ def test_masked_weights_stay_exactly(kind):
     data, _ = pack(memory("image", painting(32, 40)), kind, quality=100)
     decoder = opened(data, kind)
     field, q = decoder.init, decoder.symbols(0)
-    params = field.params(dequantized(field, 100, decoder.kept, q), decoder.kept)
+    params = field.params(dequantized(field, 100, decoder.field.kept, q), decoder.field.kept)
     pruned, changed = 0, 0
     for name, mask in field.mask.items():
         off = ~mask.bool()
@@ -172,8 +173,8 @@ def test_grey_touches_only_the_first_output():
     data, _ = pack(memory("image", painting(32, 40, channels=1)), "image", quality=100)
     decoder = opened(data, "image")
     full = decoder.init.kept(3)
-    assert len(decoder.kept) == len(full) - 2 * (16 + 1)
-    assert set(decoder.kept) < set(full)
+    assert len(decoder.field.kept) == len(full) - 2 * (16 + 1)
+    assert set(decoder.field.kept) < set(full)
 
 
 # -- 44: more is more ------------------------------------------------------------------------------------
@@ -289,9 +290,9 @@ def test_an_init_must_fit_the_signal():
 
 
 def test_init_by_path_or_not_at_all():
-    assert choose_init(SIGNALS["image"](0).info, init("image")).id == "test-image"
+    assert choose_init(SIGNALS["image"](0).info, EncodeOptions(init=init("image"))).id == "test-image"
     with pytest.raises(ModelNotFoundError, match="nowhere"):
-        choose_init(SIGNALS["image"](0).info, "nowhere")
+        choose_init(SIGNALS["image"](0).info, EncodeOptions(init="nowhere"))
 
 
 def test_an_empty_source_is_refused():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers import encode, init, moving, painting, save, save_frames, save_picture, save_sound, sound
 
-from nfcodec import api, encoder
+from nfcodec import api
+from nfcodec.encoder import modules as encoder
 from nfcodec.errors import MediaReadError, ModelNotFoundError, NotNfcError, OptionError, TruncatedError
 from nfcodec.limits import Limits
 from nfcodec.signal import SignalInfo

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from helpers import decode, encode, init, memory, moving, opened, save_frames, save_sound, sound, unpack
 
-from nfcodec import api, encoder
-from nfcodec import decoder as decoder_module
+from nfcodec import api
+from nfcodec.decoder import decoder as decoder_module
 from nfcodec.encoder import encode_signal
+from nfcodec.encoder import modules as encoder
 from nfcodec.errors import MediaReadError
 from nfcodec.media import video
 from nfcodec.options import DecodeOptions, EncodeOptions
@@ -169,8 +170,8 @@ def test_parts_of_long_files_read_only_their_chunks(tmp_path, monkeypatch):
     decoder = opened((tmp_path / "a.nfc").read_bytes(), "audio")
     assert decoder.chunks == 20
     read = []
-    real = type(decoder).symbols
-    monkeypatch.setattr(type(decoder), "symbols", lambda d, chunk: read.append(chunk) or real(d, chunk))
+    real = type(decoder.field)._decoded
+    monkeypatch.setattr(type(decoder.field), "_decoded", lambda f, chunk: read.append(chunk) or real(f, chunk))
     list(decoder.blocks(DecodeOptions(time=(1024 * 5 / 8000, 1024 * 7 / 8000))))
     assert read == [5, 6]
     read.clear()

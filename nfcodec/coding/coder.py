@@ -13,23 +13,41 @@ and comparing: every list of symbols has exactly one legal payload.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.coding import tables
+from nfcodec.coding import logistic, tables
 from nfcodec.errors import CorruptError, InternalError, NfcError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 Ints = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int32]
+Run = tuple[int, int, int]  # symbols [start, stop) that share a table: row, start, stop
 
 LARGEST = 2**31 - 1  # magnitude of a symbol
 MAX_BITS = 8  # of one uniform code
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Tables to choose from: ``rows`` of them, at most 256; ``counts`` gives one, 0, +1, −1, …, +L, −L, escape."""
+
+    rows: int
+    counts: Callable[[int], tuple[int, ...]]
+
+    def support(self, row: int) -> int:
+        """L: the largest magnitude that ``row`` codes without escape."""
+        return len(self.counts(row)) // 2 - 1
+
+
+LAPLACE = Family(tables.ROWS, tables.row_counts)
+LOGISTIC = Family(logistic.ROWS, logistic.row_counts)
 
 
 @contextmanager
@@ -57,9 +75,9 @@ def _categorical(counts: tuple[int, ...]) -> Any:
     return constriction.stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
 
 
-@lru_cache(maxsize=tables.ROWS)
-def _row_model(row: int) -> Any:
-    return _categorical(tables.row_counts(row))
+@lru_cache(maxsize=LAPLACE.rows + LOGISTIC.rows)
+def _row_model(row: int, family: Family = LAPLACE) -> Any:
+    return _categorical(family.counts(row))
 
 
 @lru_cache(maxsize=1)
@@ -101,17 +119,23 @@ def _whole_numbers(values: Ints, what: str, low: int, high: int) -> None:
         raise InternalError(f"{what}: {values.min()}…{values.max()} leaves {low}…{high}")
 
 
-def _sorted_rows(rows: Ints) -> tuple[npt.NDArray[np.intp], list[tuple[int, int, int]]]:
-    """The stable order by row (n,), and the runs (row, start, stop) in that order."""
-    _whole_numbers(rows, "table rows", 0, tables.ROWS - 1)
+def _sorted_rows(rows: Ints, family: Family) -> tuple[npt.NDArray[np.intp], list[Run]]:
+    """The stable order by row (n,), and the runs in that order."""
+    _whole_numbers(rows, "table rows", 0, family.rows - 1)
     small = rows.astype(np.uint8)  # 8 bits make numpy's stable sort a radix sort
     order = np.argsort(small, kind="stable")
-    ends = np.cumsum(np.bincount(small, minlength=tables.ROWS)).tolist()
+    ends = np.cumsum(np.bincount(small, minlength=family.rows)).tolist()
     starts = [0, *ends[:-1]]
     return order, [(r, a, b) for r, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
 
 
-def _to_indices(symbols: npt.NDArray[np.int64], last: int) -> Indices:
+def _supports(runs: list[Run], family: Family) -> npt.NDArray[np.int64]:
+    """The largest magnitude without escape of each of the sorted symbols (n,)."""
+    lasts = np.array([family.support(row) for row, _, _ in runs], np.int64)
+    return np.repeat(lasts, [stop - start for _, start, stop in runs])
+
+
+def _to_indices(symbols: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Indices:
     """Positions in ``row_counts``: 0, +1, −1, … → 0, 1, 2, …; everything beyond ``last`` → 2·last + 1."""
     magnitude = np.minimum(np.abs(symbols), last + 1)
     indices: Indices = np.minimum(2 * magnitude - (symbols > 0), 2 * last + 1).astype(np.int32)
@@ -139,21 +163,17 @@ class SymbolEncoder:
 
         self._encoder = constriction.stream.queue.RangeEncoder()
 
-    def put(self, symbols: Ints, rows: Ints) -> None:
+    def put(self, symbols: Ints, rows: Ints, family: Family = LAPLACE) -> None:
         """Code ``symbols`` (n,), magnitudes up to 2^31 − 1, each with the table of its entry in ``rows`` (n,)."""
         _whole_numbers(symbols, "symbols", -LARGEST, LARGEST)
         if symbols.shape != rows.shape:
             raise InternalError(f"{symbols.size} symbols with {rows.size} table rows")
-        order, runs = _sorted_rows(rows)
-        ordered = symbols[order]
-        escaped = [np.zeros(0, np.int64)]
-        for row, start, stop in runs:
-            run = ordered[start:stop].astype(np.int64)
-            last = tables.support(row)
-            self._encode(_to_indices(run, last), _row_model(row))
-            out = run[np.abs(run) > last]
-            escaped.append(out - last * np.sign(out))
-        self._put_escapes(np.concatenate(escaped))
+        order, runs = _sorted_rows(rows, family)
+        ordered = symbols[order].astype(np.int64)
+        last = _supports(runs, family)
+        self._encode_runs(_to_indices(ordered, last), runs, family)
+        out = np.flatnonzero(np.abs(ordered) > last)
+        self._put_escapes(ordered[out] - last[out] * np.sign(ordered[out]))
 
     def put_bits(self, values: Ints, bits: int) -> None:
         """Code ``values`` (n,) in 0 … 2^bits − 1 at exactly ``bits`` (1 … 8) bits each."""
@@ -169,6 +189,12 @@ class SymbolEncoder:
         if indices.size:
             with _guard(InternalError):
                 self._encoder.encode(np.ascontiguousarray(indices), model)
+
+    def _encode_runs(self, indices: Indices, runs: list[Run], family: Family) -> None:
+        """Code ``indices`` (n,), sorted by row."""
+        with _guard(InternalError):
+            for row, start, stop in runs:
+                self._encoder.encode(indices[start:stop], _row_model(row, family))
 
     def _put_escapes(self, excess: npt.NDArray[np.int64]) -> None:
         """Signed excesses (n,), never zero: bit lengths, signs, then for each length the bits below the top one."""
@@ -205,17 +231,13 @@ class SymbolDecoder:
             self._decoder = constriction.stream.queue.RangeDecoder(words)
         self._echo = SymbolEncoder()
 
-    def get(self, rows: Ints) -> Indices:
+    def get(self, rows: Ints, family: Family = LAPLACE) -> Indices:
         """The next symbols, int32 (n,), coded with the tables ``rows`` (n,)."""
         self._charge(rows.size)
-        order, runs = _sorted_rows(rows)
-        ordered = np.zeros(rows.size, np.int32)
-        places = [np.zeros(0, np.intp)]
-        for row, start, stop in runs:
-            indices = self._decode(_row_model(row), stop - start)
-            ordered[start:stop] = _from_indices(indices)
-            places.append(start + np.flatnonzero(indices == 2 * tables.support(row) + 1))
-        self._get_escapes(ordered, np.concatenate(places))
+        order, runs = _sorted_rows(rows, family)
+        indices = self._decode_runs(runs, family)
+        ordered = _from_indices(indices)
+        self._get_escapes(ordered, np.flatnonzero(indices == 2 * _supports(runs, family) + 1))
         symbols = np.empty_like(ordered)
         symbols[order] = ordered
         return symbols
@@ -241,6 +263,14 @@ class SymbolDecoder:
         with _guard(CorruptError):
             indices: Indices = self._decoder.decode(model, count)
         self._echo._encode(indices, model)
+        return indices
+
+    def _decode_runs(self, runs: list[Run], family: Family) -> Indices:
+        """The next indices (n,), sorted by row."""
+        with _guard(CorruptError):
+            parts = [self._decoder.decode(_row_model(row, family), stop - start) for row, start, stop in runs]
+        indices: Indices = np.concatenate([np.zeros(0, np.int32), *parts])
+        self._echo._encode_runs(indices, runs, family)
         return indices
 
     def _get_escapes(self, ordered: Indices, places: npt.NDArray[np.intp]) -> None:

@@ -34,11 +34,12 @@ class SectionType(IntEnum):
 
     DELTA = 0x01
     ALPHA = 0x02
+    CELLS = 0x03
     METADATA = 0x81
     SOUND = 0x82
 
 
-CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA})  # payloads start with a chunk index
+CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS})  # payloads start with a chunk index
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,16 @@ def crc_bytes(*parts: bytes) -> bytes:
     for part in parts:
         crc = zlib.crc32(part, crc)
     return crc.to_bytes(CRC_BYTES, "little")
+
+
+def section_size(payload: int) -> int:
+    """Bytes in the file of a section with a payload of so many bytes."""
+    return 1 + len(encode_varint(payload)) + payload + CRC_BYTES
+
+
+def front_size(header: Header) -> int:
+    """Bytes in the file before the first section."""
+    return len(SIGNATURE) + 2 + len(pack_fields(header)) + CRC_BYTES
 
 
 def chunk_payload(index: int, payload: bytes) -> bytes:

@@ -223,18 +223,24 @@ class Reader:
         if self._seekable:
             self._file.seek(position)
 
-    def index(self) -> list[Entry]:
+    def index(self, *, partial: bool = False) -> list[Entry]:
         """Where the sections of known type are, without reading (or checking) their payloads.
 
-        Others are read: a damaged type must not make a section vanish silently.
+        Others are read: a damaged type must not make a section vanish silently. ``partial``: a truncated file is
+        taken for the sections that are whole.
         """
         position, end = self._start + self._body, self._end()
         entries: list[Entry] = []
         seen = _Seen()
         for _ in range(self.header.sections):
-            entry = self._entry(position, end)
-            if entry.type not in _KNOWN:
-                self.read(entry)
+            try:
+                entry = self._entry(position, end)
+                if entry.type not in _KNOWN:
+                    self.read(entry)
+            except TruncatedError:
+                if partial:
+                    return entries
+                raise
             position += entry.size
             if self._known(entry.type):
                 seen.check(entry.type, entry.first)

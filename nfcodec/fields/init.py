@@ -69,6 +69,21 @@ class Init:
         """(P,) index of the tensor that each parameter belongs to."""
         return np.repeat(np.arange(len(self.tensors)), [int(np.prod(t.shape)) for t in self.tensors]).astype(np.int32)
 
+    @property
+    def kind(self) -> str:
+        """The kind of field."""
+        return self.spec.kind
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of one module."""
+        return int(self.theta0_flat.numel())
+
+    @property
+    def coded(self) -> int:
+        """Parameters of one module that a file holds."""
+        return len(self.kept(self.spec.channels))
+
     def kept(self, outputs: int) -> npt.NDArray[np.int64]:
         """Positions (K,) of the coded parameters for a signal that uses the first ``outputs`` outputs."""
         keep = []

@@ -2,12 +2,13 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import reference_coder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_coder import ReferenceDecoder, frequencies
 
-from nfcodec.coding import coder, tables
-from nfcodec.coding.coder import SymbolDecoder, SymbolEncoder, decode_symbols, encode_symbols
+from nfcodec.coding import coder, logistic, tables
+from nfcodec.coding.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, decode_symbols, encode_symbols
 from nfcodec.errors import CorruptError, InternalError, LimitError
 from nfcodec.limits import Limits
 
@@ -226,3 +227,48 @@ def test_no_bit_flip_decodes_to_the_same_symbols():
         flipped[bit // 8] ^= 1 << bit % 8
         with suppress(CorruptError):
             assert not np.array_equal(decode_symbols(bytes(flipped), rows), symbols)
+
+
+def logistic_symbols(count=3000, seed=4):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, logistic.ROWS, count).astype(np.uint8)
+    loud = rng.choice([0.1, 1, 40, 900, 10**7], count)
+    return np.rint(rng.laplace(size=count) * loud).astype(np.int32), rows
+
+
+def test_the_logistic_tables_and_the_plain_python_decoder(monkeypatch):
+    symbols, rows = logistic_symbols()
+    encoder = SymbolEncoder()
+    encoder.put(symbols, rows, LOGISTIC)
+    data = encoder.finish()
+    decoder = SymbolDecoder(data)
+    assert np.array_equal(decoder.get(rows, LOGISTIC), symbols)
+    decoder.finish()
+    monkeypatch.setattr(reference_coder, "row_counts", logistic.row_counts)
+    reference = ReferenceDecoder(data)
+    assert reference.symbols(rows.tolist()) == symbols.tolist()
+    assert reference.only_stream() == data
+
+
+def test_families_may_be_mixed():
+    symbols, rows = logistic_symbols(200)
+    encoder = SymbolEncoder()
+    encoder.put(symbols, rows, LOGISTIC)
+    encoder.put(symbols, rows % tables.ROWS)
+    decoder = SymbolDecoder(encoder.finish())
+    assert np.array_equal(decoder.get(rows, LOGISTIC), symbols)
+    assert np.array_equal(decoder.get(rows % tables.ROWS), symbols)
+    decoder.finish()
+
+
+def test_each_family_has_its_rows():
+    for family in (coder.LAPLACE, LOGISTIC):
+        SymbolEncoder().put(np.array([1]), np.array([family.rows - 1]), family)
+        with pytest.raises(InternalError, match="table rows"):
+            SymbolEncoder().put(np.array([1]), np.array([family.rows]), family)
+
+
+def test_no_symbols_are_no_bytes():
+    empty = np.zeros(0, np.int32)
+    assert encode_symbols(empty, empty) == b""
+    assert SymbolDecoder(b"").get(empty, LOGISTIC).dtype == np.int32

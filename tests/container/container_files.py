@@ -22,6 +22,10 @@ def delta(index, payload=b"\x12\x34\x56"):
     return SectionType.DELTA, chunk_payload(index, payload)
 
 
+def cells(index, payload=b"\x11\x22"):
+    return SectionType.CELLS, chunk_payload(index, payload)
+
+
 def alpha(index, payload=b"\0\xff"):
     return SectionType.ALPHA, chunk_payload(index, payload)
 

@@ -102,11 +102,13 @@ LIES = {
     "section_of_2_to_the_40": (raw_file(raw_section(1, b"\0abc", varint(2**40))), TruncatedError, "end"),
     "section_length_overlong": (raw_file(raw_section(1, b"\0abc", b"\x84\x00")), CorruptError, "shortest form"),
     "section_length_of_11_bytes": (raw_file(raw_section(1, b"", b"\x80" * 10 + b"\x01")), CorruptError, "10 bytes"),
-    "unknown_critical_3": (raw_file(raw_section(3, b"new")), UnsupportedFeatureError, "0x03"),
+    "unknown_critical_4": (raw_file(raw_section(4, b"new")), UnsupportedFeatureError, "0x04"),
     "unknown_critical_0": (raw_file(raw_section(0, b"")), UnsupportedFeatureError, "0x00"),
     "delta_without_chunk": (raw_file(raw_section(1, b"")), CorruptError, "without a chunk index"),
     "delta_with_overlong_chunk": (raw_file(raw_section(1, b"\x80\x00")), CorruptError, "shortest form"),
     "delta_with_cut_chunk": (raw_file(raw_section(1, b"\x80")), TruncatedError, "chunk index"),
+    "cells_without_index": (raw_file(raw_section(3, b"")), CorruptError, "without a chunk index"),
+    "same_cells_twice": (raw_file(*[raw_section(*files.cells(7))] * 2), CorruptError, "for chunk 7"),
     "same_chunk_twice": (raw_file(DELTA, DELTA), CorruptError, "second section"),
     "same_alpha_twice": (raw_file(*[raw_section(*files.alpha(9))] * 2), CorruptError, "for chunk 9"),
     "two_sounds": (raw_file(*[raw_section(*files.SOUND)] * 2), CorruptError, "0x82"),
@@ -135,7 +137,7 @@ def test_section_checksum_wrong():
 
 
 def test_a_checksum_is_verified_before_an_unknown_type_is_judged():
-    damaged = bytearray(raw_section(3, b"new"))
+    damaged = bytearray(raw_section(4, b"new"))
     damaged[-1] ^= 1
     for read in files.WAYS:
         with pytest.raises(ChecksumError):

@@ -1,0 +1,32 @@
+"""The first inner step: the preconditioned gradient at Δ = 0, and its learned correction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nfcodec.adapt.lattice.window import Window, patches
+from nfcodec.fields import weight_net
+from nfcodec.lattice.init import LatticeInit
+
+
+def analysis(init: LatticeInit, window: Window) -> Tensor:
+    """Last layers (3, K, h, w) that the gradient at Δ = 0 asks for, times the learned step sizes of the weights.
+
+    The field is linear in its last layers, so this is the transform of the picture.
+    """
+    parts = patches(window.samples, init.spec.spacing)
+    luma = parts[:1] @ init.first_step["analysis.luma"].T
+    chroma = parts[1:] @ init.first_step["analysis.chroma"].T
+    gain = torch.exp2(init.first_step["log_gain"])
+    return torch.cat([luma, chroma]).movedim(-1, 1) * gain[:, :, None, None]
+
+
+def corrected(init: LatticeInit, weights: Tensor, quality: int) -> Tensor:
+    """Symbols before rounding (3, K, h, w): the analysis in steps, shifted and drawn towards zero where that saves
+    more bits than it costs, as learned."""
+    y = (weights / init.steps(quality)[:, :, None, None])[None]
+    blocks = init.blocks(init.first_step, "e")
+    out = weight_net.apply_net(init.first_step, "e", blocks, weight_net.inputs(y, init.hats(quality)[None]))
+    shift, zone = out.view(1, 2, 3, init.spec.bases, *out.shape[2:]).unbind(1)
+    return (y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y))[0]

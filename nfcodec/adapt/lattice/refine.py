@@ -1,0 +1,132 @@
+"""Further inner steps: change single symbols by ±1 wherever that lowers D + λR, and keep what truly did.
+
+For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
+curvature, and the exact difference in table bits. The best are changed at once; a set that raises the true cost is
+cut down to its better half (after GradNCP's choice of context by expected improvement, carried to the deltas).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.adapt.lattice.window import Canvas, Window
+from nfcodec.coding import logistic
+from nfcodec.coding.prior import Prediction, predict, region_bits
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.synthesis import last_layers
+
+Symbols = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Symbols (3, K, h, w), what the prior says of them, their cost in bits (error in units of λ included)."""
+
+    symbols: Symbols
+    prediction: Prediction
+    bits: float
+    error: float
+
+    def cost(self, trade: float) -> float:
+        """bits + error/λ."""
+        return self.bits + self.error / trade
+
+
+class Problem:
+    """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
+
+    def __init__(self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float) -> None:
+        self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
+        self.canvas = Canvas(init, window.outer)
+        self.target, self.weight = self._target(plain)
+        size = init.steps(quality)
+        norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
+        self.curvature = (size.square() * norms)[:, :, None, None].numpy()
+
+    def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
+        """What the canvas shall show, and the weight (H, W) of its samples."""
+        k, half = self.init.spec.bases, self.init.spec.spacing[0] // 2
+        extra = plain.new_zeros(self.init.spec.extra, *plain.shape[2:])
+        share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
+        weight = torch.zeros_like(share[0])
+        inside = self.window.inside
+        weight[half:-half, half:-half] = inside
+        top, bottom, left, right = self.window.outer
+        weight[:half] = 0.0 if top else weight[half]
+        weight[-half:] = 0.0 if bottom else weight[-half - 1]
+        weight[:, :half] = 0.0 if left else weight[:, half : half + 1]
+        weight[:, -half:] = 0.0 if right else weight[:, -half - 1 : -half]
+        # Samples that only this region reaches are the picture's own.
+        y = slice(half if top else 2 * half, -half if bottom else -2 * half)
+        x = slice(half if left else 2 * half, -half if right else -2 * half)
+        share[:, y, x] = self.window.samples[:, y, x]
+        return share, weight
+
+    def error(self, symbols: Tensor) -> Tensor:
+        """Squared error, summed."""
+        shown = self.canvas(last_layers(self.init, symbols[None], self.quality)[0])
+        return ((shown - self.target).square() * self.weight).sum()
+
+    def state(self, symbols: Symbols) -> State:
+        """Measure ``symbols``."""
+        prediction = predict(self.init.prior, symbols, quality=self.quality, planes=self.planes)
+        bits = float(region_bits(prediction, symbols)[: self.planes].sum())
+        with torch.inference_mode():
+            error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
+        return State(symbols, prediction, bits, error)
+
+    def slope(self, symbols: Symbols) -> Floats:
+        """Gradient of the error to every symbol."""
+        q = torch.from_numpy(symbols.astype(np.float32)).requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.error(q), q)
+        return gradient.numpy()
+
+
+def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:
+    """For every symbol the better of ±1, and the cost (bits) that it is expected to save."""
+    q, base, fraction = state.symbols, (state.prediction.mean + 4) >> 3, None
+    fraction = state.prediction.mean - 8 * base
+    slope = problem.slope(q)
+    here = logistic.bits(q - base, state.prediction.scale, fraction)
+    best = np.zeros(q.shape, np.float32)
+    move = np.zeros(q.shape, np.int8)
+    for side in (-1, 1):
+        error = side * slope + problem.curvature
+        there = logistic.bits(q + side - base, state.prediction.scale, fraction)
+        gain = (here - there - error / problem.trade).astype(np.float32)
+        better = gain > best
+        best[better] = gain[better]
+        move[better] = side
+    best[problem.planes :] = 0.0
+    move[problem.planes :] = 0
+    return move, best
+
+
+def refine(problem: Problem, symbols: Symbols, rounds: int, *, deadline: float | None = None) -> State:
+    """The best state after at most ``rounds``; never worse than ``symbols``. No round begins after ``deadline``."""
+    state, share = problem.state(symbols), 0.5
+    for _ in range(rounds):
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        move, gain = proposals(problem, state)
+        hopeful = np.flatnonzero(gain > 0.05)
+        if not len(hopeful):
+            break
+        order = hopeful[np.argsort(-gain.ravel()[hopeful], kind="stable")]
+        take = order[: max(1, int(len(order) * share))]
+        changed = state.symbols.copy()
+        changed.ravel()[take] += move.ravel()[take]
+        trial = problem.state(changed)
+        if trial.cost(problem.trade) < state.cost(problem.trade):
+            state = trial
+        else:
+            share /= 2.0
+    return state

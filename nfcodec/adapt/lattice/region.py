@@ -1,0 +1,60 @@
+"""Adapt one region: the first step, then as many further ones as the effort buys."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.adapt.lattice.first_step import analysis, corrected
+from nfcodec.adapt.lattice.refine import Problem, refine
+from nfcodec.adapt.lattice.window import Window
+from nfcodec.lattice.init import LatticeInit
+
+Symbols = npt.NDArray[np.int32]
+
+# Rounds of efforts 1…9.
+ROUNDS = (0, 1, 2, 4, 6, 10, 16, 32, 64)
+_SYMBOL_BOUND = 2**30
+# The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
+_ROUNDING_OF_TRADE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step; ``rounding``: by how much
+    symbols are drawn towards zero before rounding, in steps, which raises λ to match (fine control of the rate);
+    ``deadline``: monotonic time after which no new round begins."""
+
+    quality: int
+    rounds: int
+    rounding: float = 0.0
+    deadline: float | None = None
+
+    @classmethod
+    def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:
+        """The plan of an effort 1 … 9."""
+        return cls(quality, ROUNDS[effort - 1], rounding, deadline)
+
+
+def rounded(y: Tensor, rounding: float) -> Symbols:
+    """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
+    drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
+    return torch.round(drawn).clamp(-_SYMBOL_BOUND, _SYMBOL_BOUND).to(torch.int32).numpy()
+
+
+def adapt_region(init: LatticeInit, window: Window, plan: Plan, *, planes: int) -> Symbols:
+    """Symbols (3, K, h, w) of a window; those of planes that are not used are zero."""
+    with torch.inference_mode():
+        plain = analysis(init, window)
+        symbols = rounded(corrected(init, plain, plan.quality), plan.rounding)
+    symbols[planes:] = 0
+    if not plan.rounds:
+        return symbols
+    trade = 3.0 * init.trade_off(plan.quality) * math.exp(plan.rounding / _ROUNDING_OF_TRADE)
+    problem = Problem(init, window, plain.clone(), quality=plan.quality, planes=planes, trade=trade)
+    return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols

@@ -1,0 +1,232 @@
+"""One open file: its header, its sections, and blocks of rendered samples."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec import zoo
+from nfcodec.coding.planes import decode_plane
+from nfcodec.container.layout import SectionType, split_chunk
+from nfcodec.container.metadata import unpack_metadata, unpack_tags
+from nfcodec.container.reader import Reader
+from nfcodec.decoder.grid import AxisGrid, Positions, output_grid, signal_of
+from nfcodec.decoder.lattice import LatticeField
+from nfcodec.decoder.modules import ModuleField
+from nfcodec.errors import CorruptError
+from nfcodec.fields.resample import Thinner, thin
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.options import DecodeOptions
+from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
+
+# Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
+PIECE_SAMPLES = 1 << 22
+
+
+class StoredField(Protocol):
+    """The field of a file, whatever its kind. A chunk is a run of rows of the first axis."""
+
+    @property
+    def chunk_length(self) -> int:
+        """Samples of axis 0 in one chunk, the last excepted."""
+        ...
+
+    def symbols(self, chunk: int) -> npt.NDArray[np.int32]:
+        """All integers of a chunk, in any shape: exact on every machine."""
+        ...
+
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``."""
+        ...
+
+    def sample(self, chunk: int, positions: Positions) -> Floats:
+        """Values (N, C) at native positions (N, axes) that lie in ``chunk`` along axis 0."""
+        ...
+
+
+class Decoder:
+    """One open file. ``info`` and ``metadata`` are there at once; samples come from :meth:`blocks`.
+
+    ``inits``: paths of further inits to look for, beside the shipped ones. ``partial``: take a truncated file for
+    what is there of it; what is missing is rendered from the coarser layers, or as the mean signal of the init.
+    """
+
+    def __init__(
+        self, file: BinaryIO, *, limits: Limits = DEFAULT_LIMITS, inits: tuple[str, ...] = (), partial: bool = False
+    ) -> None:
+        self.limits = limits
+        self.reader = Reader(file, limits=limits)
+        self.header = self.reader.header
+        self.info = signal_of(self.header)
+        self.init = zoo.load_prefix(self.header.init, inits)
+        self._check_field()
+        self.index = list(self.reader.index(partial=partial))
+        self.field = self._open_field(partial)
+        self._alphas = {e.first: e for e in self.index if e.type == SectionType.ALPHA and e.first is not None}
+        complete = len(self._alphas) == self.chunks and max(self._alphas) < self.chunks
+        if not partial and not (complete if self.info.alpha else not self._alphas):
+            raise CorruptError("ALPHA sections do not match the header")
+
+    def _open_field(self, partial: bool) -> StoredField:
+        if isinstance(self.init, LatticeInit):
+            return LatticeField(self.init, self.reader, self.index, self.limits, partial=partial)
+        return ModuleField(self.init, self.reader, self.index, self.limits, partial=partial)
+
+    def _check_field(self) -> None:
+        spec, info = self.init.spec, self.info
+        colour = isinstance(self.init, LatticeInit) or self.init.spec.offset
+        if spec.axes != len(info.shape) or (colour and info.channels not in (1, 3)):
+            raise CorruptError(f"init {self.init.id} does not fit a {info.modality} of {info.channels} channels")
+
+    # -- structure ---------------------------------------------------------------------------------------
+    @property
+    def chunk_length(self) -> int:
+        """Samples of axis 0 in one chunk."""
+        return self.field.chunk_length
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.info.shape[0] // self.chunk_length)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """ICC, EXIF, XMP and tags as stored."""
+        payloads = [self.reader.read(e).payload for e in self.index if e.type == SectionType.METADATA]
+        parts = dict(unpack_metadata(payloads, limits=self.limits))
+        tags = unpack_tags(parts["tags"]) if "tags" in parts else ()
+        return Metadata(parts.get("icc", b""), parts.get("exif", b""), parts.get("xmp", b""), tags)
+
+    def sidecar(self) -> bytes:
+        """The sound track of a video as a Matroska stream, or nothing."""
+        for e in self.index:
+            if e.type == SectionType.SOUND:
+                return self.reader.read(e).payload
+        return b""
+
+    def chunk_shape(self, chunk: int) -> tuple[int, ...]:
+        """Samples of a chunk along each axis; the last chunk may be shorter."""
+        n = self.info.shape[0]
+        return (min(self.chunk_length, n - chunk * self.chunk_length), *self.info.shape[1:])
+
+    def symbols(self, chunk: int) -> npt.NDArray[np.int32]:
+        """The integers of a chunk: exact on every machine."""
+        return self.field.symbols(chunk)
+
+    @property
+    def _opaque(self) -> int:
+        """The largest alpha."""
+        return 65535 if self.info.sample_type == "u16" else 255
+
+    def alpha(self, chunk: int) -> Ints | None:
+        """The lossless alpha plane of a chunk (n, …), or None."""
+        if not self.info.alpha:
+            return None
+        dtype = np.dtype(np.uint16 if self._opaque > 255 else np.uint8)
+        if chunk not in self._alphas:
+            return np.full(self.chunk_shape(chunk), self._opaque).astype(dtype)
+        _, payload = split_chunk(self.reader.read(self._alphas[chunk]).payload)
+        return decode_plane(payload, self.chunk_shape(chunk), dtype, limits=self.limits)
+
+    def digest(self) -> tuple[str, int]:
+        """SHA-256 over all symbols in order (little-endian int32) and their number: equal on every machine."""
+        total, count = hashlib.sha256(), 0
+        for chunk in range(self.chunks):
+            q = self.symbols(chunk)
+            total.update(q.astype("<i4").tobytes())
+            alpha = self.alpha(chunk)
+            if alpha is not None:
+                total.update(alpha.astype(alpha.dtype.newbyteorder("<")).tobytes())
+            count += q.size
+        return total.hexdigest(), count
+
+    # -- rendering ---------------------------------------------------------------------------------------
+    def output_info(self, options: DecodeOptions) -> SignalInfo:
+        """What :meth:`blocks` delivers for these options."""
+        shape = tuple(g.n for g in output_grid(self.info, options))
+        wanted = options.rate or options.fps
+        rate = self.info.rate
+        if wanted is not None:
+            rate = Fraction(wanted).limit_denominator(1_000_000) or Fraction(wanted)
+        replace(self.header, shape=shape).check_limits(self.limits)
+        return replace(self.info, shape=shape, rate=rate)
+
+    def blocks(self, options: DecodeOptions) -> Iterator[Block]:
+        """Render the requested grid chunk by chunk, as consecutive rows of the first axis.
+
+        Raises :class:`~nfcodec.errors.LimitError` before anything of a size over the limits is rendered.
+        """
+        self.output_info(options)
+        grids = output_grid(self.info, options)
+        values, alphas = Thinner(grids[0].k), Thinner(grids[0].k)
+        for chunk, pieces in self._pieces(grids):
+            plane = self.alpha(chunk)
+            for rows in pieces:
+                out = values.push(self._render(chunk, rows, grids))
+                alpha = None if plane is None else alphas.push(self._render_alpha(chunk, plane, rows, grids))
+                if len(out):
+                    yield self._block(out, alpha)
+        out = values.finish()
+        if len(out):
+            yield self._block(out, alphas.finish() if self.info.alpha else None)
+
+    def _pieces(self, grids: tuple[AxisGrid, ...]) -> Iterator[tuple[int, Iterator[Positions]]]:
+        """Chunks, each with its field positions on the first axis in pieces of bounded size.
+
+        At the native size a chunk is one piece, as it was for the encoder.
+        """
+        first, total = grids[0], grids[0].n * grids[0].k
+        cells = math.prod(g.n * g.k for g in grids[1:])
+        native = self.chunk_length * math.prod(self.info.shape[1:])
+        step = max(1, max(PIECE_SAMPLES, native) // cells)
+
+        def owner(index: int) -> int:
+            return int(min(first.between(index, index + 1)[0] // self.chunk_length, self.chunks - 1))
+
+        a = 0
+        while a < total:
+            chunk = owner(a)
+            stop = bisect_right(range(total), chunk, a, key=owner)
+            yield chunk, (first.between(b, min(b + step, stop)) for b in range(a, stop, step))
+            a = stop
+
+    def _block(self, values: Floats, alpha: Floats | None) -> Block:
+        return Block(values, None if alpha is None else self._alpha_samples(alpha))
+
+    def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
+        out = self.field.render(chunk, [rows, *(g.positions for g in grids[1:])])
+        for axis, grid in enumerate(grids[1:], 1):
+            out = thin(out, axis, grid.k)
+        return out
+
+    def _render_alpha(self, chunk: int, plane: Ints, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
+        local = [rows - chunk * self.chunk_length, *(g.positions for g in grids[1:])]
+        out = plane.astype(np.float32)
+        for axis, where in enumerate(local):
+            out = _linear(out, axis, where)
+        for axis, grid in enumerate(grids[1:], 1):
+            out = thin(out, axis, grid.k)
+        return out
+
+    def _alpha_samples(self, alpha: Floats) -> Ints:
+        return np.clip(np.rint(alpha), 0, self._opaque).astype(np.uint16 if self._opaque > 255 else np.uint8)
+
+
+def _linear(plane: Floats, axis: int, positions: Positions) -> Floats:
+    """Interpolate along one axis at native positions (sample i at i + ½): exact at the samples themselves."""
+    n = plane.shape[axis]
+    at = np.clip(positions - 0.5, 0, n - 1)
+    low = np.minimum(at.astype(np.int64), max(n - 2, 0))
+    share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(plane.ndim)])
+    below, above = np.take(plane, low, axis), np.take(plane, np.minimum(low + 1, n - 1), axis)
+    return np.asarray(below + share * (above - below), np.float32)

@@ -1,0 +1,173 @@
+"""Pictures on a lattice: CELLS sections, regions and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.coding.prior import decode_region
+from nfcodec.container.layout import Header, SectionType
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.decoder.grid import Positions, signal_of
+from nfcodec.decoder.recent import Recent
+from nfcodec.errors import CorruptError
+from nfcodec.fields.lattice_grid import reached, render_grid, render_points
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
+from nfcodec.lattice.synthesis import region_layers, to_values
+from nfcodec.limits import Limits
+from nfcodec.signal import Floats
+
+Symbols = npt.NDArray[np.int32]
+Span = tuple[int, int]
+
+# Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
+_ROWS_KEPT = 3
+
+
+class LatticeField:
+    """The lattice of a file, region by region. Raises :class:`CorruptError` when header and sections do not match.
+
+    ``partial``: layers that are not there are zeros; without any, a region is the mean of the init.
+    """
+
+    def __init__(
+        self, init: LatticeInit, reader: Reader, index: list[Entry], limits: Limits, *, partial: bool
+    ) -> None:
+        self.init, self.reader, self.limits = init, reader, limits
+        self.header: Header = reader.header
+        self.info = signal_of(self.header)
+        self.layout = Layout.of(self.info.shape, init.spec.spacing)
+        if self.header.chunk_rows != self.layout.chunk_rows:
+            raise CorruptError(f"{self.header.chunk_rows} rows of cells per chunk do not fit a lattice")
+        self._entries = _by_region(index, self.layout, partial=partial)
+        quality, channels = self.header.quality, self.info.channels
+        self._renderer = LatticeRenderer(init, self.layout, quality, channels, self._decoded)
+
+    @property
+    def chunk_length(self) -> int:
+        """Samples of axis 0 in one row of regions."""
+        return self.layout.chunk_rows * self.init.spec.spacing[0]
+
+    def symbols(self, chunk: int) -> Symbols:
+        """The symbols of a row of regions, one region after the other: (n,)."""
+        return np.concatenate([self._decoded(r.index).ravel() for r in self.layout.row(chunk)])
+
+    def _decoded(self, region: int) -> Symbols:
+        payloads: list[bytes] = []
+        for entry in self._entries.get(region, ()):
+            payloads += unpack_run(self.reader.read(entry).payload).payloads
+        return decode_region(
+            self.init.prior, payloads, self.layout.region(region).shape, quality=self.header.quality,
+            planes=self.info.channels, limits=self.limits,
+        )  # fmt: skip
+
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (a lattice needs no chunk)
+        """Values (n_0, n_1, C) on the grid of native positions."""
+        return self._renderer.render(positions)
+
+    def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
+        """Values (N, C) at native positions (N, 2)."""
+        return self._renderer.sample(positions)
+
+
+class LatticeRenderer:
+    """Renders a picture from the symbols of its regions; ``symbols_of`` gives those of one."""
+
+    def __init__(
+        self, init: LatticeInit, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
+    ) -> None:
+        self.init, self.layout, self.quality, self.channels = init, layout, quality, channels
+        self._symbols_of = symbols_of
+        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * layout.columns)
+
+    def _layers(self, region: int) -> Tensor:
+        """Last layers (F, h, w) of a region."""
+        return self._recent.get(region, lambda r: region_layers(self.init, self._symbols_of(r), self.quality))
+
+    def _touched(self, rows: Span, columns: Span) -> Iterator[list[Region]]:
+        """The regions that have cells in [rows) × [columns), row by row."""
+        for y in range(self.layout.rows):
+            row = [r for r in self.layout.row(y) if r.top < rows[1] and rows[0] < r.bottom]
+            row = [r for r in row if r.left < columns[1] and columns[0] < r.right]
+            if row:
+                yield row
+
+    def _window(self, rows: Span, columns: Span) -> Tensor:
+        """Last layers (F, …) of the cells [rows) × [columns)."""
+        bands = [
+            torch.cat([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
+            for row in self._touched(rows, columns)
+        ]
+        return torch.cat(bands, 1)
+
+    def _scattered(self, cells: Tensor) -> Tensor:
+        """Last layers (N, F) of cells (N, 2)."""
+        out = torch.empty(len(cells), self.init.spec.weights)
+        low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
+        for row in self._touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
+            for r in row:
+                local = cells - torch.tensor([r.top, r.left])
+                mine = ((local >= 0) & (local < torch.tensor(r.shape))).all(1).nonzero()[:, 0]
+                y, x = local[mine].T
+                out[mine] = self._layers(r.index)[:, y, x].T
+        return out
+
+    def render(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, n_1, C) on the grid of native positions."""
+        spec, cells = self.init.spec, self.layout.cells
+        rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
+        with torch.no_grad():
+            window, origin = self._window(rows, columns), (rows[0], columns[0])
+            planes = render_grid(spec, self.init.trunk, window, origin, cells, positions)
+            return np.asarray(to_values(planes, self.channels).numpy(), np.float32)
+
+    def sample(self, positions: Positions) -> Floats:
+        """Values (N, C) at native positions (N, 2); those outside the lattice get the value at its border."""
+        spec, cells = self.init.spec, self.layout.cells
+        inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
+        with torch.no_grad():
+            planes = render_points(spec, self.init.trunk, self._scattered, cells, inside)
+            return np.asarray(to_values(planes.T, self.channels).numpy(), np.float32)
+
+
+def _inside(region: Region, rows: Span, columns: Span) -> tuple[slice, slice, slice]:
+    """The part of a region's cells that lies in [rows) × [columns)."""
+    y = slice(max(rows[0] - region.top, 0), min(rows[1], region.bottom) - region.top)
+    x = slice(max(columns[0] - region.left, 0), min(columns[1], region.right) - region.left)
+    return slice(None), y, x
+
+
+def _by_region(index: list[Entry], layout: Layout, *, partial: bool) -> dict[int, list[Entry]]:
+    """The CELLS sections of every region, in order of their layers; complete unless ``partial``."""
+    runs: dict[int, list[tuple[range, Entry]]] = {}
+    for entry in index:
+        if entry.type == SectionType.DELTA:
+            raise CorruptError("DELTA section in a file of a lattice")
+        if entry.type == SectionType.CELLS and entry.first is not None:
+            region, first, count = section_run(entry.first)
+            runs.setdefault(region, []).append((range(first, first + count), entry))
+    # By number and maximum: the header of a small file can announce millions of regions.
+    if max(runs, default=0) >= layout.count or (not partial and len(runs) != layout.count):
+        raise CorruptError(f"CELLS sections of {len(runs)} regions for {layout.count} regions")
+    return {region: _in_order(region, parts, partial=partial) for region, parts in runs.items()}
+
+
+def _in_order(region: int, parts: list[tuple[range, Entry]], *, partial: bool) -> list[Entry]:
+    """The sections of one region by layer. What comes after a layer that is missing cannot be decoded."""
+    layers = [layer for run, _ in parts for layer in run]
+    if len(set(layers)) != len(layers):
+        raise CorruptError(f"a layer of region {region} comes twice")
+    if len(layers) != LAYERS and not partial:
+        raise CorruptError(f"{len(layers)} layers of region {region}, {LAYERS} are needed")
+    known, entries = 0, []
+    for run, entry in sorted(parts, key=lambda part: part[0].start):
+        if run.start != known:
+            break
+        known = run.stop
+        entries.append(entry)
+    return entries

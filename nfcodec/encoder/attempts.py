@@ -1,0 +1,63 @@
+"""One progress bar over several attempts, and rate control for encoders that read their source only once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import IO, BinaryIO, cast
+
+from nfcodec.encoder.base import Encoded
+from nfcodec.encoder.modules import ModuleEncoder
+from nfcodec.encoder.progress import SearchProgress
+from nfcodec.encoder.targets import Attempt, Goal, Trial, find
+from nfcodec.fields.init import Init
+from nfcodec.options import EncodeOptions, Progress
+from nfcodec.signal import Source
+
+Result = tuple[IO[bytes], Encoded]
+_IN_MEMORY = 1 << 22  # bytes of one attempt kept in memory before it goes to disk
+
+
+class _Attempts:
+    """Encodes whole files; every attempt opens the source anew."""
+
+    def __init__(
+        self, again: Callable[[], Source], init: Init, options: EncodeOptions, progress: SearchProgress, files: ExitStack
+    ) -> None:
+        self.again, self.init, self.options, self.progress, self.files = again, init, options, progress, files
+
+    def __call__(self, trial: Trial) -> Attempt[Result]:
+        """One attempt."""
+        self.progress.begin(draft=trial.draft)
+        left = None if trial.deadline is None else max(1e-3, trial.deadline - time.monotonic())
+        options = replace(
+            self.options, quality=trial.quality, effort=trial.effort, max_time=left, bpp=None, target_size=None,
+            target_psnr=None,
+        )  # fmt: skip
+        file = self.files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
+        source = self.again()
+        try:
+            encoded = ModuleEncoder(source, self.init, options, self.progress).run(cast(BinaryIO, file))
+        finally:
+            source.close()
+        self.progress.psnr = encoded.psnr
+        return Attempt(trial, encoded.bytes, encoded.psnr, (cast(IO[bytes], file), encoded))
+
+
+def encode_to_goal(
+    again: Callable[[], Source], init: Init, out: BinaryIO, options: EncodeOptions, goal: Goal,
+    progress: Progress | None,
+) -> Encoded:  # fmt: skip
+    """Encode with independent modules, at the whole quality that meets ``goal``, and write the file to ``out``."""
+    deadline = None if options.max_time is None else time.monotonic() + options.max_time
+    with ExitStack() as files:
+        attempts = _Attempts(again, init, options, SearchProgress(progress), files)
+        found = find(attempts, goal, effort=options.effort, deadline=deadline, fine=False)
+        file, encoded = found.attempt.result
+        file.seek(0)
+        shutil.copyfileobj(file, out)
+    return replace(encoded, warnings=(*encoded.warnings, *((found.warning,) if found.warning else ())))

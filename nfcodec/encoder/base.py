@@ -1,0 +1,111 @@
+"""What every encoder does: the header, metadata, progress, and the error of what was written."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from nfcodec import zoo
+from nfcodec.container.layout import Header, SectionType
+from nfcodec.container.metadata import pack_metadata, pack_tags
+from nfcodec.container.writer import Writer
+from nfcodec.errors import UnsupportedMediaError
+from nfcodec.media.samples import quantize
+from nfcodec.metrics import ErrorSum
+from nfcodec.options import EncodeOptions, Progress, ProgressEvent
+from nfcodec.signal import Floats, Ints, SignalInfo, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of
+    all symbols, the quality that was used, and what had to be dropped or changed."""
+
+    info: SignalInfo
+    bytes: int
+    psnr: float
+    snr: float
+    digest: str
+    quality: int
+    warnings: tuple[str, ...]
+
+
+class Encoder(ABC):
+    """Encodes one source with one init. Use :func:`nfcodec.encoder.encode_signal`."""
+
+    rows: int  # of modules or cells in one chunk
+
+    def __init__(
+        self, source: Source, init: zoo.AnyInit, options: EncodeOptions, progress: Progress | None
+    ) -> None:
+        self.source, self.options = source, options
+        self.info = source.info
+        self.prefix = init.sha256[: zoo.PREFIX]
+        self.quality = options.quality
+        self.error = ErrorSum()
+        self.warnings: list[str] = []
+        self.symbols = hashlib.sha256()
+        self._progress = progress
+        self._done = 0.0
+
+    @property
+    def constant(self) -> bool:
+        """Whether the range of values says it all, whatever the deltas are."""
+        return self.info.value_range is not None and self.info.value_range[0] == self.info.value_range[1]
+
+    @abstractmethod
+    def write_signal(self, writer: Writer) -> int:
+        """Write the sections of the signal; the number of rows of axis 0."""
+
+    def run(self, out: BinaryIO) -> Encoded:
+        """Encode everything and write the file to ``out``."""
+        with Writer() as writer:
+            length = self.write_signal(writer)
+            if not length:
+                raise UnsupportedMediaError("the input holds no samples")
+            self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
+            for kind, payload in self.metadata_sections():
+                writer.add(kind, payload)
+            size = writer.finish(self.header(), out)
+        psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
+        warnings = (*self.source.warnings, *self.warnings)
+        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings)
+
+    def written(self, values: Floats) -> Ints:
+        """Samples as they would be written, for measuring errors."""
+        return self.info.measured(quantize(values, self.info))
+
+    def hash_alpha(self, alpha: Ints) -> None:
+        """Add an alpha plane to the digest of the symbols."""
+        self.symbols.update(alpha.astype(alpha.dtype.newbyteorder("<")).tobytes())
+
+    def tick(self, samples: float) -> None:
+        """Tell the progress that so many samples more are done."""
+        self._done += samples
+        if self._progress:
+            total = max(float(self.info.samples), self._done)
+            known = self.error.psnr(self.info.measured_peak) if self.error.count else None
+            self._progress(ProgressEvent("encode", self._done, total, known))
+
+    def metadata_sections(self) -> list[tuple[SectionType, bytes]]:
+        """What the file says beside the signal; known when all blocks were read."""
+        kept, sections = self.source.metadata, []
+        parts = {"icc": kept.icc, "exif": kept.exif, "xmp": kept.xmp, "tags": pack_tags(kept.tags)}
+        for kind, data in parts.items():
+            if data and kind not in self.options.strip:
+                sections.append((SectionType.METADATA, pack_metadata(kind, data)))
+        sound = b"" if "sound" in self.options.strip else self.source.sidecar()
+        if sound:
+            sections.append((SectionType.SOUND, sound))
+        return sections
+
+    def header(self) -> Header:
+        """The header, without the number of sections."""
+        info = self.info
+        return Header(
+            modality=info.modality, shape=info.shape, channels=info.channels, sample_type=info.sample_type,
+            init=self.prefix, quality=self.quality, chunk_rows=self.rows,
+            alpha=info.alpha, rate=info.rate, value_range=info.value_range,
+        )  # fmt: skip

@@ -1,0 +1,291 @@
+"""Rate control: the quality, and the rounding within it, that meets a size, a rate or a PSNR.
+
+The logarithm of the size and the PSNR rise nearly linearly with the quality, and so they fall when symbols are drawn
+towards zero before rounding. Quick drafts at effort 1 give the curve over the qualities; the difference between
+efforts is nearly the same everywhere on it, so one attempt at the asked effort places the next one. What is left is
+a secant in the rounding, at one quality. Where an encoder has no rounding to set, whole qualities must do.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from nfcodec.encoder.curve import Curve, crossing
+from nfcodec.options import EncodeOptions
+
+T = TypeVar("T")
+
+# Rounding: a little may be added to symbols; far more may be taken than bridges two qualities, for quality 0.
+LEAST_ROUNDING, MOST_ROUNDING = -0.02, 0.4
+DRAFT_EFFORT = 1
+_DRAFTS, _ATTEMPTS, _RETREATS = 5, 7, 3
+_START = 50
+_BEST_PSNR = 200.0  # stands for infinity
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What an attempt is made with. ``draft``: it only shows the way. ``deadline``: monotonic time or None."""
+
+    quality: int
+    rounding: float
+    effort: int
+    deadline: float | None = None
+    draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[T]):
+    """One encoding: bytes of the whole file, PSNR in dB of the decoded samples, and what came out."""
+
+    trial: Trial
+    size: int
+    psnr: float
+    result: T
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What to meet: ``limit`` bytes at most (``sized``), or dB at least. ``name``: as the user knows it.
+
+    ``fixed``: bytes of the file that are the same at every quality.
+    """
+
+    name: str
+    limit: float
+    sized: bool
+    fixed: int = 0
+
+    def meets(self, attempt: Attempt[T]) -> bool:
+        """Whether the attempt keeps to the target."""
+        return attempt.size <= self.limit if self.sized else attempt.psnr >= self.limit
+
+    def gap(self, attempt: Attempt[T]) -> float:
+        """How far the attempt is above the limit: a log ratio of sizes, or dB. It rises with the quality."""
+        if self.sized:
+            return self._log(attempt.size)
+        return min(attempt.psnr, _BEST_PSNR) - self.limit
+
+    def _log(self, size: float) -> float:
+        return math.log(max(size - self.fixed, 1.0) / max(self.limit - self.fixed, 1.0))
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Gaps that are good enough to stop at: 0.8 % or 0.04 dB."""
+        return (self._log(0.992 * self.limit), 0.0) if self.sized else (0.0, 0.04)
+
+    @property
+    def aim(self) -> float:
+        """The gap to try for."""
+        return self._log(0.9965 * self.limit) if self.sized else 0.016
+
+    @property
+    def slope(self) -> float:
+        """What one step of quality usually changes."""
+        return 0.03 if self.sized else 0.18
+
+    def pull(self, effort: int) -> float:
+        """What a rounding of one step would usually change, were it linear so far."""
+        return (0.8 if self.sized else 5.0) * (1.0 if effort == DRAFT_EFFORT else 1.4)
+
+    def gain(self, effort: int) -> float:
+        """By how much the gap at an effort usually differs from that of a draft."""
+        return 0.0 if effort == DRAFT_EFFORT else -0.015 if self.sized else 0.12
+
+    @property
+    def rough(self) -> float:
+        """How near drafts must come: about two steps of quality."""
+        return 1.6 * self.slope
+
+    def better(self, a: Attempt[T], b: Attempt[T]) -> bool:
+        """Whether ``a`` is to be written rather than ``b``."""
+        return self._rank(a) > self._rank(b)
+
+    def _rank(self, attempt: Attempt[T]) -> tuple[bool, bool, float]:
+        if not self.meets(attempt):
+            return False, False, -abs(self.gap(attempt))
+        return True, self.good(attempt), attempt.psnr if self.sized else -attempt.size
+
+    def good(self, attempt: Attempt[T]) -> bool:
+        """Whether the attempt is near enough to the limit to stop at."""
+        low, high = self.window
+        return low <= self.gap(attempt) <= high
+
+
+def goal_of(options: EncodeOptions, samples: int, fixed: int = 0) -> Goal | None:
+    """The target of the options, or None. ``samples`` of the grid; ``fixed`` bytes beside what quality changes."""
+    if options.bpp is not None:
+        size = math.floor(options.bpp * samples / 8)
+        return Goal(f"{options.bpp:g} bits per sample, {size} bytes,", size, True, fixed)
+    if options.target_size is not None:
+        return Goal(f"{options.target_size} bytes", options.target_size, True, fixed)
+    if options.target_psnr is not None:
+        return Goal(f"{options.target_psnr:g} dB", options.target_psnr, False)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """The attempt to write, and why it does not meet the target, if it does not."""
+
+    attempt: Attempt[T]
+    warning: str | None
+
+
+Encode = Callable[[Trial], Attempt[T]]
+
+
+def find(
+    encode: Encode[T], goal: Goal, *, effort: int, deadline: float | None = None, fine: bool = True
+) -> Found[T]:  # fmt: skip
+    """Search for the goal. ``fine``: the encoder heeds :attr:`Trial.rounding`. After ``deadline`` (monotonic
+    seconds) no further attempt begins, and the best one so far is taken."""
+    return _Search(encode, goal, effort, deadline, fine).run()
+
+
+class _Search(Generic[T]):
+    def __init__(self, encode: Encode[T], goal: Goal, effort: int, deadline: float | None, fine: bool) -> None:
+        self.encode, self.goal, self.effort, self.deadline, self.fine = encode, goal, effort, deadline, fine
+        self.best: Attempt[T] | None = None
+        self.curve = Curve(goal.slope)
+        self.pull = goal.pull(effort)
+        # Gaps by rounding, of the qualities tried at the asked effort.
+        self.tried: dict[int, dict[float, float]] = {}
+        self._allowance: float | None = None
+
+    def run(self) -> Found[T]:
+        self._survey()
+        if self.deadline is not None and self.effort != DRAFT_EFFORT:
+            # A search needs about three attempts; equal shares make them comparable.
+            self._allowance = max(0.0, self.deadline - time.monotonic()) / 3.0
+        if not self._late:
+            (self._close_in if self.fine else self._bisect)()
+        assert self.best is not None
+        return Found(self.best, None if self.goal.meets(self.best) else self._warning(self.best))
+
+    def _warning(self, best: Attempt[T]) -> str:
+        reached = f"{best.size} bytes" if self.goal.sized else f"{best.psnr:.2f} dB"
+        if self._late:
+            return f"the target of {self.goal.name} was not met before the time was up: the file has {reached}"
+        extreme = "smallest" if self.goal.sized else "best"
+        return f"the target of {self.goal.name} cannot be met: the {extreme} possible file has {reached}"
+
+    # -- attempts ----------------------------------------------------------------------------------------
+    @property
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _make(self, quality: int, rounding: float, effort: int) -> float:
+        """Encode, keep the result if it is the best, and return its gap."""
+        deadline = self.deadline
+        if deadline is not None and self._allowance is not None:
+            deadline = min(deadline, time.monotonic() + self._allowance)
+        attempt = self.encode(Trial(quality, rounding, effort, deadline, effort != self.effort))
+        if self.best is None or self.goal.better(attempt, self.best):
+            self.best = attempt
+        gap = self.goal.gap(attempt)
+        if effort == self.effort:
+            self.tried.setdefault(quality, {})[rounding] = gap
+        return gap
+
+    def _good(self, gap: float) -> bool:
+        low, high = self.goal.window
+        return low <= gap <= high
+
+    @property
+    def _done(self) -> bool:
+        return any(self._good(gap) for line in self.tried.values() for gap in line.values())
+
+    def _survey(self) -> None:
+        """Drafts, until one is near the goal or at an end of the qualities."""
+        quality = _START
+        for _ in range(_DRAFTS):
+            gap = self._make(quality, 0.0, DRAFT_EFFORT)
+            self.curve.add(quality, gap)
+            if abs(gap - self.goal.aim) < self.goal.rough or self._late:
+                return
+            quality = round(self.curve.where(self.goal.aim))
+            if quality in self.curve:
+                return
+
+    # -- with rounding -----------------------------------------------------------------------------------
+    def _close_in(self) -> None:
+        """Attempts at the asked effort, until one is good; a noisy encoder is asked for less and less."""
+        if self._done:
+            return
+        for retreat in range(_RETREATS + 1):
+            self._approach(self.goal.aim - retreat * self.goal.slope / 2.0 * (1 if self.goal.sized else -1))
+            if self._late or (self.best is not None and self.goal.meets(self.best)):
+                return
+        end = (0, MOST_ROUNDING) if self.goal.sized else (100, 0.0)
+        if end[1] not in self.tried.get(end[0], {}):
+            self._make(*end, self.effort)
+
+    def _approach(self, aim: float) -> None:
+        quality, rounding = self._start(aim)
+        for _ in range(_ATTEMPTS):
+            if rounding in self.tried.get(quality, {}) or self._late:
+                return
+            gap = self._make(quality, rounding, self.effort)
+            if self._good(gap):
+                return
+            quality, rounding = self._next(quality, rounding, gap, aim)
+
+    def _start(self, aim: float) -> tuple[int, float]:
+        """Where to begin: from the nearest attempt there is, or from the drafts alone."""
+        points = [(abs(g - aim), q, r, g) for q, line in self.tried.items() for r, g in line.items()]
+        if points:
+            _, quality, rounding, gap = min(points)
+            return self._next(quality, rounding, gap, aim)
+        return self._place(0, 0.0, self.curve.at(0) + self.goal.gain(self.effort), aim)
+
+    def _next(self, quality: int, rounding: float, gap: float, aim: float) -> tuple[int, float]:
+        line = self.tried[quality]
+        usual = self.goal.pull(self.effort)
+        wanted, self.pull = crossing(line, aim, self.pull, (usual / 6.0, usual * 6.0))
+        if LEAST_ROUNDING <= wanted <= self._most(quality):
+            return quality, round(wanted, 4)
+        return self._place(quality, rounding, gap, aim)
+
+    @staticmethod
+    def _most(quality: int) -> float:
+        return MOST_ROUNDING if quality == 0 else MOST_ROUNDING / 2.0
+
+    def _place(self, quality: int, rounding: float, gap: float, aim: float) -> tuple[int, float]:
+        """The coarsest quality that can reach ``aim``, given one point, and the rounding there."""
+        over = gap - aim + self.pull * rounding - self.curve.at(quality)
+        for q in range(101):
+            wanted = (self.curve.at(q) + over) / self.pull
+            if wanted >= LEAST_ROUNDING:
+                return q, round(min(wanted, self._most(q)), 4)
+        return 100, 0.0
+
+    # -- with whole qualities ----------------------------------------------------------------------------
+    def _bisect(self) -> None:
+        """The highest quality below the limit for a size, the lowest above it for a PSNR."""
+        gaps = {q: line[0.0] for q, line in self.tried.items()}
+        low = max((q for q, gap in gaps.items() if self._below(gap)), default=-1)
+        high = min((q for q, gap in gaps.items() if not self._below(gap)), default=101)
+        shift = self.goal.gain(self.effort)
+        while high - low > 1 and not (self._late or self._done):
+            guess = self.curve.where(-shift)
+            quality = min(max(math.floor(guess) if self.goal.sized else math.ceil(guess), low + 1), high - 1)
+            if self._clear(low, high, quality, self.curve.at(quality) + shift):
+                return
+            gap = self._make(quality, 0.0, self.effort)
+            shift = gap - self.curve.at(quality)
+            low, high = (quality, high) if self._below(gap) else (low, quality)
+
+    def _below(self, gap: float) -> bool:
+        return gap <= 0.0 if self.goal.sized else gap < 0.0
+
+    def _clear(self, low: int, high: int, quality: int, gap: float) -> bool:
+        """Whether the neighbour of an attempt that meets the target would surely not: it need not be tried."""
+        margin = self.goal.slope / 4.0
+        if self.goal.sized:
+            return quality == low + 1 and low in self.tried and gap > margin
+        return quality == high - 1 and high in self.tried and gap < -margin

@@ -1,0 +1,103 @@
+"""A lattice init: everything that encoder and decoder share about pictures on a lattice of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfcodec.coding import context
+from nfcodec.coding.prior import Prior
+from nfcodec.errors import CorruptError
+from nfcodec.fields import weight_net
+from nfcodec.fields.lattice import LatticeSpec
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LatticeInit:
+    """A meta-learned lattice.
+
+    ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, 3, K)
+    log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
+    ("analysis.luma", "analysis.chroma": (K, 256); "log_gain": (3, K)) and the network of its correction ("e.…").
+    ``prior``: the integer networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error
+    of a sample per bit and pixel. ``sha256``: of the file's bytes.
+    """
+
+    id: str
+    modality: str
+    spec: LatticeSpec
+    trunk: Params
+    restore: Params
+    log_step: Tensor
+    first_step: Params
+    prior: Prior
+    trade: tuple[float, float]
+    sha256: bytes
+
+    @property
+    def kind(self) -> str:
+        """The kind of field."""
+        return "lattice"
+
+    @property
+    def parameters(self) -> int:
+        """Parameters that encoder and decoder share, the prior not counted."""
+        return sum(t.numel() for group in (self.trunk, self.restore, self.first_step) for t in group.values())
+
+    @property
+    def coded(self) -> int:
+        """Symbols of one cell."""
+        return 3 * self.spec.bases
+
+    def steps(self, quality: int) -> Tensor:
+        """Step sizes (3, K) of a quality 0 … 100."""
+        return torch.exp2(torch.einsum("q,qpk->pk", self.hats(quality), self.log_step))
+
+    @staticmethod
+    def hats(quality: int) -> Tensor:
+        """Quality features (8,) that sum to 1."""
+        return torch.from_numpy(context.quality_features(quality).astype(np.float32)) / 16.0
+
+    def trade_off(self, quality: float) -> float:
+        """λ of a quality."""
+        return float(self.trade[0] * self.trade[1] ** (quality / 100.0))
+
+    def blocks(self, group: Params, prefix: str) -> int:
+        """Residual layers of one of the two networks in weight space."""
+        return sum(1 for name in group if name.startswith(f"{prefix}.") and name.endswith(".weight")) - 2
+
+    def validate(self) -> None:
+        """Raise :class:`CorruptError` when tensors and spec do not fit together."""
+        spec = self.spec
+        if spec.planes != 3 or spec.spacing != (context.SIDE, context.SIDE) or spec.bases != context.BASES:
+            raise CorruptError(f"init {self.id}: a lattice of spacing {spec.spacing} is not known here")
+        table = spec.bases, 4 * context.BASES
+        _expect(self.id, self.trunk, spec.shapes())
+        _expect(self.id, self.restore, self._net_shapes(self.restore, "d", spec.weights))
+        _expect(self.id, self.first_step, self._net_shapes(self.first_step, "e", 6 * spec.bases))
+        _expect(self.id, self.first_step, {"analysis.luma": table, "analysis.chroma": table, "log_gain": (3, table[0])})
+        _expect(self.id, {"log_step": self.log_step}, {"log_step": (context.QUALITY_LEVELS, 3, spec.bases)})
+        if not (self.log_step.abs() < 40).all():
+            raise CorruptError(f"init {self.id}: a step size is out of range")
+        if not all(0 < t < 1e3 for t in self.trade):
+            raise CorruptError(f"init {self.id}: impossible trade-off {self.trade}")
+        self.prior.validate()
+
+    def _net_shapes(self, group: Params, prefix: str, outputs: int) -> dict[str, tuple[int, ...]]:
+        """The tensors of a network in weight space of the width and depth that ``group`` shows."""
+        inputs = weight_net.input_count(self.spec.bases, context.QUALITY_LEVELS)
+        width = len(group.get(f"{prefix}.in.bias", ()))
+        return weight_net.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
+
+
+def _expect(name: str, group: Params, shapes: dict[str, tuple[int, ...]]) -> None:
+    for key, shape in shapes.items():
+        if key not in group or tuple(group[key].shape) != tuple(shape):
+            raise CorruptError(f"init {name}: tensor {key} is missing or has a wrong shape")
+        if not torch.isfinite(group[key]).all():
+            raise CorruptError(f"init {name}: tensor {key} holds values that are not finite")
