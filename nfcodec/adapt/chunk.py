@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.adapt.deadline import share
 from nfcodec.adapt.effort import refine_steps
 from nfcodec.adapt.inner import InnerLoop, adapt
 from nfcodec.adapt.rate import trade_off
@@ -25,12 +26,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Adapts modules of one signal: ``init`` at ``quality`` and ``effort``, using ``outputs`` outputs."""
+    """Adapts modules of one signal: ``init`` at ``quality`` and ``effort``, using ``outputs`` outputs.
+
+    ``deadline``: monotonic time after which no quantization-aware step begins but the first of each module.
+    """
 
     init: Init
     quality: int
     effort: int
     outputs: int
+    deadline: float | None = None
 
     @property
     def coding(self) -> Coding:
@@ -43,17 +48,25 @@ class Adapter:
         coords = module_coords(self.init.spec.tile).unsqueeze(0)
         out = np.empty((len(targets), len(coding.kept)), np.int32)
         parts = torch.split(targets, batch_size(targets.shape[1]))
-        done = 0
-        for q in ordered_map(lambda part: self._group(coding, coords, part), parts):
+        done, workers = 0, torch.get_num_threads()
+
+        def group(item: tuple[int, Tensor]) -> npt.NDArray[np.int32]:
+            rounds = -(-(len(parts) - item[0]) // workers)
+            return self._group(coding, coords, item[1], share(self.deadline, rounds))
+
+        for q in ordered_map(group, enumerate(parts), workers=workers):
             out[done : done + len(q)] = q
             done += len(q)
             if progress:
                 progress(len(q))
         return out
 
-    def _group(self, coding: Coding, coords: Tensor, targets: Tensor) -> npt.NDArray[np.int32]:
+    def _group(
+        self, coding: Coding, coords: Tensor, targets: Tensor, deadline: float | None
+    ) -> npt.NDArray[np.int32]:
         delta = self.float_deltas(coding, coords, targets)
-        return refine(self.init, coding, coords, targets, delta, refine_steps(self.effort, self.init.spec.axes)).q
+        steps = refine_steps(self.effort, self.init.spec.axes)
+        return refine(self.init, coding, coords, targets, delta, steps, deadline=deadline).q
 
     def float_deltas(self, coding: Coding, coords: Tensor, targets: Tensor) -> Tensor:
         """Δ (M, K) after the K inner steps that the init was trained for, with context pruning."""

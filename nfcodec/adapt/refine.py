@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.adapt.deadline import passed
 from nfcodec.adapt.inner import gradients_and_loss
 from nfcodec.adapt.rate import LAMBDA
 from nfcodec.coding.classes import SHIFTS
@@ -96,10 +97,14 @@ class Best:
         self.cost[better] = cost[better]
 
 
-def refine(init: Init, coding: Coding, coords: Tensor, targets: Tensor, delta: Tensor, steps: int) -> Best:
+def refine(
+    init: Init, coding: Coding, coords: Tensor, targets: Tensor, delta: Tensor, steps: int, *,
+    deadline: float | None = None,
+) -> Best:  # fmt: skip
     """Quantize float deltas (M, K) of targets (M, N, c), with ``steps`` quantization-aware steps.
 
-    Zero is always among the candidates: a module never costs more than leaving it at θ0.
+    Zero is always among the candidates: a module never costs more than leaving it at θ0. No further step begins
+    after ``deadline`` (monotonic seconds).
     """
     x = delta / coding.step
     rate = torch.cat([(init.log_rate[t.name].exp()).reshape(-1) for t in init.tensors])[torch.from_numpy(coding.kept)]
@@ -109,6 +114,8 @@ def refine(init: Init, coding: Coding, coords: Tensor, targets: Tensor, delta: T
     q = np.zeros(x.shape, np.int32)
     best.take(q, _measure(init, coding, coords, targets, q)[0] * unit)
     for i in range(steps + 1):
+        if i and passed(deadline):
+            break
         q = decide(x, classes, coding)
         classes, bits = class_of(q, coding)
         error, grads = _measure(init, coding, coords, targets, q)
