@@ -24,7 +24,8 @@ class Peer:
 
     ``encode(source, output, quality)`` gives seconds; ``decode(coded, output)`` gives the file to compare
     and seconds. ``quality`` is the codec's own scale: quality, kbit/s or CRF. ``aligns``: the codec may
-    shift the sound by a whole number of samples, which the comparison takes back.
+    shift the sound by a whole number of samples, which the comparison takes back. ``options``: what
+    Pillow's save takes besides the quality, for images.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Peer:
     encode: Encode
     decode: Decode
     aligns: bool = field(default=False)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def ffmpeg(*arguments: str | Path) -> list[str]:
@@ -63,7 +65,8 @@ def _load_image(coded: Path, output: Path) -> tuple[Path, float]:
 
 
 def _image_peer(name: str, note: str, suffix: str, qualities: tuple[int, ...], **options: Any) -> Peer:
-    return Peer(name, note, suffix, ".png", qualities, partial(_save_image, options), _load_image)
+    save = partial(_save_image, options)
+    return Peer(name, note, suffix, ".png", qualities, save, _load_image, options=options)
 
 
 _AVIF_QUALITIES = (15, 25, 35, 45, 55, 65, 75, 85, 90)
@@ -84,8 +87,8 @@ IMAGE_PEERS = (
 def _lame(source: Path, output: Path, quality: int) -> float:
     # lame would lower the sample rate by itself at low rates; then nothing could be compared.
     rate = f"{soundfile.info(source).samplerate / 1000:g}"
-    command = ["lame", "--quiet", "-h", "--noreplaygain", "-b", str(quality), "--resample", rate, source, output]
-    return checked(command).seconds
+    options = ["--quiet", "-h", "--noreplaygain", "-b", str(quality), "--resample", rate]
+    return checked(["lame", *options, source, output]).seconds
 
 
 def _unlame(coded: Path, output: Path) -> tuple[Path, float]:

@@ -1,23 +1,28 @@
 """Rate–distortion and time of the installed ``nfc`` against other codecs, on real files.
 
-    python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--effort 5] [--limit N]
+    python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
     python benchmarks/rd.py audio  DIR --name speech
     python benchmarks/rd.py video  DIR --name video --frames 50
+    options:  --field-args "--field siren"                   to every nfc encode
+              --published-from rd_kodak.json "BPG 4:4:4=BPG" C3    curves of others, with labels or without
+              --peers-from work-rd-kodak                     take the other codecs' rows from an earlier run
 
 Every number comes from files on disk: nfc encodes and decodes in separate processes, and quality is measured
 here from what the decoder wrote. Several files share one nfc process (``--chunk``), so that start-up is paid
 once; the first file is also run alone, for time and memory with start-up. Finished rows go to the working
 folder, so an interrupted run goes on; a changed build of nfc is measured again.
+
+Writes NAME.json, NAME.csv (every file), NAME-bd.csv (BD of every file), NAME.svg and NAME.png to benchmarks/results.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,11 +35,28 @@ import sources
 from machine import BenchmarkError, build_fingerprint, checked, describe
 from nfc_tool import NfcTool, claims
 from peers import IMAGE_PEERS, VIDEO_PEERS, Peer, audio_peers
-from results import WorkLog, deltas, means, plain_command, report, say, today, write_json
+from results import (
+    Row,
+    WorkLog,
+    codecs_of,
+    deltas,
+    file_deltas,
+    is_nfc,
+    key_of,
+    means,
+    plain_command,
+    published_curves,
+    report,
+    say,
+    stored_rows,
+    today,
+    write_json,
+    write_tables,
+)
 from sources import Source
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_PEERS = {"images": "jpeg,webp,avif", "audio": "mp3,opus", "video": "x264"}
+DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "audio": "mp3,opus", "video": "x264"}
 Score = Callable[[Source, Path, bool], dict[str, float]]
 
 
@@ -57,13 +79,34 @@ KINDS = {
 
 
 @dataclass(frozen=True)
+class Setting(NfcTool):
+    """One way to run nfc, a curve of its own. ``decode_args`` go to every decode."""
+
+    decode_args: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """Effort and options; a file among them by its name and content, which may change under the name."""
+        return " ".join((f"-e {self.effort}", *map(_settled, self.encode_args)))
+
+    def decode_command(self, inputs: Sequence[Path], *target: str | Path) -> list[str]:
+        """The command line with ``decode_args``."""
+        return [*super().decode_command(inputs, *target), *self.decode_args]
+
+
+def _settled(argument: str) -> str:
+    path = Path(argument)
+    return f"{path.name}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" if path.is_file() else argument
+
+
+@dataclass(frozen=True)
 class Run:
     """One benchmark run: where things are, and what has been measured."""
 
     kind: Kind
     work: Path
     log: WorkLog
-    tool: NfcTool
+    settings: tuple[Setting, ...]
     build: str
     originals: list[Source]
 
@@ -88,13 +131,13 @@ def measure_peer(run: Run, peer: Peer, quality: int, source: Source) -> None:
     decoded.unlink(missing_ok=True)
 
 
-def measure_nfc(run: Run, quality: int, group: list[Source]) -> None:
+def measure_nfc(run: Run, setting: Setting, quality: int, group: list[Source]) -> None:
     """Encode and decode a few files, each step in one nfc process, and score what was decoded."""
-    folder = run.work / f"nfc-{quality}"
+    folder = run.work / f"nfc-{setting.effort}-{quality}"
     (folder / "out").mkdir(parents=True, exist_ok=True)
-    encoded, encoder = run.tool.encode([s.path for s in group], folder, quality)
+    encoded, encoder = setting.encode([s.path for s in group], folder, quality)
     files = {s.path: encoded[s.path]["output"] for s in group}
-    decoded, decoder = run.tool.decode(list(files.values()), folder / "out", run.kind.decoded_suffix)
+    decoded, decoder = setting.decode(list(files.values()), folder / "out", run.kind.decoded_suffix)
     for source in group:
         line, back = encoded[source.path], decoded[files[source.path]]
         size = files[source.path].stat().st_size
@@ -111,22 +154,22 @@ def measure_nfc(run: Run, quality: int, group: list[Source]) -> None:
             "build": run.build,
             "wrong_claims": wrong,
         }
-        run.log.add(run.row("nfc", run.tool.config, source, quality, size, **scores, **more))
+        run.log.add(run.row("nfc", setting.config, source, quality, size, **scores, **more))
         back["output"].unlink()
 
 
-def measure_alone(run: Run, quality: int) -> dict[str, Any]:
+def measure_alone(run: Run, setting: Setting, quality: int) -> dict[str, Any]:
     """The first file in processes of its own: wall time with start-up, and peak memory."""
     source, folder = run.originals[0], run.work / "alone"
-    key = ("nfc-alone", run.tool.config, source.id, quality)
+    key = ("nfc-alone", setting.config, source.id, quality)
     if key in run.log:
         return dict(run.log.rows[key])
     folder.mkdir(exist_ok=True)
     coded, decoded = folder / "alone.nfc", folder / f"alone{run.kind.decoded_suffix}"
     coded.unlink(missing_ok=True)
     decoded.unlink(missing_ok=True)
-    encoder = checked(run.tool.encode_command([source.path], quality, "-o", coded))
-    decoder = checked(run.tool.decode_command([coded], "-o", decoded))
+    encoder = checked(setting.encode_command([source.path], quality, "-o", coded))
+    decoder = checked(setting.decode_command([coded], "-o", decoded))
     more = {
         "encode_seconds": encoder.seconds,
         "encode_cpu_seconds": encoder.cpu_seconds,
@@ -136,7 +179,7 @@ def measure_alone(run: Run, quality: int) -> dict[str, Any]:
         "decode_peak_mb": decoder.peak_mb,
         "build": run.build,
     }
-    row = run.row("nfc-alone", run.tool.config, source, quality, coded.stat().st_size, **more)
+    row = run.row("nfc-alone", setting.config, source, quality, coded.stat().st_size, **more)
     run.log.add(row)
     return row
 
@@ -148,10 +191,11 @@ def jobs_of(run: Run, peers: list[Peer], qualities: list[int], chunk: int) -> li
         for quality in peer.qualities:
             missing = [s for s in run.originals if (peer.name, peer.note, s.id, quality) not in run.log]
             todo += [partial(measure_peer, run, peer, quality, source) for source in missing]
-    for quality in qualities:
-        missing = [s for s in run.originals if ("nfc", run.tool.config, s.id, quality) not in run.log]
-        groups = (missing[i : i + chunk] for i in range(0, len(missing), chunk))
-        todo += [partial(measure_nfc, run, quality, group) for group in groups]
+    for setting in run.settings:
+        for quality in qualities:
+            missing = [s for s in run.originals if ("nfc", setting.config, s.id, quality) not in run.log]
+            groups = (missing[i : i + chunk] for i in range(0, len(missing), chunk))
+            todo += [partial(measure_nfc, run, setting, quality, group) for group in groups]
     return todo
 
 
@@ -196,24 +240,47 @@ def choose_peers(args: argparse.Namespace, originals: list[Source]) -> list[Peer
     return [by_name[name] for name in names]
 
 
-def published_curves(arguments: list[str]) -> dict[str, tuple[list[float], list[float]]]:
-    """Curves from FILE::CODEC[::LABEL], FILE holding {"codecs": {CODEC: {"bpp": […], "psnr": […]}}}."""
-    curves = {}
-    for argument in arguments:
-        path, codec, label = (argument.split("::") + [""])[:3]
-        entry = json.loads(Path(path).read_text())["codecs"][codec]
-        curves[label or codec] = (entry["bpp"], entry["psnr"])
-    return curves
+def reuse(run: Run, peers: list[Peer], paths: list[Path]) -> list[dict[str, Any]]:
+    """Take what earlier runs measured of the same originals with the same peers; say what they were."""
+    here, taken = describe(), []
+    wanted = {(p.name, p.note, s.id, q) for p in peers for s in run.originals for q in p.qualities}
+    for path in paths:
+        rows, about = stored_rows(path)
+        used = [row for row in rows if key_of(row) in wanted and key_of(row) not in run.log]
+        for row in used:
+            run.log.add({**row, "from": about["name"]})
+        say(f"{len(used)} rows of other codecs from {path.name}")
+        there = about.get("machine") or here
+        for name in ("cpu", "cores", "pillow"):
+            if there.get(name) != here[name]:
+                say(f"warning: they were made with {name} {there.get(name)}, not {here[name]}")
+        taken.append(about)
+    return taken
 
 
-def collect(args: argparse.Namespace, run: Run, peers: list[Peer], alone: dict[str, Any] | None) -> dict[str, Any]:
-    """The content of the result file: only rows that belong to this run."""
-    wanted = {("nfc", run.tool.config, s.id, q) for s in run.originals for q in args.qualities if args.nfc}
+def labelled(run: Run, rows: list[Row]) -> tuple[list[Row], dict[str, str]]:
+    """The rows with a curve's name as codec, and the settings of nfc by that name.
+
+    One setting is called nfc, several by their efforts: "nfc -e 1".
+    """
+    several = len(run.settings) > 1
+    names = {s.config: f"nfc -e {s.effort}" if several else "nfc" for s in run.settings}
+    named = [{**row, "codec": names[row["config"]]} if is_nfc(row["codec"]) else row for row in rows]
+    return named, {name: config for config, name in names.items()}
+
+
+def chosen_rows(run: Run, peers: list[Peer], qualities: list[int]) -> list[Row]:
+    """Rows that belong to this run; the work log may hold more."""
+    wanted = {("nfc", setting.config, s.id, q) for setting in run.settings for s in run.originals for q in qualities}
     wanted |= {(p.name, p.note, s.id, q) for p in peers for s in run.originals for q in p.qualities}
-    rows = [row for key, row in run.log.rows.items() if key in wanted]
+    return [row for key, row in run.log.rows.items() if key in wanted]
+
+
+def collect(args: argparse.Namespace, run: Run, peers: list[Peer], **more: Any) -> dict[str, Any]:
+    """The content of the result file; ``more`` goes before the deltas."""
+    rows, notes = labelled(run, chosen_rows(run, peers, args.qualities))
     score = run.kind.score_name
     mean_rows = means(rows, score)
-    notes = {"nfc": run.tool.config} if args.nfc else {}
     notes |= {p.name: p.note for p in peers}
     return {
         "name": args.name,
@@ -226,11 +293,46 @@ def collect(args: argparse.Namespace, run: Run, peers: list[Peer], alone: dict[s
         "jobs": args.jobs,
         "codecs": notes,
         "files": [s.name for s in run.originals],
-        "alone": alone,
-        "deltas": deltas(mean_rows, score, published_curves(args.published)),
+        **more,
+        "deltas": deltas(rows, mean_rows, score, published_curves(args.published, args.published_from)),
         "means": mean_rows,
+        "file_deltas": file_deltas(rows, codecs_of(mean_rows), score),
         "rows": rows,
     }
+
+
+def write_results(args: argparse.Namespace, content: dict[str, Any]) -> None:
+    """JSON, two tables as CSV, and the plot."""
+    stem = args.results / args.name
+    write_json(stem.with_name(f"{args.name}.json"), content)
+    write_tables(stem, content)
+    plots.draw(content, published_curves(args.published, args.published_from), stem)
+
+
+def add_nfc_options(parser: argparse.ArgumentParser, qualities: str) -> None:
+    """What every benchmark of nfc takes."""
+    parser.add_argument("--qualities", default=qualities, help=f"of nfc, default {qualities}")
+    parser.add_argument("--limit", type=int, help="use the first N files only")
+    parser.add_argument("--nfc", default="nfc", help="the command")
+    parser.add_argument("--field-args", default="", help="further options for nfc encode, in one text")
+    parser.add_argument("--decode-args", default="", help="further options for nfc decode, in one text")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--any-build", action="store_true", help="take nfc rows of other builds from the work log")
+
+
+def whole_numbers(text: str) -> list[int]:
+    """10,30 → [10, 30], in order."""
+    return sorted({int(part) for part in text.split(",")})
+
+
+def settings_of(args: argparse.Namespace, efforts: Sequence[int], *encode: str) -> tuple[Setting, ...]:
+    """nfc at each effort; ``encode`` goes to every encode, after what the command line says."""
+    command = tuple(shlex.split(args.nfc))
+    extra, decode = (*shlex.split(args.field_args), *encode), tuple(shlex.split(args.decode_args))
+    settings = tuple(Setting(command, effort, extra, decode) for effort in efforts)
+    if not settings[0].available():
+        raise BenchmarkError(f"no command {command[0]}; install nfc or name it with --nfc")
+    return settings
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -241,24 +343,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         sub = kinds.add_parser(kind)
         sub.add_argument("folder", type=Path)
         sub.add_argument("--name", required=True, help="of the result files")
-        sub.add_argument("--qualities", default="10,30,50,70,90", help="of nfc")
-        sub.add_argument("--effort", type=int, default=5)
-        sub.add_argument("--limit", type=int, help="use the first N files only")
+        add_nfc_options(sub, "10,30,50,70,90")
+        sub.add_argument("--efforts", "--effort", default="5", help="of nfc, each a curve of its own; default 5")
         sub.add_argument("--peers", help=f"default {DEFAULT_PEERS[kind]}; none for no peers")
         sub.add_argument("--jobs", type=int, default=1, help="at a time; more than 1 disturbs the timings")
         sub.add_argument("--chunk", type=int, default=8, help="files per nfc process")
-        sub.add_argument("--nfc", default="nfc", help="the command; an empty text measures the peers alone")
-        sub.add_argument("--field-args", default="", help="further options for nfc encode, in one text")
         sub.add_argument("--work", type=Path, help="working folder, default work-rd-NAME (git-ignored)")
-        sub.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-        sub.add_argument("--any-build", action="store_true", help="take nfc rows of other builds from the work log")
+        sub.add_argument("--peers-from", action="append", default=[], type=Path, metavar="PATH",
+                         help="result file or working folder of an earlier run of the same files")  # fmt: skip
         sub.add_argument("--published", action="append", default=[], metavar="FILE::CODEC[::LABEL]")
+        sub.add_argument("--published-from", action="append", default=[], nargs="+", metavar="FILE CODEC[=LABEL]")
         if kind == "video":
             sub.add_argument("--frames", type=int, help="cut each clip to N frames")
             sub.add_argument("--seconds", type=float, help="cut each clip to S seconds")
             sub.add_argument("--fps", type=float, default=24.0, help="of folders of numbered frames")
     args = parser.parse_args(arguments)
-    args.qualities = sorted({int(q) for q in args.qualities.split(",")})
+    args.qualities, args.efforts = whole_numbers(args.qualities), whole_numbers(args.efforts)
     return args
 
 
@@ -268,18 +368,18 @@ def main() -> int:
     work = args.work or ROOT / f"work-rd-{args.name}"
     originals = load_originals(args, work)
     peers = choose_peers(args, originals)
-    extra = tuple(shlex.split(args.field_args)) + (("--strip", "sound") if args.kind == "video" else ())
-    tool = NfcTool(tuple(shlex.split(args.nfc)), args.effort, extra)
-    if args.nfc and not tool.available():
-        raise BenchmarkError(f"no command {tool.command[0]}; install nfc, or pass --nfc '' for the peers alone")
+    published_curves(args.published, args.published_from)  # a wrong name should end the run now and not after hours
+    without_sound = ("--strip", "sound") if args.kind == "video" else ()
+    settings = settings_of(args, args.efforts, *without_sound) if args.nfc else ()
     build = build_fingerprint()
     log = WorkLog(work / "rows.jsonl", None if args.any_build else build)
-    run = Run(KINDS[args.kind], work, log, tool, build, originals)
-    alone = measure_alone(run, args.qualities[len(args.qualities) // 2]) if args.nfc else None
-    execute(jobs_of(run, peers, args.qualities if args.nfc else [], args.chunk), args.jobs)
-    content = collect(args, run, peers, alone)
-    write_json(args.results / f"{args.name}.json", content)
-    plots.draw(content, published_curves(args.published), args.results / args.name)
+    run = Run(KINDS[args.kind], work, log, settings, build, originals)
+    earlier = reuse(run, peers, args.peers_from)
+    middle = args.qualities[len(args.qualities) // 2]
+    alone = [measure_alone(run, setting, middle) for setting in settings]
+    execute(jobs_of(run, peers, args.qualities, args.chunk), args.jobs)
+    content = collect(args, run, peers, alone=alone, peers_from=earlier)
+    write_results(args, content)
     print(report(content))
     return 0
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import re
+import shlex
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -12,11 +15,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from machine import BenchmarkError
+
 from nfcodec.errors import OptionError
 from nfcodec.metrics import bd_psnr, bd_rate
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]
+Curve = tuple[list[float], list[float]]  # rates, decibels
 
 
 def key_of(row: Row) -> Key:
@@ -52,6 +58,24 @@ class WorkLog:
         return key in self.rows
 
 
+def stored_rows(path: Path) -> tuple[list[Row], Row]:
+    """Rows of an earlier run and what it says of itself.
+
+    ``path``: a working folder, its rows.jsonl (which says nothing of itself), or a result file.
+    """
+    path = path / "rows.jsonl" if path.is_dir() else path
+    if path.suffix == ".jsonl":
+        return list(WorkLog(path, None).rows.values()), {"name": path.parent.name}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = [{name: _number(value) for name, value in row.items()} for row in content["rows"]]
+    return rows, {name: content.get(name) for name in ("name", "date", "machine")}
+
+
+def is_nfc(codec: str) -> bool:
+    """Whether a curve is one of ours: "nfc" or, with several settings in a run, "nfc -e 5"."""
+    return codec.split()[0] == "nfc"
+
+
 def means(rows: Iterable[Row], score: str) -> list[Row]:
     """Per codec and quality: plain averages over files, files weighted equally."""
     groups: dict[tuple[str, int], list[Row]] = {}
@@ -62,12 +86,12 @@ def means(rows: Iterable[Row], score: str) -> list[Row]:
         mean = {name: fmean(r[name] for r in group) for name in ("bytes", "rate", score)}
         times = {name: fmean(r[name] for r in group) for name in ("encode_seconds", "decode_seconds")}
         result.append({"codec": codec, "quality": quality, "files": len(group), **mean, **times})
-    return sorted(result, key=lambda m: (m["codec"] != "nfc", m["codec"], m["rate"]))
+    return sorted(result, key=lambda m: (not is_nfc(m["codec"]), m["codec"], m["rate"]))
 
 
-def curve(mean_rows: Sequence[Row], codec: str, score: str) -> tuple[list[float], list[float]]:
-    """(rates, decibels) of a codec in order of rate."""
-    points = sorted((m["rate"], m[score]) for m in mean_rows if m["codec"] == codec)
+def curve(rows: Iterable[Row], codec: str, score: str) -> Curve:
+    """(rates, decibels) of a codec in order of rate, from means or from the rows of one file."""
+    points = sorted((m["rate"], m[score]) for m in rows if m["codec"] == codec)
     return [rate for rate, _ in points], [value for _, value in points]
 
 
@@ -76,30 +100,101 @@ def codecs_of(mean_rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(m["codec"] for m in mean_rows))
 
 
-def deltas(mean_rows: Sequence[Row], score: str, published: dict[str, tuple[list[float], list[float]]]) -> list[Row]:
-    """BD of nfc against every other curve; negative bd_rate means that nfc needs less."""
-    if "nfc" not in codecs_of(mean_rows):
-        return []
-    ours = curve(mean_rows, "nfc", score)
-    others = {codec: curve(mean_rows, codec, score) for codec in codecs_of(mean_rows) if codec != "nfc"}
+def _pairs(codecs: Sequence[str]) -> list[tuple[str, str]]:
+    """(ours, theirs): every curve of nfc against those of nfc before it and against all other codecs."""
+    ours = [codec for codec in codecs if is_nfc(codec)]
+    theirs = [codec for codec in codecs if not is_nfc(codec)]
+    return [(own, other) for i, own in enumerate(ours) for other in (*ours[:i], *theirs)]
+
+
+def deltas(rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published: dict[str, Curve]) -> list[Row]:
+    """BD of nfc's mean curve against every other one; negative bd_rate means that nfc needs less.
+
+    ``files_bd_rate_percent`` is the mean over the files of each file's own BD-rate, which weighs files equally
+    where the mean curve weighs those with many bits most.
+    """
+    codecs = codecs_of(mean_rows)
+    curves = {codec: curve(mean_rows, codec, score) for codec in codecs}
+    each = file_deltas(rows, codecs, score)
+    result = []
+    for own, other in _pairs(codecs):
+        found = [d["bd_rate_percent"] for d in each if (d["codec"], d["against"]) == (own, other)]
+        usable = [value for value in found if value is not None]
+        files = {"files_bd_rate_percent": round(fmean(usable), 3) if usable else None, "files": len(usable)}
+        result.append(
+            {"codec": own, "against": other, "published": False, **delta(curves[other], curves[own]), **files}
+        )
+    for own in filter(is_nfc, codecs):
+        fixed = {"codec": own, "published": True}
+        result += [{**fixed, "against": name, **delta(theirs, curves[own])} for name, theirs in published.items()]
+    return result
+
+
+def file_deltas(rows: Sequence[Row], codecs: Sequence[str], score: str) -> list[Row]:
+    """BD of nfc against every other codec of the run, file by file."""
+    by_file: dict[str, list[Row]] = {}
+    for row in rows:
+        by_file.setdefault(row["file"], []).append(row)
     return [
-        {"against": name, "published": name in published, **_delta(theirs, ours)}
-        for name, theirs in {**others, **published}.items()
-    ]
+        {"file": file, "codec": own, "against": other,
+         **delta(curve(group, other, score), curve(group, own, score))}
+        for file, group in by_file.items()
+        for own, other in _pairs(codecs)
+    ]  # fmt: skip
 
 
-def _delta(theirs: tuple[list[float], list[float]], ours: tuple[list[float], list[float]]) -> Row:
-    """Both deltas, or the reason why there are none."""
+def published_curves(single: Iterable[str], several: Iterable[Sequence[str]]) -> dict[str, Curve]:
+    """Curves of files that hold {"codecs": {CODEC: {"bpp": […], "psnr": […]}}}, by label.
+
+    ``single``: FILE::CODEC[::LABEL]. ``several``: FILE, then CODEC[=LABEL] any number of times.
+    """
+    wanted = [(argument.split("::") + [""])[:3] for argument in single]
+    for path, *codecs in several:
+        wanted += [[path, *codec.partition("=")[::2]] for codec in codecs]
+    curves = {}
+    for path, codec, label in wanted:
+        known = json.loads(Path(path).read_text(encoding="utf-8"))["codecs"]
+        if codec not in known:
+            raise BenchmarkError(f"{Path(path).name} has no codec {codec}; it has: {', '.join(known)}")
+        curves[label or codec] = (known[codec]["bpp"], known[codec]["psnr"])
+    return curves
+
+
+def _rising(points: Curve) -> Curve:
+    """The curve without points that cost no less than another one and are no better, and without infinite ones.
+
+    Single files have such points: two qualities may give the same bytes.
+    """
+    kept: list[tuple[float, float]] = []
+    for rate, value in sorted(zip(*points, strict=True), key=lambda p: (p[0], -p[1])):
+        if math.isfinite(value) and (not kept or value > kept[-1][1]):
+            kept.append((rate, value))
+    return [rate for rate, _ in kept], [value for _, value in kept]
+
+
+def delta(theirs: Curve, ours: Curve) -> Row:
+    """Both deltas and the range of dB they are taken over, or the reason why there are none."""
+    a, b = _rising(theirs), _rising(ours)
+    left_out = len(theirs[0]) - len(a[0]) + len(ours[0]) - len(b[0])
     try:
-        rate, decibels = bd_rate(*theirs, *ours), bd_psnr(*theirs, *ours)
+        rate, decibels = bd_rate(*a, *b), bd_psnr(*a, *b)
     except OptionError as error:
-        return {"bd_rate_percent": None, "bd_db": None, "reason": str(error)}
-    return {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "reason": None}
+        return {"bd_rate_percent": None, "bd_db": None, "db_range": None, "left_out": left_out, "reason": str(error)}
+    span = [round(max(a[1][0], b[1][0]), 2), round(min(a[1][-1], b[1][-1]), 2)]
+    found = {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "db_range": span}
+    return {**found, "left_out": left_out, "reason": None}
+
+
+def _plain(argument: str) -> str:
+    """An argument with every path in it cut to its last part."""
+    if Path(argument.partition("::")[0]).exists():
+        return Path(argument).name
+    return re.sub(r"(?<![^\s=])[.~]{0,2}/(?:[^\s/]+/)*", "", argument)
 
 
 def plain_command(arguments: Sequence[str]) -> str:
     """The command line with every path cut to its last part."""
-    return " ".join(Path(a).name if "/" in a else a for a in arguments)
+    return shlex.join(map(_plain, arguments))
 
 
 def today() -> str:
@@ -114,6 +209,33 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _finite(v) for k, v in value.items()}
     return [_finite(v) for v in value] if isinstance(value, list) else value
+
+
+def _number(value: Any) -> Any:
+    """The float behind what :func:`_finite` wrote."""
+    return float(value) if value in ("inf", "-inf", "nan") else value
+
+
+def write_tables(stem: Path, content: Row) -> None:
+    """The rows of a run as ``stem``.csv, the deltas of its files as ``stem``-bd.csv."""
+    rate, score = content["rate_unit"], content["score"]
+    names = ["file", "codec", "quality", "bytes", "rate", score, "encode_seconds", "decode_seconds"]
+    headings = {"rate": rate, score: f"{score}_db"}
+    _write_csv(stem.with_name(f"{stem.name}.csv"), content["rows"], {name: headings.get(name, name) for name in names})
+    names = ["file", "codec", "against", "bd_rate_percent", "bd_db", "reason"]
+    _write_csv(stem.with_name(f"{stem.name}-bd.csv"), content["file_deltas"], {name: name for name in names})
+
+
+def _write_csv(path: Path, rows: Iterable[Row], columns: dict[str, str]) -> None:
+    """Some fields of the rows; ``columns``: field to heading."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns.values())
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def write_json(path: Path, content: Row) -> None:
@@ -146,13 +268,16 @@ def report(content: Row) -> str:
     ]
     text = f"## {content['name']}\n\n" + table(header, body)
     if content["deltas"]:
-        rows = [(d["against"], _signed(d["bd_rate_percent"], "%"), _signed(d["bd_db"], "dB"), d["reason"] or "")
-                for d in content["deltas"]]  # fmt: skip
-        text += "\n\n" + table(["nfc against", "BD-rate", "BD", "note"], rows)
+        rows = [
+            (d["codec"], d["against"] + (", published" if d["published"] else ""), signed(d["bd_rate_percent"], "%"),
+             signed(d["bd_db"], "dB"), signed(d.get("files_bd_rate_percent"), "%"), d.get("files"), d["reason"] or "")
+            for d in content["deltas"]
+        ]  # fmt: skip
+        text += "\n\n" + table(["codec", "against", "BD-rate", "BD", "mean BD-rate of files", "files", "note"], rows)
     return text
 
 
-def _signed(value: float | None, unit: str) -> str | None:
+def signed(value: float | None, unit: str) -> str | None:
     return None if value is None else f"{value:+.2f} {unit}"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import soundfile
 from machine import BenchmarkError, checked
 from peers import ffmpeg
@@ -64,6 +66,29 @@ def images(folder: Path, work: Path, limit: int | None) -> list[Source]:
         bare = Image.frombytes("RGB", image.size, image.tobytes())
         bare.save(plain, compress_level=6)
         result.append(Source(path.name, plain, _id(plain), image.width * image.height, image.size))
+    return result
+
+
+def _mirrored(start: int, length: int, side: int) -> np.ndarray:
+    """Indices start … start + length - 1 into an axis of ``side`` samples, mirrored at its ends."""
+    at = np.arange(start, start + length) % (2 * side)
+    return np.where(at < side, at, 2 * side - 1 - at)
+
+
+def resized(originals: list[Source], megapixels: float, work: Path) -> list[Source]:
+    """Pictures of this size, 4:3: the middle of each original, continued by mirroring where it is too small."""
+    work.mkdir(parents=True, exist_ok=True)
+    width = round(math.sqrt(megapixels * 1e6 * 4 / 3))
+    height = round(megapixels * 1e6 / width)
+    result = []
+    for source in originals:
+        with Image.open(source.path) as image:
+            pixels = np.asarray(image)
+        rows = _mirrored(max(0, (pixels.shape[0] - height) // 2), height, pixels.shape[0])
+        columns = _mirrored(max(0, (pixels.shape[1] - width) // 2), width, pixels.shape[1])
+        path = work / source.path.name
+        Image.fromarray(pixels[rows][:, columns]).save(path, compress_level=6)
+        result.append(Source(source.name, path, _id(path), width * height, (width, height)))
     return result
 
 
