@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from fractions import Fraction
@@ -25,7 +26,7 @@ INITS = Path(__file__).parent / "data"
 
 
 def init(name: str) -> str:
-    """The path of a test init: image, masked, audio or video."""
+    """The path of a test init: image, masked, audio, video or tiny-lattice."""
     return str(INITS / f"{name}.safetensors")
 
 
@@ -121,6 +122,18 @@ def encode(source: Path, kind: str, output: Path | None = None, *, force: bool =
 def decode(source: Path, kind: str, output: Path, **options: Any) -> DecodeResult:
     """Decode a file that was made with the test init ``kind``."""
     return api.decode(source, output, options=DecodeOptions(**options), init=init(kind), force=True)
+
+
+def there_and_back(source: Path, kind: str, target: Path, **options: Any) -> tuple[EncodeResult, Any]:
+    """Encode, check the reported PSNR against the decoded file, and return the result and the samples."""
+    result = encode(source, kind, target.with_suffix(".nfc"), **options)
+    decode(target.with_suffix(".nfc"), kind, target)
+    a, b = samples_of(source), samples_of(target)
+    assert a.shape == b.shape and a.dtype == b.dtype
+    with contextlib.closing(open_source(source)) as original:
+        peak = original.info.peak
+    assert math.isclose(result.psnr, psnr_of(a, b, peak), rel_tol=0, abs_tol=1e-6)
+    return result, b
 
 
 def decode_array(source: Path, kind: str, **options: Any) -> Any:

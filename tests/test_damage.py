@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import random
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ import pytest
 from helpers import decode, init, memory, moving, pack, painting, repaired, sound
 
 from nfcodec import api, zoo
-from nfcodec.container.layout import crc_bytes
+from nfcodec.container.layout import SectionType, crc_bytes
 from nfcodec.container.reader import Reader
+from nfcodec.encoder import lattice
 from nfcodec.errors import (
     ChecksumError,
     FormatError,
@@ -29,20 +31,23 @@ from nfcodec.signal import MemorySource, Metadata
 # Nothing that a small mutated file announces may cost much: that, too, is what limits are for.
 TIGHT = Limits(max_pixels=1 << 14, max_dimension=1 << 12, max_frames=64, max_samples=1 << 16, max_array=1 << 16,
                max_symbols=1 << 21, max_channels=8)  # fmt: skip
-KINDS = ("image", "audio", "video")
+KINDS = ("image", "audio", "video", "tiny-lattice")
 
 
 def small(kind):
-    """A file of 100 to 250 bytes; the picture has alpha and metadata."""
+    """A file of 100 to 250 bytes; the pictures have alpha and metadata."""
     if kind == "audio":
         return pack(memory("audio", sound(150, 2)), kind, quality=85, effort=3)[0]
     if kind == "video":
         return pack(memory("video", moving(5, 9, 17)), kind, quality=95, effort=1)[0]
-    source = memory("image", painting(12, 18))
+    texture = np.random.default_rng(0).normal(0, 12 * (kind == "tiny-lattice"), (12, 18, 1))
+    source = memory("image", np.clip(painting(12, 18) + texture, 0, 255).astype(np.uint8))
     alpha = (np.indices((12, 18)).sum(0) % 5 == 0).astype(np.uint8) * 200
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
-    return pack(source, kind, quality=40, effort=1)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lattice, "_SPLIT_FROM", 0)  # one section for every layer
+        return pack(source, kind, quality=85 if kind == "tiny-lattice" else 40, effort=1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ class Checker:
 
     def decode(self, data):
         self.path.write_bytes(data)
-        suffix = {"image": "png", "audio": "wav", "video": "gif"}[self.kind]
+        suffix = {"audio": "wav", "video": "gif"}.get(self.kind, "png")
         target = self.out.with_suffix("." + suffix)
         try:
             return decode(self.path, self.kind, target, limits=TIGHT)
@@ -167,8 +172,6 @@ def test_every_header_byte_with_a_mended_checksum(files, tmp_path, kind):
 
 def test_mending_makes_valid_checksums(files):
     """The mutator's own test: without it the CRC would hide everything behind it."""
-    import io
-
     mutated = bytearray(files["image"])
     mutated[-6] ^= 1
     reader = Reader(io.BytesIO(repaired(bytes(mutated))))
@@ -190,6 +193,21 @@ def test_a_changed_symbol_is_seen(files, tmp_path):
         except FormatError:
             continue
     assert told > 0
+
+
+def test_every_changed_byte_of_a_layer_is_seen(files, tmp_path):
+    """Each list of symbols has one stream only, so a mended CRC hides nothing."""
+    checker, data = Checker(tmp_path, "tiny-lattice"), files["tiny-lattice"]
+    digest = checker.verify(data).digest
+    with io.BytesIO(data) as file:
+        cells = [e for e in Reader(file).index() if e.type == SectionType.CELLS]
+    assert len(cells) == 3
+    for entry in cells:
+        for at in range(entry.offset + 3, entry.offset + entry.size - 4):
+            mutated = bytearray(data)
+            mutated[at] ^= 0x10
+            with contextlib.suppress(FormatError):
+                assert checker.verify(repaired(bytes(mutated))).digest != digest
 
 
 def test_empty_and_foreign_files(tmp_path):

@@ -45,8 +45,11 @@ class StoredField(Protocol):
         """All integers of a chunk, in any shape: exact on every machine."""
         ...
 
-    def render(self, chunk: int, positions: list[Positions]) -> Floats:
-        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``."""
+    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:
+        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``.
+
+        ``finer``: 0 where the grid is no finer than the samples, rising to 1 at twice as fine.
+        """
         ...
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
@@ -73,8 +76,9 @@ class Decoder:
         self.index = list(self.reader.index(partial=partial))
         self.field = self._open_field(partial)
         self._alphas = {e.first: e for e in self.index if e.type == SectionType.ALPHA and e.first is not None}
-        complete = len(self._alphas) == self.chunks and max(self._alphas) < self.chunks
-        if not partial and not (complete if self.info.alpha else not self._alphas):
+        wanted = self.chunks if self.info.alpha else 0
+        # By number and maximum, as for the field: the header of a small file can announce millions of chunks.
+        if max(self._alphas, default=-1) >= wanted or (len(self._alphas) != wanted and not partial):
             raise CorruptError("ALPHA sections do not match the header")
 
     def _open_field(self, partial: bool) -> StoredField:
@@ -204,7 +208,8 @@ class Decoder:
         return Block(values, None if alpha is None else self._alpha_samples(alpha))
 
     def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
-        out = self.field.render(chunk, [rows, *(g.positions for g in grids[1:])])
+        finer = min(max(min(g.n * g.k / (g.stop - g.start) for g in grids) - 1.0, 0.0), 1.0)
+        out = self.field.render(chunk, [rows, *(g.positions for g in grids[1:])], finer)
         for axis, grid in enumerate(grids[1:], 1):
             out = thin(out, axis, grid.k)
         return out

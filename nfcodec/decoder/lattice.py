@@ -15,6 +15,8 @@ from nfcodec.container.reader import Entry, Reader
 from nfcodec.decoder.grid import Positions, signal_of
 from nfcodec.decoder.recent import Recent
 from nfcodec.errors import CorruptError
+from nfcodec.fields.coords import sample_positions
+from nfcodec.fields.detail import REACH, between, detail
 from nfcodec.fields.lattice_grid import reached, render_grid, render_points
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
@@ -66,9 +68,9 @@ class LatticeField:
             planes=self.info.channels, limits=self.limits,
         )  # fmt: skip
 
-    def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (a lattice needs no chunk)
+    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
-        return self._renderer.render(positions)
+        return self._renderer.render(positions, finer)
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, 2)."""
@@ -117,13 +119,31 @@ class LatticeRenderer:
                 out[mine] = self._layers(r.index)[:, y, x].T
         return out
 
-    def render(self, positions: list[Positions]) -> Floats:
-        """Values (n_0, n_1, C) on the grid of native positions."""
+    def _planes(self, positions: list[Positions]) -> Tensor:
+        """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
         spec, cells = self.init.spec, self.layout.cells
         rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
+        return render_grid(
+            spec, self.init.trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
+        )
+
+    def _detail(self, positions: list[Positions]) -> Tensor:
+        """What lies between the samples (n_0, n_1), read off the picture at its own size."""
+        spans = []
+        for where, s, n in zip(positions, self.init.spec.spacing, self.layout.cells, strict=True):
+            # The network sees REACH samples more, and interpolation one point.
+            spans.append((max(0, int(where[0]) - REACH - 1), min(n * s, int(where[-1]) + REACH + 2)))
+        native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
+        weights = detail(self.init.detail, self._planes(native)[None, :1], self.init.hats(self.quality))
+        return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
+
+    def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
+        """Values (n_0, n_1, C) on the grid of native positions. ``finer``: how much of the detail between the samples
+        the grid can show, from 0 (at the picture's own size) to 1 (at twice that and more)."""
         with torch.no_grad():
-            window, origin = self._window(rows, columns), (rows[0], columns[0])
-            planes = render_grid(spec, self.init.trunk, window, origin, cells, positions)
+            planes = self._planes(positions)
+            if finer > 0.0 and self.init.detail:
+                planes[0] += finer * self._detail(positions)
             return np.asarray(to_values(planes, self.channels).numpy(), np.float32)
 
     def sample(self, positions: Positions) -> Floats:

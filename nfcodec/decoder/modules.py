@@ -75,7 +75,7 @@ class ModuleField:
         modules = count, modules_per_axis(shape, self.init.spec.tile)[-1]
         return decode_chunk(self.init, self.header.quality, self.kept, payload, modules, self.limits)
 
-    def render(self, chunk: int, positions: list[Positions]) -> Floats:
+    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (no detail)
         """Values (n_0, …, C) on the grid of native positions."""
         local = [positions[0] - chunk * self.chunk_length, *positions[1:]]
         shape, q = self._chunk_shape(chunk), self.symbols(chunk)

@@ -169,13 +169,15 @@ def _runs(starts: Ints, cells: list[Ints], size: int) -> tuple[Run, ...]:
     rows = np.stack([starts, *cells], 1)
     runs, i = [], 0
     while i < len(rows):
+        step = rows[min(i + 1, len(rows) - 1)] - rows[i]
+        # Positions outside the lattice come back to cells, or walk backwards.
+        if step.min() <= 0 or step[1] != step[2]:
+            step = np.array([size, 1, 1])
         j = i + 1
-        step = rows[j] - rows[i] if j < len(rows) else np.array([size, 1, 1])
-        if step.min() > 0 and step[1] == step[2]:
-            while j < len(rows) and (rows[j] - rows[j - 1] == step).all():
-                j += 1
-        count = j - i
-        runs.append(Run(int(rows[i, 0]), int(step[0]), count, (int(rows[i, 1]), int(rows[i, 2])), int(step[1])))
+        while j < len(rows) and (rows[j] - rows[j - 1] == step).all():
+            j += 1
+        start, *first = (int(x) for x in rows[i])
+        runs.append(Run(start, int(step[0]), j - i, tuple(first), int(step[1])))
         i = j
     return tuple(runs)
 
@@ -209,15 +211,13 @@ def render_grid(
         jobs = (partial(_fill, spec, grid, layers, piece, table) for piece in _bands(axes))
     else:
         jobs = (partial(_fill_alone, spec, params, grid, layers, piece) for piece in _small_pieces(spec, axes))
-    for _ in ordered_map(_without_gradients, jobs):
+    for _ in ordered_map(_do, jobs):
         pass
     return out
 
 
-def _without_gradients(job: Callable[[], None]) -> None:
-    # Threads have their own setting.
-    with torch.no_grad():
-        job()
+def _do(job: Callable[[], None]) -> None:
+    job()
 
 
 def _cut_runs(axes: list[Axis]) -> list[Axis]:

@@ -20,23 +20,23 @@ from nfcodec.lattice.init import LatticeInit
 
 KIND = "lattice"
 FORMAT = 1
-_HALF = ("restore", "first_step")
+_HALF = ("restore", "first_step", "detail")
 
 
 def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> LatticeInit:
     """The init of a file's tensors; :class:`CorruptError`, KeyError, TypeError or ValueError for anything else."""
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
-    groups: dict[str, dict[str, Tensor]] = {"trunk": {}, "restore": {}, "first_step": {}, "prior": {}}
+    groups: dict[str, dict[str, Tensor]] = {g: {} for g in ("trunk", *_HALF, "prior")}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         if group in groups:
             groups[group][rest] = tensor
-    floats = {g: {n: t.float() for n, t in groups[g].items()} for g in ("trunk", "restore", "first_step")}
+    floats = {g: {n: t.float() for n, t in groups[g].items()} for g in ("trunk", *_HALF)}
     low, high = (float(t) for t in meta["trade"])
     init = LatticeInit(
         id=meta["id"], modality=meta["modality"], spec=LatticeSpec.from_dict(meta["spec"]), trunk=floats["trunk"],
-        restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"],
+        restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"], detail=floats["detail"],
         prior=_prior(groups["prior"]), trade=(low, high), sha256=digest,
     )  # fmt: skip
     init.validate()

@@ -12,6 +12,7 @@ from nfcodec.coding import context
 from nfcodec.coding.prior import Prior
 from nfcodec.errors import CorruptError
 from nfcodec.fields import weight_net
+from nfcodec.fields.detail import detail_shapes
 from nfcodec.fields.lattice import LatticeSpec
 
 Params = dict[str, Tensor]
@@ -24,7 +25,8 @@ class LatticeInit:
     ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, 3, K)
     log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
     ("analysis.luma", "analysis.chroma": (K, 256); "log_gain": (3, K)) and the network of its correction ("e.…").
-    ``prior``: the integer networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error
+    ``detail``: X, which tells what lies between the samples; empty where it was not trained. ``prior``: the integer
+    networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error
     of a sample per bit and pixel. ``sha256``: of the file's bytes.
     """
 
@@ -35,6 +37,7 @@ class LatticeInit:
     restore: Params
     log_step: Tensor
     first_step: Params
+    detail: Params
     prior: Prior
     trade: tuple[float, float]
     sha256: bytes
@@ -47,7 +50,7 @@ class LatticeInit:
     @property
     def parameters(self) -> int:
         """Parameters that encoder and decoder share, the prior not counted."""
-        return sum(t.numel() for group in (self.trunk, self.restore, self.first_step) for t in group.values())
+        return sum(t.numel() for group in (self.trunk, self.restore, self.first_step, self.detail) for t in group.values())
 
     @property
     def coded(self) -> int:
@@ -86,13 +89,19 @@ class LatticeInit:
             raise CorruptError(f"init {self.id}: a step size is out of range")
         if not all(0 < t < 1e3 for t in self.trade):
             raise CorruptError(f"init {self.id}: impossible trade-off {self.trade}")
+        if self.detail:
+            width = len(self.detail.get("in.weight", ()))
+            _expect(self.id, self.detail, detail_shapes(width, context.QUALITY_LEVELS))
         self.prior.validate()
 
     def _net_shapes(self, group: Params, prefix: str, outputs: int) -> dict[str, tuple[int, ...]]:
         """The tensors of a network in weight space of the width and depth that ``group`` shows."""
         inputs = weight_net.input_count(self.spec.bases, context.QUALITY_LEVELS)
         width = len(group.get(f"{prefix}.in.bias", ()))
-        return weight_net.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
+        shapes = weight_net.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
+        if {n for n in group if n.startswith(f"{prefix}.")} != set(shapes):
+            raise CorruptError(f"init {self.id}: the tensors {prefix}.… make no network")
+        return shapes
 
 
 def _expect(name: str, group: Params, shapes: dict[str, tuple[int, ...]]) -> None:

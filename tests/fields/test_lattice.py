@@ -149,7 +149,9 @@ def test_tables_are_kept_by_trunk_and_offsets():
     assert tables.table(SPEC, one, offsets(3, 4)) is first
     assert tables.table(SPEC, other, offsets(3, 4)) is not first
     torch.testing.assert_close(tables.table(SPEC, other, offsets(3, 4)), evaluate(SPEC, other, offsets(3, 4)))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first  # the latest are kept, not the first
+    assert tables.table(SPEC, one, offsets(3, 4)) is first
+    tables.table(SPEC, one, offsets(3, 4, 0.01))
+    assert tables.table(SPEC, one, offsets(3, 4)) is first  # the latest used are kept, not the latest made
     tables.table(SPEC, one, offsets(3, 4, 0.01))
     tables.table(SPEC, one, offsets(3, 4, 0.02))
     assert tables.table(SPEC, one, offsets(3, 4)) is not first

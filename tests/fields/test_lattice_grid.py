@@ -1,7 +1,6 @@
 import dataclasses
 import functools
 import itertools
-import math
 import tracemalloc
 
 import numpy as np
@@ -91,6 +90,14 @@ def grid_by_hand(shape, size):
     return by_hand(spec, params, weights, grid_of(shape, size))
 
 
+@pytest.fixture(autouse=True)
+def _no_leftovers():
+    """What nobody writes is NaN, not what an earlier test left in memory."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 PATHS = ["table", "short runs", "pieces", "small pieces"]
 
 
@@ -133,6 +140,46 @@ def test_positions_without_any_order(path, shape):
         positions.append(np.sort(np.concatenate([special, rng.uniform(0, s * n, 5)])))
     found = render_grid(spec, params, weights, origin, cells, positions)
     same(found, by_hand(spec, params, weights, positions))
+
+
+# Positions in cells of 4 samples: the same offsets return, but after irregular numbers of cells or of positions.
+IRREGULAR = [
+    [3.0, 7.0, 15.0, 19.0, 27.0],
+    [3.0, 7.2, 11.0, 15.2, 16.1, 19.0, 23.2, 27.0],
+    [3.0, 7.0, 8.2, 11.0, 12.1, 13.4, 15.0, 19.0],
+    [3.0, 7.0, 10.5, 11.0, 15.0, 19.0, 27.0],
+    [2.5, 3.0, 3.5, 7.0, 10.5, 11.0, 11.5, 15.0],
+]
+
+
+@pytest.mark.parametrize("x", IRREGULAR)
+def test_repeats_that_are_not_regular(path, x):
+    spec, params, weights, origin, cells = field((24, 32))
+    positions = [np.sort(np.append(2.0 * np.array(x[:5])[:4], 0.5)), np.array(x)]
+    found = render_grid(spec, params, weights, origin, cells, positions)
+    same(found, by_hand(spec, params, weights, positions))
+
+
+def test_a_piece_of_stretches_that_do_not_follow_each_other(monkeypatch):
+    """Six positions that return, and one single position behind each of them: the singles make one piece."""
+    many = [2.2, 2.6, 3.0, 3.4, 3.8, 4.2]
+    x = np.array([*many, 7.0, *(m + 8 for m in many), 15.7])
+    spec, params, weights, origin, cells = field((8, 32))
+    monkeypatch.setattr(lattice_grid, "TABLE_VALUES", 0)
+    monkeypatch.setattr(lattice_grid, "PIECE_VALUES", spec.functions * 2 * 12)
+    positions = [np.array([2.0]), x]
+    same(render_grid(spec, params, weights, origin, cells, positions), by_hand(spec, params, weights, positions))
+
+
+def test_positions_far_outside(path):
+    """Stretches that return to the cells of earlier ones, forwards and backwards."""
+    spec, params, weights, origin, cells = field((16, 8))
+    positions = [np.arange(-41.0, 60.0, 4.0), np.arange(-21.0, 30.0, 4.0)]
+    out = render_grid(spec, params, weights, origin, cells, positions)
+    inside = [np.abs((p + n) % (2 * n) - n) for p, n in zip(positions, (16, 8), strict=True)]
+    unique = [np.unique(p, return_inverse=True) for p in inside]
+    wanted = render_grid(spec, params, weights, origin, cells, [u for u, _ in unique])
+    same(out, wanted[:, unique[0][1]][:, :, unique[1][1]])
 
 
 @settings(max_examples=40)
@@ -350,30 +397,20 @@ def test_points_are_the_grid(shape, monkeypatch):
     assert torch.equal(render_points(spec, params, weights_at, cells, torch.from_numpy(points)), found)
 
 
+def test_points_have_no_gradient():
+    spec, params, weights, _, cells = field((16, 8))
+    params = {n: p.requires_grad_(True) for n, p in params.items()}
+    weights.requires_grad_(True)
+    out = render_points(spec, params, lambda i: weights[(slice(None), *i.T)].T, cells, np.ones((2, 2)))
+    assert out.shape == (2, 3) and not out.requires_grad
+
+
 def test_no_points():
     spec, params, _, _, cells = field((16, 8))
     assert render_points(spec, params, lambda index: index, cells, np.zeros((0, 2))).shape == (0, 3)
 
 
 # -- memory ----------------------------------------------------------------------------------------------
-
-
-class Peak:
-    """The most numbers in any one table or product."""
-
-    def __init__(self, monkeypatch):
-        self.most, evaluate, fill = 0, lattice_grid.evaluate, lattice_grid._layers
-
-        def measured(spec, params, offsets, **options):
-            self.most = max(self.most, spec.functions * math.prod(map(len, offsets)))
-            return evaluate(spec, params, offsets, **options)
-
-        def product(spec, weights, plane, runs):
-            self.most = max(self.most, weights[:1].numel() and math.prod(r.count for r in runs) * 64)
-            return fill(spec, weights, plane, runs)
-
-        monkeypatch.setattr(lattice_grid, "evaluate", measured)
-        monkeypatch.setattr(lattice_grid, "_layers", product)
 
 
 @pytest.mark.parametrize("size", [(300, 2), (2, 300), (2000, 1)])
@@ -383,11 +420,33 @@ def test_tables_of_pieces_are_bounded(size, monkeypatch):
     monkeypatch.setattr(lattice_grid, "PIECE_VALUES", 5000)
     monkeypatch.setattr(lattice_grid, "_LONGEST", {2: 8})
     spec, params, weights, origin, cells = field((9, 5))
-    peak = Peak(monkeypatch)
+    sizes, evaluate = [], lattice_grid.evaluate
+
+    def measured(*args):
+        sizes.append(evaluate(*args).numel())
+        return evaluate(*args)
+
+    monkeypatch.setattr(lattice_grid, "evaluate", measured)
     out = render_grid(spec, params, weights, origin, cells, grid_of((9, 5), size))
-    assert 0 < peak.most <= max(5000, spec.functions * 16 * 16)
+    assert sizes and max(sizes) <= max(5000, spec.functions * 16 * 16)
     monkeypatch.undo()
     same(out, render_grid(spec, params, weights, origin, cells, grid_of((9, 5), size)))
+
+
+@pytest.mark.parametrize(("shape", "stretch"), [((80, 40), 32), ((3200,), 16), ((12, 24, 36), 48)])
+def test_products_are_bounded(shape, stretch, monkeypatch):
+    """However many stretches of ``stretch`` positions repeat."""
+    spec, params, weights, origin, cells = field(shape)
+    monkeypatch.setattr(lattice_grid, "BATCH_VALUES", 16 * stretch)
+    counts, layers = [], lattice_grid._layers
+
+    def measured(*args):
+        counts.append(layers(*args).shape[1])
+        return layers(*args)
+
+    monkeypatch.setattr(lattice_grid, "_layers", measured)
+    render_grid(spec, params, weights, origin, cells, grid_of(shape))
+    assert 4 < max(counts) <= 16
 
 
 def test_planning_takes_memory_of_the_axis_only():
