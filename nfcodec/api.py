@@ -17,8 +17,9 @@ import numpy as np
 from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
-from nfcodec.container.reader import Reader
-from nfcodec.errors import InternalError, MediaReadError, OutputError
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.errors import InternalError, MediaReadError, OutputError, TruncatedError
+from nfcodec.lattice.regions import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
@@ -30,6 +31,7 @@ from nfcodec.options import (
     DecodeResult,
     EncodeOptions,
     EncodeResult,
+    FieldKind,
     FileInfo,
     ModelInfo,
     Progress,
@@ -136,7 +138,9 @@ def encode(
         media = open_source(path, limits=options.limits)
         try:
             with temporary.open("wb") as file:
-                encoded = encode_signal(media, file, options, progress=progress)
+                encoded = encode_signal(
+                    media, file, options, progress=progress, again=lambda: open_source(path, limits=options.limits)
+                )
         finally:
             media.close()
         if options.verify:
@@ -166,10 +170,27 @@ def _verify_written(path: Path, digest: str, options: EncodeOptions) -> None:
 
 # -- decode ----------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def _decoder(file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = ()) -> Iterator[Decoder]:
+def _decoder(
+    file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False
+) -> Iterator[Decoder]:
     from nfcodec.decoder import Decoder
 
-    yield Decoder(file, limits=limits, inits=inits)  # type: ignore[arg-type]
+    try:
+        decoder = Decoder(file, limits=limits, inits=inits, partial=partial)  # type: ignore[arg-type]
+    except TruncatedError as error:
+        if partial or not _header_is_whole(file, limits):
+            raise
+        raise TruncatedError(str(error), hint="nfc decode --partial takes what is there") from error
+    yield decoder
+
+
+def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
+    file.seek(0)
+    try:
+        Reader(file, limits=limits)  # type: ignore[arg-type]
+    except TruncatedError:
+        return False
+    return True
 
 
 def decode(
@@ -188,19 +209,27 @@ def decode(
     with (
         _input_file(source) as path,
         _opened(path) as file,
-        _decoder(file, limits=options.limits, inits=inits) as decoder,
+        _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
     ):
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)
         target, kind = _decode_target(source, output, format, folder, default)
         check_output(kind, info)
         with _output_file(target, force=force) as temporary:
-            warnings = _write(decoder, options, info, temporary, kind, progress)
+            warnings = (*_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
             size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
         seconds=time.monotonic() - began, warnings=warnings,
     )  # fmt: skip
+
+
+def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
+    """A warning about what a truncated file lacks."""
+    from nfcodec.decoder.missing import missing
+
+    lack = missing(decoder) if options.partial else None
+    return () if lack is None else (f"the file is truncated: {lack}",)
 
 
 def _decode_target(
@@ -239,7 +268,11 @@ def _write(
 def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init: str | None = None) -> Ints:
     """Decode to a numpy array (n_0, …, C) of the recorded sample type, alpha as the last channel."""
     options = options or DecodeOptions()
-    with _opened(Path(source)) as file, _decoder(file, limits=options.limits, inits=(init,) if init else ()) as decoder:
+    inits = (init,) if init else ()
+    with (
+        _opened(Path(source)) as file,
+        _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
+    ):
         parts = []
         info = decoder.info
         for block in decoder.blocks(options):
@@ -272,10 +305,23 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         path=os.fspath(source), bytes=size, version=head.version, modality=head.modality, shape=head.shape,
         channels=head.channels, alpha=head.alpha, sample_type=head.sample_type,
         sample_rate=float(head.rate) if head.rate is not None else None, value_range=head.value_range,
-        init=zoo.name_of_prefix(head.init), quality=head.quality, rate=rate, rate_unit=unit,
+        field=_field_kind(entries), init=zoo.name_of_prefix(head.init), quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
-        sections=tuple(SectionInfo(SectionType(e.type).name, e.size) for e in entries),
+        sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries),
     )  # fmt: skip
+
+
+def _field_kind(entries: list[Entry]) -> FieldKind:
+    """Fields of modules are all of one kind so far."""
+    return "lattice" if any(e.type == SectionType.CELLS for e in entries) else "siren"
+
+
+def _layers(entry: Entry) -> tuple[int, ...]:
+    """The layers, counted from 1, of a section of a lattice."""
+    if entry.type != SectionType.CELLS or entry.first is None:
+        return ()
+    _, first, count = section_run(entry.first)
+    return tuple(range(first + 1, first + count + 1))
 
 
 def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> VerifyResult:

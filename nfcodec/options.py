@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal
 
 from nfcodec.errors import OptionError
@@ -20,6 +20,9 @@ METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound
 
 FieldKind = Literal["lattice", "siren"]
 FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren")
+
+# Options that stand instead of a quality.
+TARGETS = ("bpp", "target_size", "target_psnr")
 
 Progress = Callable[["ProgressEvent"], None]
 
@@ -42,8 +45,9 @@ class EncodeOptions:
     a worse file. ``field``: the kind of field, or None for the usual one of the modality. ``init``: id or path of
     the init, or None to choose by modality and field.
 
-    Instead of a quality: ``bpp``, bits per sample of the grid, and ``target_size``, bytes of the file, both at most;
-    ``target_psnr``, dB, at least. ``max_time``: seconds after which no further inner step begins.
+    Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, or ``target_size``, bytes of
+    the file, both at most; ``target_psnr``, dB, at least. One that cannot be met gives the smallest or best file
+    there is, and a warning. ``max_time``: seconds after which no further inner step begins.
 
     ``strip``: metadata kinds to leave out. ``verify``: read the file back and decode it before it gets its final
     name.
@@ -64,12 +68,15 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         if self.field not in (None, *FIELD_KINDS):
             raise OptionError(f"unknown field {self.field!r}; known: {', '.join(FIELD_KINDS)}")
-        given = [n for n in ("bpp", "target_size", "target_psnr") if getattr(self, n) is not None]
+        given = [n for n in TARGETS if getattr(self, n) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} exclude each other")
         for name in (*given, *(("max_time",) if self.max_time is not None else ())):
-            if not 0 < getattr(self, name) < math.inf:
-                raise OptionError(f"{name} must be positive, got {getattr(self, name)}")
+            number = getattr(self, name)
+            if not isinstance(number, Integral if name == "target_size" else Real):
+                raise OptionError(f"{name} must be a {'whole ' * (name == 'target_size')}number, got {number!r}")
+            if not 0 < float(number) < math.inf:
+                raise OptionError(f"{name} must be positive, got {number}")
         for name, low, high in (("quality", 0, 100), ("effort", 1, 9)):
             value = getattr(self, name)
             if not isinstance(value, Integral):
@@ -87,7 +94,8 @@ class DecodeOptions:
 
     ``scale`` multiplies the spatial axes; ``size`` is (width, height) instead, either may be 0 to follow
     from the other. ``crop``: (x, y, width, height) in native pixels. ``time``: (start, stop) in seconds,
-    stop may be None. ``rate``: output samples per second. ``fps``: output frames per second.
+    stop may be None. ``rate``: output samples per second. ``fps``: output frames per second. ``partial``: take a
+    truncated file for what is there of it, with a warning that says what is missing.
     """
 
     scale: float | None = None
@@ -96,6 +104,7 @@ class DecodeOptions:
     time: tuple[float, float | None] | None = None
     rate: float | None = None
     fps: float | None = None
+    partial: bool = False
     limits: Limits = dataclass_field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
@@ -155,15 +164,17 @@ class DecodeResult:
 
 @dataclass(frozen=True, slots=True)
 class SectionInfo:
-    """One section of a file: its type name and its stored size in bytes, framing included."""
+    """One section of a file: its type name and its stored size in bytes, framing included. ``layers``: which
+    layers of a lattice it holds, counted from 1, coarse to fine."""
 
     type: str
     bytes: int
+    layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What the header of an .nfc file says; read without decoding and without torch."""
+    """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind."""
 
     path: str
     bytes: int
@@ -175,6 +186,7 @@ class FileInfo:
     sample_type: str
     sample_rate: float | None
     value_range: tuple[float, float] | None
+    field: FieldKind
     init: str
     quality: int
     rate: float

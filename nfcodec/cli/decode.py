@@ -32,6 +32,7 @@ Examples:
   nfc decode photo.nfc --size 1920x -o large.webp
   nfc decode clip.nfc --time 1:30-2:00 --crop 0,0,640,360
   nfc decode speech.nfc --rate 48000 --format flac
+  nfc decode half.nfc --partial
 """
 
 
@@ -54,6 +55,9 @@ def _plain(ctx: click.Context, param: click.Parameter, value: str | None) -> str
 )
 @click.option("--rate", type=float, default=_DEFAULT.rate, metavar="HZ", help="Sound: render at this sample rate.")
 @click.option("--fps", type=float, default=_DEFAULT.fps, metavar="N", help="Video: render N frames per second.")
+@click.option(
+    "--partial", is_flag=True, help="Take a truncated file for what is there of it, and say what is missing."
+)
 @click.option("--format", "kind", metavar="SUFFIX", callback=_plain, help="Output format: png, jpg, wav, mp4, npy, …")
 @init_option
 @json_option

@@ -6,10 +6,15 @@ from functools import partial
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from nfcodec.cli import text
 from nfcodec.cli.items import Item, process
 from nfcodec.cli.params import (
+    BITS,
+    BYTES,
+    DECIBEL,
+    DURATION,
     inputs_argument,
     json_option,
     output_options,
@@ -20,7 +25,7 @@ from nfcodec.cli.params import (
 from nfcodec.cli.report import Reporter
 from nfcodec.cli.session import Session
 from nfcodec.cli.targets import Target, plan
-from nfcodec.options import METADATA_KINDS, EncodeOptions, EncodeResult, Progress
+from nfcodec.options import FIELD_KINDS, METADATA_KINDS, TARGETS, EncodeOptions, EncodeResult, Progress
 
 _DEFAULT = EncodeOptions()
 _KINDS = ",".join(METADATA_KINDS)
@@ -29,6 +34,7 @@ _EPILOG = """\
 Examples:
   nfc encode photo.png                     photo.nfc
   nfc encode -q 60 -e 9 clip.mp4 -o small.nfc
+  nfc encode --target-size 50k photo.png   at most 50 000 bytes
   nfc encode *.wav -d encoded --skip-existing
   curl -s URL | nfc encode - > photo.nfc
 """
@@ -36,6 +42,15 @@ Examples:
 
 def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> frozenset[str]:
     return frozenset(kind.strip() for part in value for kind in part.split(",") if kind.strip())
+
+
+def _one_goal(ctx: click.Context) -> None:
+    """Of a quality that was asked for and the targets, one can be kept."""
+    given = ["quality"] if ctx.get_parameter_source("quality") != ParameterSource.DEFAULT else []
+    given += [name for name in TARGETS if ctx.params[name] is not None]
+    if len(given) > 1:
+        both = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{both} exclude each other", ctx)
 
 
 @click.command("encode", epilog=_EPILOG)
@@ -49,21 +64,42 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     "-e", "--effort", type=int, default=_DEFAULT.effort, show_default=True, metavar="1..9",
     help="More is more time and never a worse file.",
 )
+@click.option(
+    "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X", help="Instead of a quality: at most X bits per pixel."
+)
+@click.option(
+    "--target-size", callback=BYTES, default=_DEFAULT.target_size, metavar="BYTES",
+    help="Instead of a quality: a file of at most so many bytes (50000, 50k, 1.5M).",
+)
+@click.option(
+    "--target-psnr", callback=DECIBEL, default=_DEFAULT.target_psnr, metavar="DB",
+    help="Instead of a quality: a PSNR of at least DB.",
+)
+@click.option(
+    "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",
+    help="Begin no further step after this time.",
+)
+@click.option(
+    "--field", type=click.Choice(FIELD_KINDS), default=_DEFAULT.field,
+    help="Kind of field.  [default: by kind of input]",
+)
 @click.option("--init", metavar="ID|PATH", default=_DEFAULT.init, help="The init to start from.  [default: by kind]")
 @click.option("--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}.")
 @click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more.")
 @threads_option
 @json_option
 @verbose_option
-@click.pass_obj
+@click.pass_context
 def command(
-    session: Session, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
+    ctx: click.Context, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
     skip_existing: bool, no_verify: bool, as_json: bool, **fields: Any,
 ) -> int:  # fmt: skip
     """Encode media files to .nfc files.
 
     Takes images, audio, video, .npy arrays, and folders of numbered frames.
     """
+    session: Session = ctx.obj
+    _one_goal(ctx)
     with usage_errors():
         options = EncodeOptions(**fields, verify=not no_verify)
     target = Target(output, folder, force, skip_existing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 STREAM = "-"
+MOST_BYTES = 2**63
 
 
 def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -154,6 +156,35 @@ def _clock(text: str) -> float | None:
     return seconds
 
 
+def parse_bytes(text: str) -> int:
+    """50000, 50k, 50kB, 1.5M → bytes; k, M, G are powers of 1000, Ki, Mi, Gi of 1024."""
+    match = re.fullmatch(r"([0-9.]+)(?:([kmg])(i?))?b?", text.strip().lower())
+    if match is None:
+        raise ValueError(text)
+    number, unit, binary = match.groups()
+    size = float(number) * (1024 if binary else 1000) ** ("kmg".index(unit) + 1 if unit else 0)
+    if not 1 <= size <= MOST_BYTES:
+        raise ValueError(text)
+    return int(size)
+
+
+def parse_positive(text: str) -> float:
+    """A finite number above 0."""
+    value = float(text)
+    if not 0.0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def parse_duration(text: str) -> float:
+    """Seconds, or mm:ss, or hh:mm:ss; above 0."""
+    return parse_positive(str(_clock(text)))
+
+
+BITS = parsed(parse_positive, "number of bits per pixel", "0.5")
+BYTES = parsed(parse_bytes, "file size", "50000, 50k or 1.5M")
+DECIBEL = parsed(parse_positive, "PSNR in dB", "36")
+DURATION = parsed(parse_duration, "time", "60 (seconds) or 1:30")
 SIZE = parsed(parse_size, "size", "1920x1080, 1920x or x1080")
 CROP = parsed(parse_crop, "crop", "0,0,512,256 (x,y,width,height)")
 TIME = parsed(parse_time, "time range", "1.5:3, :10, 5: or 1:30-2:00")

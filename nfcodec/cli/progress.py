@@ -53,8 +53,10 @@ def item_bar(name: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 def _advance(bar: Any, event: ProgressEvent) -> None:
     bar.total = max(event.total, event.done)
-    if event.psnr is not None:
-        bar.set_postfix_str(f"{event.psnr:.1f} dB", refresh=False)
+    known = [event.stage] if event.stage == "search" else []
+    known += [f"{event.psnr:.1f} dB"] if event.psnr is not None else []
+    if known:
+        bar.set_postfix_str(", ".join(known), refresh=False)
     bar.update(event.done - bar.n)
 
 

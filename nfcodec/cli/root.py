@@ -36,7 +36,7 @@ Exit codes:
   1    an item failed
   2    wrong usage
   4    damaged, or not an .nfc file
-  5    a limit or a target was not met
+  5    a limit was met
   130  interrupted (143 by SIGTERM)
 """
 

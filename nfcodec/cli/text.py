@@ -91,7 +91,7 @@ def information(i: FileInfo) -> str:
     rows = {
         "kind": _kind(i),
         "file": f"{count(i.bytes)} B, {rate(i.rate, i.rate_unit)}, format {i.version}",
-        "coding": f"quality {i.quality}, init {i.init}",
+        "coding": f"{i.field}, quality {i.quality}, init {i.init}",
         "metadata": ", ".join(i.metadata) or "none",
         "sections": _sections(i),
     }
@@ -118,6 +118,14 @@ def _duration(i: FileInfo) -> str:
 def _sections(i: FileInfo) -> str:
     number, size = Counter[str](), Counter[str]()
     for section in i.sections:
-        number[section.type] += 1
-        size[section.type] += section.bytes
+        kind = section.type + _layers(section.layers)
+        number[kind] += 1
+        size[kind] += section.bytes
     return ", ".join(f"{n} {kind} {count(size[kind])} B" for kind, n in number.items())
+
+
+def _layers(layers: tuple[int, ...]) -> str:
+    """Which layers of a lattice, or nothing."""
+    if not layers:
+        return ""
+    return f" (layer {layers[0]})" if len(layers) == 1 else f" (layers {layers[0]}–{layers[-1]})"

@@ -47,4 +47,4 @@ def encode_signal(
         return ModuleEncoder(source, init, options, progress).run(out)
     if again is None:
         raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
-    return encode_to_goal(again, init, out, options, goal, progress)
+    return encode_to_goal(again, init, out, options, goal, source.info.samples, progress)

@@ -19,6 +19,7 @@ from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
 
 Result = tuple[IO[bytes], Encoded]
+_NO_DRAFTS = 5  # up to this effort a draft costs nearly as much as the real thing
 _IN_MEMORY = 1 << 22  # bytes of one attempt kept in memory before it goes to disk
 
 
@@ -26,8 +27,9 @@ class _Attempts:
     """Encodes whole files; every attempt opens the source anew."""
 
     def __init__(
-        self, again: Callable[[], Source], init: Init, options: EncodeOptions, progress: SearchProgress, files: ExitStack
-    ) -> None:
+        self, again: Callable[[], Source], init: Init, options: EncodeOptions, progress: SearchProgress,
+        files: ExitStack,
+    ) -> None:  # fmt: skip
         self.again, self.init, self.options, self.progress, self.files = again, init, options, progress, files
 
     def __call__(self, trial: Trial) -> Attempt[Result]:
@@ -38,7 +40,7 @@ class _Attempts:
             self.options, quality=trial.quality, effort=trial.effort, max_time=left, bpp=None, target_size=None,
             target_psnr=None,
         )  # fmt: skip
-        file = self.files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
+        file = self.files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 (closed by files)
         source = self.again()
         try:
             encoded = ModuleEncoder(source, self.init, options, self.progress).run(cast(BinaryIO, file))
@@ -49,15 +51,22 @@ class _Attempts:
 
 
 def encode_to_goal(
-    again: Callable[[], Source], init: Init, out: BinaryIO, options: EncodeOptions, goal: Goal,
+    again: Callable[[], Source], init: Init, out: BinaryIO, options: EncodeOptions, goal: Goal, samples: int,
     progress: Progress | None,
 ) -> Encoded:  # fmt: skip
-    """Encode with independent modules, at the whole quality that meets ``goal``, and write the file to ``out``."""
+    """Encode with independent modules, at the whole quality that meets ``goal``, and write the file to ``out``.
+
+    ``samples``: of the grid, the work of one attempt.
+    """
     deadline = None if options.max_time is None else time.monotonic() + options.max_time
     with ExitStack() as files:
-        attempts = _Attempts(again, init, options, SearchProgress(progress), files)
-        found = find(attempts, goal, effort=options.effort, deadline=deadline, fine=False)
+        bar = SearchProgress(progress, float(samples))
+        attempts = _Attempts(again, init, options, bar, files)
+        draft = 1 if options.effort > _NO_DRAFTS else options.effort
+        found = find(attempts, goal, effort=options.effort, draft=draft, deadline=deadline, fine=False)
         file, encoded = found.attempt.result
+        bar.psnr = encoded.psnr
+        bar.finish()
         file.seek(0)
         shutil.copyfileobj(file, out)
     return replace(encoded, warnings=(*encoded.warnings, *((found.warning,) if found.warning else ())))

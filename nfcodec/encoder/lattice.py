@@ -28,6 +28,7 @@ from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.fields.coords import sample_positions
+from nfcodec.fields.parallel import ordered_map
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import LAYERS, LayerRun, Layout, Region, pack_run
 from nfcodec.lattice.synthesis import to_planes
@@ -93,7 +94,7 @@ class LatticeEncoder(Encoder):
         """CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
         planes = [] if alpha is None else list(self._alpha_payloads(alpha))
-        picture = self._choose(values, self._overhead(planes))
+        picture = self._choose(values, planes)
         self.quality, self.error = picture.quality, picture.error
         cells = picture.sections()
         for _, payload in (c for c in cells if c[0] == 0):
@@ -118,22 +119,23 @@ class LatticeEncoder(Encoder):
             yield chunk_payload(chunk, encode_plane(alpha[top : top + self._chunk_length]))
 
     # -- rate control ------------------------------------------------------------------------------------
-    def _choose(self, values: Floats, overhead: int) -> CodedPicture:
+    def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
+        rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
         wide = mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
             regions = list(self._encoded(wide, plan))
             picture = CodedPicture(trial.quality, regions, self._error(values, regions, trial.quality))
-            size = overhead + sum(section_size(len(payload)) for _, payload in picture.sections())
+            size = self._file_size([payload for _, payload in picture.sections()] + rest)
             return Attempt(trial, size, picture.error.psnr(self.info.measured_peak), picture)
 
         options, deadline = self.options, self._deadline
-        goal = goal_of(options, self.info.samples, overhead)
+        goal = goal_of(options, self.info.samples, self._file_size(rest))
         if goal is None:
             return attempt(Trial(options.quality, 0.0, options.effort, deadline)).result
-        progress = self._progress = SearchProgress(self._progress)
+        progress = self._progress = SearchProgress(self._progress, float(self.info.samples))
 
         def watched(trial: Trial) -> Attempt[CodedPicture]:
             self._done = 0.0
@@ -143,20 +145,28 @@ class LatticeEncoder(Encoder):
             return made
 
         found = find(watched, goal, effort=options.effort, deadline=deadline)
+        progress.finish()
         self.warnings += [found.warning] if found.warning else []
         return found.attempt.result
 
-    def _overhead(self, alpha: list[bytes]) -> int:
-        """Bytes of everything but the cells: exact, or one or two too many where the cells need few sections."""
-        rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        most = LAYERS * self.layout.count + len(rest)
-        return front_size(replace(self.header(), sections=most)) + sum(section_size(len(p)) for p in rest)
+    def _file_size(self, payloads: list[bytes]) -> int:
+        """Bytes of a file of these sections."""
+        return front_size(replace(self.header(), sections=len(payloads))) + sum(section_size(len(p)) for p in payloads)
 
     # -- regions -----------------------------------------------------------------------------------------
     def _encoded(self, wide: Tensor, plan: Plan) -> Iterator[CodedRegion]:
-        for index in range(self.layout.count):
-            fair = replace(plan, deadline=share(plan.deadline, self.layout.count - index))
-            yield self._region(wide, self.layout.region(index), fair)
+        """Every region alone, on one thread each; a single one has all threads to itself."""
+        many = self.layout.count > 1
+        workers = torch.get_num_threads() if many else 1
+
+        def coded(index: int) -> CodedRegion:
+            rounds = -(-(self.layout.count - index) // workers)
+            fair = replace(plan, deadline=share(plan.deadline, rounds))
+            return self._region(wide, self.layout.region(index), fair)
+
+        for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
+            self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
+            yield region
 
     def _region(self, wide: Tensor, region: Region, plan: Plan) -> CodedRegion:
         planes, spacing = self.info.channels, self.init.spec.spacing
@@ -166,7 +176,6 @@ class LatticeEncoder(Encoder):
             window = cut_window(wide, self.info.shape, self.layout, region, spacing)
             symbols = adapt_region(self.init, window, plan, planes=planes)
         payloads = tuple(encode_region(self.init.prior, symbols, quality=plan.quality, planes=planes))
-        self.tick(float(np.prod(region.shape) * np.prod(spacing)))
         return CodedRegion(symbols, payloads)
 
     def _error(self, values: Floats, regions: list[CodedRegion], quality: int) -> ErrorSum:

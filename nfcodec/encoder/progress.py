@@ -11,12 +11,13 @@ _DRAFT, _FULL = 0.1, 0.4
 class SearchProgress:
     """Passes the events of each attempt on as those of one search, which never goes back and never passes 100 %.
 
-    ``psnr`` is that of the last attempt. Where nobody listens (None), nothing happens.
+    ``total``: the work units of the bar. ``psnr`` is that of the last attempt. Where nobody listens (None), nothing
+    happens.
     """
 
-    def __init__(self, listener: Progress | None) -> None:
+    def __init__(self, listener: Progress | None, total: float) -> None:
         self.psnr: float | None = None
-        self._listener = listener
+        self._listener, self._total = listener, total
         self._before, self._share = 0.0, 0.0
 
     def begin(self, *, draft: bool) -> None:
@@ -26,6 +27,12 @@ class SearchProgress:
 
     def __call__(self, event: ProgressEvent) -> None:
         """An event of the attempt."""
+        self._tell(self._before + self._share * min(1.0, event.done / event.total))
+
+    def finish(self) -> None:
+        """The search is over."""
+        self._tell(1.0)
+
+    def _tell(self, share: float) -> None:
         if self._listener:
-            done = self._before + self._share * min(1.0, event.done / event.total)
-            self._listener(ProgressEvent("search", done * event.total, event.total, self.psnr))
+            self._listener(ProgressEvent("search", share * self._total, self._total, self.psnr))

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from nfcodec.encoder.curve import Curve, crossing
 from nfcodec.options import EncodeOptions
 
 T = TypeVar("T")
 
-# Rounding: a little may be added to symbols; far more may be taken than bridges two qualities, for quality 0.
-LEAST_ROUNDING, MOST_ROUNDING = -0.02, 0.4
-DRAFT_EFFORT = 1
+# Rounding bridges two qualities, mostly by drawing towards zero. Below quality 0 it saves bytes for many dB.
+LEAST_ROUNDING, MOST_ROUNDING, LAST_ROUNDING = -0.02, 0.1, 0.4
 _DRAFTS, _ATTEMPTS, _RETREATS = 5, 7, 3
 _START = 50
 _BEST_PSNR = 200.0  # stands for infinity
@@ -90,11 +91,12 @@ class Goal:
 
     def pull(self, effort: int) -> float:
         """What a rounding of one step would usually change, were it linear so far."""
-        return (0.8 if self.sized else 5.0) * (1.0 if effort == DRAFT_EFFORT else 1.4)
+        return (0.8 if self.sized else 5.0) * (1.0 if effort == 1 else 1.4)
 
-    def gain(self, effort: int) -> float:
-        """By how much the gap at an effort usually differs from that of a draft."""
-        return 0.0 if effort == DRAFT_EFFORT else -0.015 if self.sized else 0.12
+    @property
+    def gain(self) -> float:
+        """What effort usually changes."""
+        return -0.015 if self.sized else 0.12
 
     @property
     def rough(self) -> float:
@@ -140,16 +142,19 @@ Encode = Callable[[Trial], Attempt[T]]
 
 
 def find(
-    encode: Encode[T], goal: Goal, *, effort: int, deadline: float | None = None, fine: bool = True
+    encode: Encode[T], goal: Goal, *, effort: int, draft: int = 1, deadline: float | None = None, fine: bool = True
 ) -> Found[T]:  # fmt: skip
-    """Search for the goal. ``fine``: the encoder heeds :attr:`Trial.rounding`. After ``deadline`` (monotonic
-    seconds) no further attempt begins, and the best one so far is taken."""
-    return _Search(encode, goal, effort, deadline, fine).run()
+    """Search for the goal. ``draft``: the effort of drafts. ``fine``: the encoder heeds :attr:`Trial.rounding`.
+    After ``deadline`` (monotonic seconds) no further attempt begins, and the best one so far is taken."""
+    return _Search(encode, goal, effort, draft, deadline, fine).run()
 
 
 class _Search(Generic[T]):
-    def __init__(self, encode: Encode[T], goal: Goal, effort: int, deadline: float | None, fine: bool) -> None:
-        self.encode, self.goal, self.effort, self.deadline, self.fine = encode, goal, effort, deadline, fine
+    def __init__(
+        self, encode: Encode[T], goal: Goal, effort: int, draft: int, deadline: float | None, fine: bool
+    ) -> None:
+        self.encode, self.goal, self.deadline, self.fine = encode, goal, deadline, fine
+        self.effort, self.draft = effort, draft
         self.best: Attempt[T] | None = None
         self.curve = Curve(goal.slope)
         self.pull = goal.pull(effort)
@@ -159,7 +164,7 @@ class _Search(Generic[T]):
 
     def run(self) -> Found[T]:
         self._survey()
-        if self.deadline is not None and self.effort != DRAFT_EFFORT:
+        if self.deadline is not None and self.effort != self.draft:
             # A search needs about three attempts; equal shares make them comparable.
             self._allowance = max(0.0, self.deadline - time.monotonic()) / 3.0
         if not self._late:
@@ -192,6 +197,10 @@ class _Search(Generic[T]):
             self.tried.setdefault(quality, {})[rounding] = gap
         return gap
 
+    @property
+    def _gain(self) -> float:
+        return 0.0 if self.effort == self.draft else self.goal.gain
+
     def _good(self, gap: float) -> bool:
         low, high = self.goal.window
         return low <= gap <= high
@@ -200,11 +209,17 @@ class _Search(Generic[T]):
     def _done(self) -> bool:
         return any(self._good(gap) for line in self.tried.values() for gap in line.values())
 
+    @property
+    def _near(self) -> bool:
+        """Whether the best attempt meets the goal, and not by far."""
+        best = self.best
+        return best is not None and self.goal.meets(best) and abs(self.goal.gap(best)) < self.goal.rough
+
     def _survey(self) -> None:
         """Drafts, until one is near the goal or at an end of the qualities."""
         quality = _START
         for _ in range(_DRAFTS):
-            gap = self._make(quality, 0.0, DRAFT_EFFORT)
+            gap = self._make(quality, 0.0, self.draft)
             self.curve.add(quality, gap)
             if abs(gap - self.goal.aim) < self.goal.rough or self._late:
                 return
@@ -219,9 +234,11 @@ class _Search(Generic[T]):
             return
         for retreat in range(_RETREATS + 1):
             self._approach(self.goal.aim - retreat * self.goal.slope / 2.0 * (1 if self.goal.sized else -1))
-            if self._late or (self.best is not None and self.goal.meets(self.best)):
+            if self._late or self._near:
                 return
-        end = (0, MOST_ROUNDING) if self.goal.sized else (100, 0.0)
+        if self.best is not None and self.goal.meets(self.best):
+            return
+        end = (0, LAST_ROUNDING) if self.goal.sized else (100, 0.0)
         if end[1] not in self.tried.get(end[0], {}):
             self._make(*end, self.effort)
 
@@ -233,36 +250,45 @@ class _Search(Generic[T]):
             gap = self._make(quality, rounding, self.effort)
             if self._good(gap):
                 return
-            quality, rounding = self._next(quality, rounding, gap, aim)
+            quality, rounding = self._next(quality, aim)
 
     def _start(self, aim: float) -> tuple[int, float]:
         """Where to begin: from the nearest attempt there is, or from the drafts alone."""
-        points = [(abs(g - aim), q, r, g) for q, line in self.tried.items() for r, g in line.items()]
-        if points:
-            _, quality, rounding, gap = min(points)
-            return self._next(quality, rounding, gap, aim)
-        return self._place(0, 0.0, self.curve.at(0) + self.goal.gain(self.effort), aim)
+        points = [(abs(g - aim), q, r) for q, line in self.tried.items() for r, g in line.items()]
+        return self._next(min(points)[1], aim) if points else self._place(aim)
 
-    def _next(self, quality: int, rounding: float, gap: float, aim: float) -> tuple[int, float]:
-        line = self.tried[quality]
+    def _next(self, quality: int, aim: float) -> tuple[int, float]:
         usual = self.goal.pull(self.effort)
-        wanted, self.pull = crossing(line, aim, self.pull, (usual / 6.0, usual * 6.0))
+        wanted, self.pull = crossing(self.tried[quality], aim, self.pull, (usual / 6.0, usual * 6.0))
         if LEAST_ROUNDING <= wanted <= self._most(quality):
             return quality, round(wanted, 4)
-        return self._place(quality, rounding, gap, aim)
+        return self._place(aim)
 
-    @staticmethod
-    def _most(quality: int) -> float:
-        return MOST_ROUNDING if quality == 0 else MOST_ROUNDING / 2.0
+    def _most(self, quality: int) -> float:
+        return LAST_ROUNDING if quality == 0 and self.goal.sized else MOST_ROUNDING
 
-    def _place(self, quality: int, rounding: float, gap: float, aim: float) -> tuple[int, float]:
-        """The coarsest quality that can reach ``aim``, given one point, and the rounding there."""
-        over = gap - aim + self.pull * rounding - self.curve.at(quality)
-        for q in range(101):
-            wanted = (self.curve.at(q) + over) / self.pull
+    def _place(self, aim: float) -> tuple[int, float]:
+        """The coarsest quality that can reach ``aim``, and the rounding there."""
+        for quality in range(101):
+            wanted, most = (self._expected(quality, aim) - aim) / self.pull, self._most(quality)
             if wanted >= LEAST_ROUNDING:
-                return q, round(min(wanted, self._most(q)), 4)
+                if quality and wanted > most and most in self.tried.get(quality, {}):
+                    return quality - 1, LEAST_ROUNDING
+                return quality, round(min(wanted, most), 4)
         return 100, 0.0
+
+    def _expected(self, quality: int, aim: float) -> float:
+        """The gap without rounding: the curve of the drafts, moved to where attempts at the asked effort were."""
+        if not self.tried:
+            return self.curve.at(quality) + self._gain
+        known = sorted(self.tried)
+        moved = [self._level(q, aim) - self.curve.at(q) for q in known]
+        return self.curve.at(quality) + float(np.interp(quality, known, moved))
+
+    def _level(self, quality: int, aim: float) -> float:
+        """The gap of a quality without rounding, as told by the attempt that came nearest to ``aim``."""
+        rounding, gap = min(self.tried[quality].items(), key=lambda point: abs(point[1] - aim))
+        return gap + self.pull * rounding
 
     # -- with whole qualities ----------------------------------------------------------------------------
     def _bisect(self) -> None:
@@ -270,22 +296,23 @@ class _Search(Generic[T]):
         gaps = {q: line[0.0] for q, line in self.tried.items()}
         low = max((q for q, gap in gaps.items() if self._below(gap)), default=-1)
         high = min((q for q, gap in gaps.items() if not self._below(gap)), default=101)
-        shift = self.goal.gain(self.effort)
         while high - low > 1 and not (self._late or self._done):
-            guess = self.curve.where(-shift)
-            quality = min(max(math.floor(guess) if self.goal.sized else math.ceil(guess), low + 1), high - 1)
-            if self._clear(low, high, quality, self.curve.at(quality) + shift):
+            expected = {q: self._expected(q, 0.0) for q in range(low + 1, high)}
+            if self._clear(low, high, expected):
                 return
-            gap = self._make(quality, 0.0, self.effort)
-            shift = gap - self.curve.at(quality)
-            low, high = (quality, high) if self._below(gap) else (low, quality)
+            below = sum(map(self._below, expected.values()))
+            quality = low + min(max(below + (0 if self.goal.sized else 1), 1), len(expected))
+            if self._below(self._make(quality, 0.0, self.effort)):
+                low = quality
+            else:
+                high = quality
 
     def _below(self, gap: float) -> bool:
         return gap <= 0.0 if self.goal.sized else gap < 0.0
 
-    def _clear(self, low: int, high: int, quality: int, gap: float) -> bool:
+    def _clear(self, low: int, high: int, expected: dict[int, float]) -> bool:
         """Whether the neighbour of an attempt that meets the target would surely not: it need not be tried."""
         margin = self.goal.slope / 4.0
         if self.goal.sized:
-            return quality == low + 1 and low in self.tried and gap > margin
-        return quality == high - 1 and high in self.tried and gap < -margin
+            return low in self.tried and expected[low + 1] > margin
+        return high in self.tried and expected[high - 1] < -margin
