@@ -35,6 +35,7 @@ for name, about in json.loads(Path({golden!r}, "expected.json").read_text()).ite
     found[name] = decode_array(path, about["init"])[..., : about["channels"]]
 np.savez({out!r}, **found)
 files = [pack(memory("image", painting(30, 40)), "image")[0], pack(memory("audio", sound(700, 2)), "audio")[0]]
+files += [pack(memory("image", painting(30, 40)), "tiny-lattice")[0]]
 print(json.dumps([digests, [hashlib.sha256(f).hexdigest() for f in files], torch.backends.cpu.get_cpu_capability()]))
 """
 
@@ -72,10 +73,12 @@ def test_decoding_agrees(tmp_path, machine):
 def test_encoding_in_two_processes_gives_the_same_bytes(tmp_path):
     _, hashes, _ = start(tmp_path / "found.npz")
     here = [pack(memory("image", painting(30, 40)), "image")[0], pack(memory("audio", sound(700, 2)), "audio")[0]]
+    here += [pack(memory("image", painting(30, 40)), "tiny-lattice")[0]]
     assert hashes == [hashlib.sha256(data).hexdigest() for data in here]
 
 
-def test_threads_do_not_change_a_file():
+@pytest.mark.parametrize("kind", ["image", "tiny-lattice"])
+def test_threads_do_not_change_a_file(kind):
     import torch
 
     before = torch.get_num_threads()
@@ -83,7 +86,7 @@ def test_threads_do_not_change_a_file():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            files.add(pack(memory("image", painting(120, 150)), "image", effort=2)[0])
+            files.add(pack(memory("image", painting(120, 150)), kind, effort=2)[0])
     finally:
         torch.set_num_threads(before)
     assert len(files) == 1

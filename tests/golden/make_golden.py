@@ -27,7 +27,7 @@ from nfcodec.signal import MemorySource, Metadata, SignalInfo  # noqa: E402
 
 
 def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
-    """Name, source, init and options of every golden file."""
+    """Name, source, init and options of every golden file. The tall picture has two regions."""
     grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
     grey_info = SignalInfo("image", (17, 23), 1, "u16")
     plain = memory("image", painting(19, 26, 3))
@@ -43,6 +43,8 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
         "rgba": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "image", {"quality": 30}),
         "stereo": (memory("audio", sound(333, 2)), "audio", {"quality": 60}),
         "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
+        "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
+        "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
     }
 
@@ -53,8 +55,10 @@ def main() -> None:
     import io
 
     from nfcodec.decoder import Decoder
+    from nfcodec.encoder import lattice
     from nfcodec.options import DecodeOptions
 
+    lattice._SPLIT_FROM = 0  # a section for every layer, as larger pictures have them
     expected, stored = {}, {}
     for name, (source, kind, options) in sources().items():
         data, encoded = pack(source, kind, effort=4, **options)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import decode_array, init
+from helpers import decode_array, init, opened, psnr_of
 
 from nfcodec import api
+from nfcodec.container.layout import SectionType
+from nfcodec.options import DecodeOptions
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text())
@@ -51,11 +53,26 @@ def test_golden(name):
             assert off_by_more_than_rounding(found, stored[name], about["type"]) == 0
 
 
-def test_golden_alpha_and_metadata():
-    with api.open(HERE / "rgba.nfc", init=init("image")) as file:
+@pytest.mark.parametrize(("name", "kind"), [("rgba", "image"), ("lattice", "tiny-lattice")])
+def test_golden_alpha_and_metadata(name, kind):
+    with api.open(HERE / f"{name}.nfc", init=init(kind)) as file:
         assert file.metadata.icc == b"icc profile" and file.metadata.tags == (("title", "näive"),)
-    alpha = decode_array(HERE / "rgba.nfc", "image")[..., 3]
+    alpha = decode_array(HERE / f"{name}.nfc", kind)[..., 3]
     np.testing.assert_array_equal(alpha, (np.indices((19, 26)).sum(0) * 5).astype(np.uint8))
+
+
+def test_golden_layers_of_a_lattice():
+    """One section for each layer of each region, and a picture from the first ones alone."""
+    for name, regions in (("lattice", 1), ("tall", 2)):
+        data = (HERE / f"{name}.nfc").read_bytes()
+        whole, kind = opened(data, "tiny-lattice"), EXPECTED[name]["type"]
+        assert [e.first for e in whole.index if e.type == SectionType.CELLS] == [
+            6 * region + layer for layer in range(3) for region in range(regions)
+        ]
+        coarse = next(opened(data[: whole.index[regions].offset], "tiny-lattice", partial=True).blocks(DecodeOptions()))
+        with np.load(HERE / "samples.npz") as stored:
+            rows = stored[name][: len(coarse.values)]
+        assert kind == "u8" and 20 < psnr_of(coarse.values * 255, rows, 255) < 60
 
 
 def test_the_stored_samples_belong_to_the_hashes():
