@@ -48,7 +48,7 @@ class Header:
 
     ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
     ``nfcodec.signal.SignalInfo``. ``init``: first 4 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
-    ``chunk_rows``: rows of modules along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
+    ``chunk_rows``: rows of modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
     """
 
     modality: str

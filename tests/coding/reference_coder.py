@@ -60,12 +60,12 @@ class ReferenceDecoder:
     def bits(self, bits):
         return self.index((1,) * (1 << bits))
 
-    def symbols(self, rows):
+    def symbols(self, rows, counts_of=row_counts):
         order = sorted(range(len(rows)), key=lambda i: rows[i])
         out = [0] * len(rows)
         escaped = []
         for i in order:
-            counts = row_counts(rows[i])
+            counts = counts_of(rows[i])
             index = self.index(counts)
             if index == len(counts) - 1:
                 escaped.append((i, len(counts) // 2 - 1))

@@ -4,19 +4,22 @@ import ast
 import importlib
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nfcodec.container
-from nfcodec.coding import quantizer, tables
+from nfcodec.coding import context, logistic, quantizer, tables
 from nfcodec.coding.deltas import decode_deltas, encode_deltas
 from nfcodec.coding.planes import _FILTERS
+from nfcodec.coding.prior import Layer, Network, Prior, decode_region, encode_region
 from nfcodec.container import layout, metadata
 from nfcodec.container.layout import Header, SectionType, chunk_payload, split_chunk
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
+from nfcodec.lattice.regions import LayerRun, pack_run, section_run, unpack_run
 
 TEXT = (Path(nfcodec.container.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
@@ -30,10 +33,10 @@ def block(name):
     return re.search(rf"```{name}\n(.*?)```", TEXT, re.DOTALL).group(1)
 
 
-def worked_example():
-    """The bytes of the dump; every line must stand at the offset that it names."""
+def worked_example(name="dump"):
+    """The bytes of a dump; every line must stand at the offset that it names."""
     data = b""
-    for line in block("dump").splitlines():
+    for line in block(name).splitlines():
         offset, raw = re.match(r"([0-9a-f]{2})  ([0-9a-f ]+?) *; ", line).groups()
         assert int(offset, 16) == len(data)
         data += bytes.fromhex(raw)
@@ -58,7 +61,66 @@ def test_worked_example_is_what_the_writer_writes():
     assert out.getvalue() == worked_example()
 
 
-@pytest.mark.parametrize("line", block("constants").splitlines())
+# -- lattices --------------------------------------------------------------------------------------------
+CELLS = np.zeros((3, 64, 1, 2), np.int32)
+CELLS[0, 0, 0] = 5, 6
+CELLS[0, 1, 0] = 0, -1
+CELLS_HEADER = Header("image", (1, 9), 1, "u8", bytes.fromhex("c0ffee02"), 75, 1, sections=1)
+
+
+def same_everywhere(mean, scale):
+    """The imaginary prior of the example."""
+
+    def network(inputs, symbols):
+        first = Layer(np.zeros((1, inputs), np.float32), np.zeros(1, np.float32), np.ones(1, np.int32))
+        second = replace(first, weight=np.zeros((1, 1), np.float32))
+        bias = np.repeat(np.array([2 * mean, 2 * scale], np.float32), symbols)
+        last = Layer(np.zeros((2 * symbols, 1), np.float32), bias, np.ones(2 * symbols, np.int32))
+        return Network((first, second, last))
+
+    groups = tuple(network(context.feature_count(i), b - a) for i, (_, a, b) in enumerate(context.PASSES))
+    return Prior(groups, tuple(network(context.mean_feature_count(i // 2), 1) for i in range(6)))
+
+
+def test_worked_lattice_decodes():
+    reader = Reader(io.BytesIO(worked_example("cells")))
+    assert reader.header == CELLS_HEADER
+    (section,) = reader.sections()
+    assert section.type == SectionType.CELLS
+    run = unpack_run(section.payload)
+    assert (run.region, run.first, len(run.payloads)) == (0, 0, 3)
+    found = decode_region(same_everywhere(3, 14), run.payloads, (1, 2), quality=75, planes=1)
+    np.testing.assert_array_equal(found, CELLS)
+
+
+def test_worked_lattice_is_what_the_writer_writes():
+    payloads = encode_region(same_everywhere(3, 14), CELLS, quality=75, planes=1)
+    out = io.BytesIO()
+    with Writer() as writer:
+        writer.add(SectionType.CELLS, pack_run(LayerRun(0, 0, tuple(payloads))))
+        writer.finish(CELLS_HEADER, out)
+    assert out.getvalue() == worked_example("cells")
+
+
+def test_codes_of_sections_and_passes():
+    section = TEXT[TEXT.index("## 14.") : TEXT.index("## 15.")]
+    codes = re.findall(r"^\| (\d) \| ([\d, ]+) \|$", section, re.MULTILINE)
+    assert [int(code) for code, _ in codes] == list(range(6))
+    for code, layers in codes:
+        _, first, count = section_run(int(code))
+        assert [int(n) for n in layers.split(", ")] == list(range(first, first + count))
+    rows = sorted(tuple(map(int, row)) for row in re.findall(r"(\d+) \| (\d): (\d+) … (\d+)", section))
+    assert rows == [(i, plane, low, high - 1) for i, (plane, low, high) in enumerate(context.PASSES)]
+
+
+def test_theta_of_lattices():
+    assert tuple(int(n, 16) for n in re.findall(r"0x[0-9A-F]+", block("theta64"))) == logistic.THETA
+
+
+ALL_CONSTANTS = "".join(re.findall(r"```constants\n(.*?)```", TEXT, re.DOTALL)).splitlines()
+
+
+@pytest.mark.parametrize("line", ALL_CONSTANTS)
 def test_constants(line):
     name, value = line.split(" = ")
     module, attribute = name.rsplit(".", 1)
