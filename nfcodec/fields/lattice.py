@@ -185,8 +185,8 @@ def by_plane(spec: LatticeSpec, functions: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([functions[:k], functions[coded:]]), functions[k:coded]
 
 
-def fold(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """Add up overlapping patches (N, *cells, ∏ 2·per_cell): values (N, *cells·per_cell), mirrored at the border."""
+def overlap(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+    """Add up overlapping patches (N, *cells, ∏ 2·per_cell): (N, *(cells + 1)·per_cell), all that they reach."""
     d = len(per_cell)
     cells = patches.shape[1:-1]
     out = patches.new_zeros(patches.shape[0], *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
@@ -200,7 +200,12 @@ def fold(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
         for axis, side in enumerate(corner):
             target = target.narrow(1 + 2 * axis, side, cells[axis])
         target += part.permute(order)
-    out = out.reshape(patches.shape[0], *((n + 1) * p for n, p in zip(cells, per_cell, strict=True)))
+    return out.reshape(patches.shape[0], *((n + 1) * p for n, p in zip(cells, per_cell, strict=True)))
+
+
+def fold(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+    """Add up overlapping patches (N, *cells, ∏ 2·per_cell): values (N, *cells·per_cell), mirrored at the border."""
+    out = overlap(patches, per_cell)
     for axis, p in enumerate(per_cell):
         out = _fold_border(out, axis + 1, p // 2, p - p // 2)
     return out
@@ -216,17 +221,26 @@ def _fold_border(canvas: Tensor, axis: int, before: int, after: int) -> Tensor:
     return inside
 
 
-def unfold(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """The transpose of :func:`fold`: patches (N, *cells, ∏ 2·per_cell) of values (N, *cells·per_cell)."""
-    d = len(per_cell)
+def surround(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+    """Values (N, *cells·per_cell) with half a spacing more on each side, mirrored."""
     for axis, p in enumerate(per_cell):
         before, n = p // 2, values.shape[axis + 1]
         head = values.narrow(axis + 1, 0, before).flip(axis + 1)
         tail = values.narrow(axis + 1, n - (p - before), p - before).flip(axis + 1)
         values = torch.cat([head, values, tail], axis + 1)
+    return values
+
+
+def cut(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+    """What each cell reaches: patches (N, *cells, ∏ 2·per_cell) of values (N, *(cells + 1)·per_cell)."""
     for axis, p in enumerate(per_cell):
         values = values.unfold(axis + 1, 2 * p, p)
-    return values.reshape(*values.shape[: d + 1], math.prod(2 * p for p in per_cell))
+    return values.reshape(*values.shape[: len(per_cell) + 1], math.prod(2 * p for p in per_cell))
+
+
+def unfold(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+    """The transpose of :func:`fold`: patches (N, *cells, ∏ 2·per_cell) of values (N, *cells·per_cell)."""
+    return cut(surround(values, per_cell), per_cell)
 
 
 def render(spec: LatticeSpec, weights: Tensor, functions: Tensor, per_cell: tuple[int, ...]) -> Tensor:

@@ -36,8 +36,8 @@ def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> La
     low, high = (float(t) for t in meta["trade"])
     init = LatticeInit(
         id=meta["id"], modality=meta["modality"], spec=LatticeSpec.from_dict(meta["spec"]), trunk=floats["trunk"],
-        restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"], detail=floats["detail"],
-        prior=_prior(groups["prior"]), trade=(low, high), sha256=digest,
+        restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"],
+        detail=floats["detail"], prior=_prior(groups["prior"]), trade=(low, high), sha256=digest,
     )  # fmt: skip
     init.validate()
     return init

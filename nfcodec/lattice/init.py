@@ -26,8 +26,8 @@ class LatticeInit:
     log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
     ("analysis.luma", "analysis.chroma": (K, 256); "log_gain": (3, K)) and the network of its correction ("e.…").
     ``detail``: X, which tells what lies between the samples; empty where it was not trained. ``prior``: the integer
-    networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error
-    of a sample per bit and pixel. ``sha256``: of the file's bytes.
+    networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error of a sample per bit and
+    pixel. ``sha256``: of the file's bytes.
     """
 
     id: str
@@ -50,7 +50,8 @@ class LatticeInit:
     @property
     def parameters(self) -> int:
         """Parameters that encoder and decoder share, the prior not counted."""
-        return sum(t.numel() for group in (self.trunk, self.restore, self.first_step, self.detail) for t in group.values())
+        groups = (self.trunk, self.restore, self.first_step, self.detail)
+        return sum(t.numel() for group in groups for t in group.values())
 
     @property
     def coded(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nfcodec.adapt.lattice.window import Window, patches
+from nfcodec.adapt.lattice.window import Window
 from nfcodec.fields import weight_net
+from nfcodec.fields.lattice import cut
 from nfcodec.lattice.init import LatticeInit
 
 
@@ -15,7 +16,7 @@ def analysis(init: LatticeInit, window: Window) -> Tensor:
 
     The field is linear in its last layers, so this is the transform of the picture.
     """
-    parts = patches(window.samples, init.spec.spacing)
+    parts = cut(window.samples, init.spec.spacing)
     luma = parts[:1] @ init.first_step["analysis.luma"].T
     chroma = parts[1:] @ init.first_step["analysis.chroma"].T
     gain = torch.exp2(init.first_step["log_gain"])

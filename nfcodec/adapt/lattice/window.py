@@ -7,13 +7,13 @@ the linear analysis, which is what the neighbours leave to it.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.fields.lattice import LatticeSpec, by_plane, table
+from nfcodec.fields.lattice import LatticeSpec, by_plane, overlap, surround, table
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import Layout, Region
 
@@ -22,15 +22,8 @@ Sides = tuple[bool, bool, bool, bool]
 
 def mirrored(planes: Tensor, layout: Layout, spacing: tuple[int, ...]) -> Tensor:
     """Planes (3, H, W) as (3, s·h + s, s·w + s): the last samples repeated up to whole cells, then mirrored."""
-    for axis, (n, s) in enumerate(zip(layout.cells, spacing, strict=True), 1):
-        missing = n * s - planes.shape[axis]
-        last = planes.narrow(axis, planes.shape[axis] - 1, 1)
-        planes = torch.cat([planes, *([last] * missing)], axis)
-        half = s // 2
-        head = planes.narrow(axis, 0, half).flip(axis)
-        tail = planes.narrow(axis, planes.shape[axis] - half, half).flip(axis)
-        planes = torch.cat([head, planes, tail], axis)
-    return planes
+    below, right = (n * s - m for n, s, m in zip(layout.cells, spacing, planes.shape[1:], strict=True))
+    return surround(F.pad(planes, (0, right, 0, below), mode="replicate"), spacing)
 
 
 @dataclass(frozen=True)
@@ -59,13 +52,6 @@ def cut_window(
     return Window(wide[:, rows, columns], (y[:, None] & x[None]).float(), outer)
 
 
-def patches(samples: Tensor, spacing: tuple[int, ...]) -> Tensor:
-    """What every cell reaches: (3, h, w, 4·s²) of a window's samples."""
-    s = spacing
-    cut = samples.unfold(1, 2 * s[0], s[0]).unfold(2, 2 * s[1], s[1])
-    return cut.reshape(*cut.shape[:3], 4 * s[0] * s[1])
-
-
 class Canvas:
     """Renders the last layers of a region on its native samples and half a spacing around, each plane apart.
 
@@ -83,16 +69,7 @@ class Canvas:
         k = self.spec.bases
         luma = torch.cat([weights[:k], weights[3 * k :]]).movedim(0, -1) @ self.first
         chroma = weights[k : 3 * k].view(2, k, *weights.shape[1:]).movedim(1, -1) @ self.others
-        return self._mirror(self._add_up(torch.cat([luma[None], chroma])))
-
-    def _add_up(self, parts: Tensor) -> Tensor:
-        s, (h, w) = self.spec.spacing, parts.shape[1:3]
-        out = parts.new_zeros(3, h + 1, s[0], w + 1, s[1])
-        split = parts.view(3, h, w, 2, s[0], 2, s[1])
-        for a, b in itertools.product((0, 1), repeat=2):
-            piece = split[:, :, :, a, :, b].permute(0, 1, 3, 2, 4)
-            out[:, a : a + h, :, b : b + w] += piece
-        return out.reshape(3, (h + 1) * s[0], (w + 1) * s[1])
+        return self._mirror(overlap(torch.cat([luma[None], chroma]), self.spec.spacing))
 
     def _mirror(self, canvas: Tensor) -> Tensor:
         for axis, half in ((1, self.spec.spacing[0] // 2), (2, self.spec.spacing[1] // 2)):
