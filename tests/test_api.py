@@ -26,9 +26,11 @@ from helpers import (
     save_sound,
     sound,
 )
+from PIL import Image, ImageCms
 
 import nfcodec
 from nfcodec import api, zoo
+from nfcodec.container.reader import Reader
 from nfcodec.decoder import Decoder
 from nfcodec.errors import (
     InternalError,
@@ -37,6 +39,7 @@ from nfcodec.errors import (
     NotNfcError,
     OutputError,
     OutputExistsError,
+    TruncatedError,
     UnsupportedMediaError,
 )
 from nfcodec.options import DecodeOptions, EncodeOptions
@@ -313,6 +316,71 @@ def test_paths_may_be_strings(picture, tmp_path, monkeypatch):
 
 def test_models_lists_what_the_index_lists():
     assert [m.id for m in api.models()] == list(zoo.index()["inits"])
+
+
+# -- truncated files -------------------------------------------------------------------------------------
+def cut(source, target, sections):
+    """Write the file without what follows after so many sections."""
+    entries = Reader(io.BytesIO(source.read_bytes())).index()
+    target.write_bytes(source.read_bytes()[: entries[sections].offset])
+    return target
+
+
+def test_truncated_files_are_decoded_only_when_asked(tmp_path):
+    rng = np.random.default_rng(0)
+    alpha = rng.integers(0, 2, (96, 96)).astype(np.uint8) * 255
+    noise = rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)
+    encode(save_picture(tmp_path / "a.png", noise, alpha), "tiny-lattice", effort=1, quality=90)
+    whole = tmp_path / "a.nfc"
+    kinds = [s.type for s in api.info(whole).sections]
+    assert kinds == ["CELLS", "ALPHA", "CELLS", "CELLS"]
+    levels = []
+    for sections, words in enumerate(
+        ["0 of 3 layers are there, no alpha", "1 of 3 layers are there, no alpha", "1 of 3 layers are there",
+         "2 of 3 layers are there"]
+    ):  # fmt: skip
+        part = cut(whole, tmp_path / "b.nfc", sections)
+        with pytest.raises(TruncatedError):
+            api.verify(part, init=init("tiny-lattice"))
+        with pytest.raises(TruncatedError):
+            decode(part, "tiny-lattice", tmp_path / "c.png")
+        with pytest.raises(TruncatedError, match="past the end|early") as caught:
+            decode_array(part, "tiny-lattice")
+        assert "--partial" in caught.value.hint
+        result = decode(part, "tiny-lattice", tmp_path / "c.png", partial=True)
+        assert result.warnings == (f"the file is truncated: {words}",)
+        found = decode_array(part, "tiny-lattice", partial=True)
+        assert np.array_equal(found[..., 3], alpha if sections > 1 else np.full_like(alpha, 255))
+        levels.append(float(np.square(found[..., :3].astype(float) - noise).mean()))
+    assert levels[0] > levels[1] == levels[2] > levels[3]
+    assert decode(whole, "tiny-lattice", tmp_path / "c.png", partial=True).warnings == ()
+
+
+def test_truncated_metadata_and_chunks(tmp_path):
+    source = save_sound(tmp_path / "s.wav", sound(9000, 2))
+    encode(source, "audio", quality=20)
+    data = (tmp_path / "s.nfc").read_bytes()
+    (tmp_path / "t.nfc").write_bytes(data[:-1])
+    result = decode(tmp_path / "t.nfc", "audio", tmp_path / "t.wav", partial=True)
+    chunks = len([s for s in api.info(tmp_path / "s.nfc").sections if s.type == "DELTA"])
+    assert result.warnings == (f"the file is truncated: {chunks - 1} of {chunks} chunks are there",)
+    assert samples_of(tmp_path / "t.wav").shape == (9000, 2)
+    picture = save_picture(tmp_path / "a.png", painting(20, 30))
+    with Image.open(picture) as image:
+        image.save(picture, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    encode(picture, "tiny-lattice")
+    (tmp_path / "b.nfc").write_bytes((tmp_path / "a.nfc").read_bytes()[:-1])
+    result = decode(tmp_path / "b.nfc", "tiny-lattice", tmp_path / "b.png", partial=True)
+    assert result.warnings == ("the file is truncated: all samples are there, what came after them is lost",)
+
+
+def test_info_of_a_lattice(tmp_path):
+    encode(save_picture(tmp_path / "a.png", painting(20, 30)), "tiny-lattice", effort=1)
+    about = api.info(tmp_path / "a.nfc")
+    assert about.field == "lattice" and [(s.type, s.layers) for s in about.sections] == [("CELLS", (1, 2, 3))]
+    encode(tmp_path / "a.png", "image", effort=1)
+    about = api.info(tmp_path / "a.nfc")
+    assert about.field == "siren" and [(s.type, s.layers) for s in about.sections] == [("DELTA", ())]
 
 
 # -- the shipped inits -----------------------------------------------------------------------------------

@@ -23,7 +23,13 @@ from nfcodec.options import METADATA_KINDS, DecodeOptions, EncodeOptions
         ({"quality": -1}, "quality -1"), ({"quality": 101}, "quality 101"), ({"quality": 50.5}, "whole number"),
         ({"quality": "75"}, "quality must be"), ({"quality": None}, "quality must be"), ({"effort": 0}, "effort 0"),
         ({"effort": 10}, "effort 10"), ({"effort": 1.0}, "effort must be"), ({"strip": frozenset({"smell"})}, "smell"),
-        ({"quality": math.nan}, "quality must be"),
+        ({"quality": math.nan}, "quality must be"), ({"field": "wavelet"}, "'wavelet'; known: lattice, siren"),
+        ({"bpp": 0}, "bpp must be positive, got 0"), ({"bpp": -1.0}, "bpp"), ({"bpp": math.nan}, "bpp must be pos"),
+        ({"bpp": "1"}, "bpp must be a number, got '1'"), ({"target_psnr": math.inf}, "target_psnr must be positive"),
+        ({"target_size": 0}, "target_size must be positive"), ({"target_size": 9.5}, "must be a whole number, got 9.5"),
+        ({"target_size": "5k"}, "must be a whole number"), ({"max_time": 0.0}, "max_time must be positive"),
+        ({"max_time": "1"}, "max_time must be a number"), ({"bpp": 1, "target_psnr": 30}, "bpp and target_psnr ex"),
+        ({"target_size": 1, "target_psnr": 30}, "exclude each other"), ({"bpp": 1, "target_size": 9}, "exclude"),
     ],
 )  # fmt: skip
 def test_bad_encode_options(options, word):
@@ -35,6 +41,8 @@ def test_bad_encode_options(options, word):
 def test_good_encode_options():
     assert EncodeOptions() == EncodeOptions(quality=75, effort=5)
     assert EncodeOptions(quality=np.int64(0), effort=np.uint8(9)).quality == 0
+    EncodeOptions(bpp=np.float32(0.5), max_time=1, field="lattice")
+    EncodeOptions(target_size=np.int64(5), quality=3, field="siren")
     assert EncodeOptions(strip=frozenset(METADATA_KINDS)).strip == {"icc", "exif", "xmp", "tags", "sound"}
     with pytest.raises(AttributeError):
         EncodeOptions().quality = 3  # type: ignore[misc]

@@ -65,7 +65,8 @@ def _one_goal(ctx: click.Context) -> None:
     help="More is more time and never a worse file.",
 )
 @click.option(
-    "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X", help="Instead of a quality: at most X bits per pixel."
+    "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X",
+    help="Instead of a quality: at most X bits per pixel or sample.",
 )
 @click.option(
     "--target-size", callback=BYTES, default=_DEFAULT.target_size, metavar="BYTES",

@@ -24,6 +24,7 @@ T = TypeVar("T")
 # Rounding bridges two qualities, mostly by drawing towards zero. Below quality 0 it saves bytes for many dB.
 LEAST_ROUNDING, MOST_ROUNDING, LAST_ROUNDING = -0.02, 0.1, 0.4
 _DRAFTS, _ATTEMPTS, _RETREATS = 5, 7, 3
+_MOST = 12  # attempts, for an encoder that makes no sense
 _START = 50
 _BEST_PSNR = 200.0  # stands for infinity
 
@@ -215,6 +216,17 @@ class _Search(Generic[T]):
         best = self.best
         return best is not None and self.goal.meets(best) and abs(self.goal.gap(best)) < self.goal.rough
 
+    @property
+    def _at_end(self) -> bool:
+        """Whether an attempt at the end of the qualities met the goal: no other comes nearer to the limit."""
+        quality, rounding = (100, 0.0) if self.goal.sized else (0, MOST_ROUNDING)
+        gap = self.tried.get(quality, {}).get(rounding)
+        return gap is not None and self._below(gap) == self.goal.sized
+
+    @property
+    def _made(self) -> int:
+        return sum(map(len, self.tried.values()))
+
     def _survey(self) -> None:
         """Drafts, until one is near the goal or at an end of the qualities."""
         quality = _START
@@ -234,7 +246,7 @@ class _Search(Generic[T]):
             return
         for retreat in range(_RETREATS + 1):
             self._approach(self.goal.aim - retreat * self.goal.slope / 2.0 * (1 if self.goal.sized else -1))
-            if self._late or self._near:
+            if self._late or self._near or self._at_end:
                 return
         if self.best is not None and self.goal.meets(self.best):
             return
@@ -245,7 +257,7 @@ class _Search(Generic[T]):
     def _approach(self, aim: float) -> None:
         quality, rounding = self._start(aim)
         for _ in range(_ATTEMPTS):
-            if rounding in self.tried.get(quality, {}) or self._late:
+            if rounding in self.tried.get(quality, {}) or self._late or self._made >= _MOST:
                 return
             gap = self._make(quality, rounding, self.effort)
             if self._good(gap):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import init, painting
 from PIL import Image
@@ -70,6 +71,13 @@ def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
 def save_picture(path: Path, height: int = 20, width: int = 24, seed: int = 0) -> Path:
     Image.fromarray(painting(height, width, seed)).save(path, "PNG")
+    return path
+
+
+def save_noise(path: Path, side: int = 96) -> Path:
+    """A picture that needs many bytes, so that a lattice gives every layer a section of its own."""
+    samples = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
+    Image.fromarray(samples).save(path, "PNG")
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from nfcodec.cli import text
 from nfcodec.cli.items import exit_code
-from nfcodec.cli.params import parse_crop, parse_size, parse_time
+from nfcodec.cli.params import parse_bytes, parse_crop, parse_duration, parse_positive, parse_size, parse_time
 from nfcodec.cli.report import describe, strict
 from nfcodec.cli.session import Session
 from nfcodec.errors import CorruptError, InternalError, LimitError
@@ -49,6 +49,35 @@ def test_sizes_and_crops() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("50000", 50000), ("50k", 50000), ("50kB", 50000), ("50KB", 50000), ("1M", 1_000_000), ("1.5MB", 1_500_000),
+        (".5k", 500), ("2Ki", 2048), ("1KiB", 1024), ("1Mi", 2**20), ("2G", 2 * 10**9), ("12B", 12), (" 7 ", 7),
+        ("0.0015k", 1),
+    ],
+)  # fmt: skip
+def test_file_sizes(value: str, expected: int) -> None:
+    assert parse_bytes(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "k", "-5", "0", "0.4", "5q", "5kk", "1e3", "5 k", "1..2", "inf", "9" * 30, "5i"])
+def test_bad_file_sizes(value: str) -> None:
+    with pytest.raises(ValueError):
+        parse_bytes(value)
+
+
+def test_numbers_and_durations() -> None:
+    assert (parse_positive("0.25"), parse_positive("1e3")) == (0.25, 1000.0)
+    assert [parse_duration(v) for v in ("60", "0.5", "1:30", "1:00:00")] == [60.0, 0.5, 90.0, 3600.0]
+    for bad in ("", "0", "-1", "inf", "nan", "x", "1,5"):
+        with pytest.raises(ValueError):
+            parse_positive(bad)
+    for bad in ("", "0", "0:00", "-1", "inf", "nan", "x", "1:2:3:4"):
+        with pytest.raises(ValueError):
+            parse_duration(bad)
+
+
+@pytest.mark.parametrize(
     ("codes", "expected"),
     [
         ([], 0), ([0], 0), ([0, 0], 0), ([1], 1), ([2], 2), ([4], 4), ([5], 5), ([0, 4], 4), ([4, 4, 0], 4),
@@ -78,13 +107,15 @@ def test_encode_summary() -> None:
 
 
 def file_info(
-    modality: str, shape: tuple[int, ...], rate: float | None, value_range: tuple[float, float] | None
-) -> FileInfo:
-    sections = (SectionInfo("DELTA", 1000), SectionInfo("DELTA", 1500), SectionInfo("SOUND", 50))
+    modality: str, shape: tuple[int, ...], rate: float | None, value_range: tuple[float, float] | None,
+    sections: tuple[SectionInfo, ...] = (
+        SectionInfo("DELTA", 1000), SectionInfo("DELTA", 1500), SectionInfo("SOUND", 50),
+    ),
+) -> FileInfo:  # fmt: skip
     return FileInfo(
         path="x.nfc", bytes=3000, version=1, modality=modality, shape=shape, channels=2, alpha=False, sample_type="u8",
-        sample_rate=rate, value_range=value_range, init="some-init", quality=75, rate=8.0, rate_unit="kbps",
-        metadata=("icc", "tags"), sections=sections,
+        sample_rate=rate, value_range=value_range, field="siren", init="some-init", quality=75, rate=8.0,
+        rate_unit="kbps", metadata=("icc", "tags"), sections=sections,
     )  # fmt: skip
 
 
@@ -94,6 +125,11 @@ def test_info_block() -> None:
     assert "icc, tags" in block and "2 DELTA 2 500 B, 1 SOUND 50 B" in block
     block = text.information(file_info("video", (50, 480, 640), 25.0, None))
     assert "video, 640×480, 50 frames, 25 per second, 2.00 s" in block
+    cells = [(900, (1,)), (800, (2,)), (70, (1,)), (400, (1, 2, 3))]
+    sections = (*(SectionInfo("CELLS", size, layers) for size, layers in cells), SectionInfo("ALPHA", 5))
+    block = text.information(file_info("image", (30, 40), None, None, sections))
+    wanted = "2 CELLS (layer 1) 970 B, 1 CELLS (layer 2) 800 B, 1 CELLS (layers 1–3) 400 B, 1 ALPHA 5 B"
+    assert "siren, quality 75, init some-init" in block and wanted in block
     assert "-1 … 2.5" in text.information(file_info("array", (3, 4), None, (-1.0, 2.5)))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import init
 from PIL import Image
 
 from nfcodec import api, zoo
@@ -19,7 +21,7 @@ from nfcodec.cli.session import Session
 from nfcodec.errors import OutputError
 from nfcodec.options import CompareResult, DecodeResult, EncodeOptions, EncodeResult, FileInfo, ModelInfo, VerifyResult
 
-from .conftest import INIT, Nfc, save_picture
+from .conftest import INIT, Nfc, save_noise, save_picture
 
 FAST = ("-e", "1", *INIT)
 
@@ -59,6 +61,83 @@ def test_defaults_are_those_of_the_library(nfc: Nfc, photo: Path, monkeypatch: p
     assert ran.err.startswith("nfc: photo.png: warning: one thing\nnfc: photo.png: warning: another\nphoto.png → ")
     nfc("encode", "photo.png", "--strip", "icc,exif", "--strip", "tags", "--no-verify", "--threads", "1")
     assert seen["options"] == EncodeOptions(strip=frozenset({"icc", "exif", "tags"}), verify=False)
+
+
+def test_targets_reach_the_encoder(nfc: Nfc, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[EncodeOptions] = []
+
+    def fake(source: Any, output: Any, *, options: EncodeOptions, **named: Any) -> EncodeResult:
+        seen.append(options)
+        return EncodeResult(source, output, 1, 1, 1.0, "bpp", 1.0, None, 1.0, "i", 1, 1)
+
+    monkeypatch.setattr(api, "encode", fake)
+    for args, expected in (
+        (("--bpp", "0.5"), EncodeOptions(bpp=0.5)),
+        (("--target-size", "50kB", "--field", "siren"), EncodeOptions(target_size=50000, field="siren")),
+        (("--target-psnr", "36"), EncodeOptions(target_psnr=36.0)),
+        (("-q", "20", "--max-time", "1:30"), EncodeOptions(quality=20, max_time=90.0)),
+        (("--field", "lattice", "--max-time", "0.5"), EncodeOptions(field="lattice", max_time=0.5)),
+    ):
+        assert nfc("encode", "photo.png", *args).code == 0
+        assert seen.pop() == expected
+
+
+@pytest.mark.parametrize("name", ["tiny-lattice", "image"])
+def test_targets(nfc: Nfc, photo: Path, name: str) -> None:
+    """Targets are met by the file on disk; one out of reach gives a file and a warning."""
+    args = ("encode", "photo.png", "-e", "1", "--init", init(name), "-f")
+    assert nfc(*args, "--target-size", "200").code == 0
+    assert Path("photo.nfc").stat().st_size <= 200
+    assert nfc(*args, "--bpp", "4", "--json").objects[0]["bytes"] <= 240
+    assert nfc(*args, "--target-psnr", "22", "--json").objects[0]["psnr"] >= 22
+    ran = nfc(*args, "--target-size", "20")
+    size = Path("photo.nfc").stat().st_size
+    warning = f"the target of 20 bytes cannot be met: the smallest possible file has {size} bytes"
+    assert ran.code == 0 and ran.err.startswith(f"nfc: photo.png: warning: {warning}\n")
+    assert nfc(*args, "--target-size", "20", "--json").objects[0]["warnings"] == [warning]
+
+
+def test_fields(nfc: Nfc, photo: Path) -> None:
+    for name, kind in (("tiny-lattice", "lattice"), ("image", "siren")):
+        args = ("-e", "1", "--init", init(name), "-f")
+        assert nfc("encode", "photo.png", *args, "--field", kind).code == 0
+        assert f"  coding    {kind}, quality 75, init" in nfc("info", "photo.nfc").out
+        assert nfc("info", "photo.nfc", "--json").objects[0]["field"] == kind
+        other = {"siren": "lattice", "lattice": "siren"}[kind]
+        ran = nfc("encode", "photo.png", *args, "--field", other)
+        assert ran.code == 2 and f"is of the field {kind}, not {other}" in ran.err
+    save_noise(Path("large.png"))
+    assert nfc("encode", "large.png", "-e", "1", "--init", init("tiny-lattice")).code == 0
+    (about,) = nfc("info", "large.nfc", "--json").objects
+    assert [s["layers"] for s in about["sections"]] == [[1], [2], [3]]
+
+
+def test_truncated_files(nfc: Nfc, tmp_path: Path) -> None:
+    save_noise(tmp_path / "a.png")
+    lattice = ("--init", init("tiny-lattice"))
+    assert nfc("encode", "a.png", "-e", "1", *lattice).code == 0
+    (about,) = nfc("info", "a.nfc", "--json").objects
+    last = about["sections"][-1]["bytes"]
+    data = Path("a.nfc").read_bytes()
+    errors = []
+    for name, length, words in (
+        ("b.nfc", len(data) - 1, "2 of 3 layers are there"), ("c.nfc", len(data) - last - 1, "1 of 3 layers are there"),
+        ("d.nfc", 40, "0 of 3 layers are there"),
+    ):  # fmt: skip
+        Path(name).write_bytes(data[:length])
+        for verb in ("decode", "verify", "info"):
+            ran = nfc(verb, name, *(lattice if verb != "info" else ()))
+            assert ran.code == 4 and ("--partial" in ran.err) == (verb == "decode")
+        assert not Path(name).with_suffix(".png").exists()
+        ran = nfc("decode", name, *lattice, "--partial")
+        assert ran.code == 0 and ran.err.startswith(f"nfc: {name}: warning: the file is truncated: {words}\n")
+        errors.append(nfc("compare", "a.png", str(Path(name).with_suffix(".png")), "--json").objects[0]["psnr"])
+    assert errors[0] > errors[1] > errors[2]
+    ran = nfc("decode", "a.nfc", *lattice, "--partial", "-o", "whole.png")
+    assert ran.code == 0 and "warning" not in ran.err
+    Path("head.nfc").write_bytes(data[:12])
+    ran = nfc("decode", "head.nfc", *lattice, "--partial")
+    assert ran.code == 4 and "--partial" not in ran.err
 
 
 def test_decode_options_reach_the_decoder(nfc: Nfc, coded: Path) -> None:
@@ -255,6 +334,18 @@ def test_progress_bar(nfc: Nfc, photo: Path, tmp_path: Path, monkeypatch: pytest
     ran = nfc("encode", "photo.png", "b.png", *FAST)
     assert ran.code == 0 and "1/2 photo.png" in ran.err and "2/2 b.png" in ran.err and ran.out == ""
     assert nfc("encode", "photo.png", *FAST, "-f", "--json").err == ""
+
+
+def test_progress_bar_of_a_search(nfc: Nfc, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many attempts there are, the bar only grows."""
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    events: list[Any] = []
+    advance = progress._advance
+    monkeypatch.setattr(progress, "_advance", lambda bar, event: (advance(bar, event), events.append(event.done)))
+    ran = nfc("encode", "photo.png", "-e", "2", "--init", init("tiny-lattice"), "--target-psnr", "25")
+    shown = [int(share) for share in re.findall(r"(\d+)%", ran.err)]
+    assert ran.code == 0 and len(events) > 4 and events == sorted(events) and events[-1] == 480
+    assert shown == sorted(shown) and shown[-1] <= 100 and "search" in ran.err
 
 
 # -- what goes wrong inside ------------------------------------------------------------------------------
