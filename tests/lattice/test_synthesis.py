@@ -46,6 +46,19 @@ def test_d_adds_to_the_dequantized_symbols(init):
     assert moved[:192].abs().max() > 0 and moved[192:].abs().max() > 0
 
 
+def test_d_counts_in_steps(init):
+    """Twice the steps of a plane, twice its last layers; the extra functions go with luma."""
+    symbols = np.random.default_rng(2).integers(-9, 10, (3, 64, 2, 3)).astype(np.int32)
+    before = region_layers(init, symbols, 40)
+    for plane, mine in ((0, [*range(64), *range(192, 196)]), (1, range(64, 128)), (2, range(128, 192))):
+        finer = init.log_step.clone()
+        finer[:, plane] += 1
+        factor = torch.ones(196, 1, 1)
+        factor[list(mine)] = 2.0
+        found = region_layers(replace(init, log_step=finer), symbols, 40)
+        np.testing.assert_allclose(found, before * factor, rtol=1e-4, atol=1e-6)
+
+
 def test_a_batch_is_its_members(init):
     symbols = torch.randint(-5, 6, (3, 3, 64, 2, 6), generator=torch.Generator().manual_seed(1)).float()
     with torch.no_grad():
