@@ -32,6 +32,7 @@ import nfcodec
 from nfcodec import api, zoo
 from nfcodec.container.reader import Reader
 from nfcodec.decoder import Decoder
+from nfcodec.encoder import lattice
 from nfcodec.errors import (
     InternalError,
     MediaReadError,
@@ -42,6 +43,7 @@ from nfcodec.errors import (
     TruncatedError,
     UnsupportedMediaError,
 )
+from nfcodec.lattice import regions
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 IMAGE = EncodeOptions(init=init("image"), effort=1)
@@ -354,6 +356,23 @@ def test_truncated_files_are_decoded_only_when_asked(tmp_path):
         levels.append(float(np.square(found[..., :3].astype(float) - noise).mean()))
     assert levels[0] > levels[1] == levels[2] > levels[3]
     assert decode(whole, "tiny-lattice", tmp_path / "c.png", partial=True).warnings == ()
+
+
+def test_truncated_regions(tmp_path, monkeypatch):
+    """Layers are counted over the whole picture, which shows first what all regions have."""
+    monkeypatch.setattr(regions, "REGION", 4)
+    monkeypatch.setattr(lattice, "_SPLIT_FROM", 0)
+    encode(save_picture(tmp_path / "a.png", painting(40, 70)), "tiny-lattice", effort=1)
+    order = [s.layers for s in api.info(tmp_path / "a.nfc").sections]
+    assert order == [(1,)] * 6 + [(2,)] * 6 + [(3,)] * 6
+    for sections, words in (
+        (17, "2 of 3 layers are there, and of 5 of 6 regions more"), (12, "2 of 3 layers are there"),
+        (7, "1 of 3 layers are there, and of 1 of 6 regions more"),
+        (4, "0 of 3 layers are there, and of 4 of 6 regions more"), (0, "0 of 3 layers are there"),
+    ):  # fmt: skip
+        part = cut(tmp_path / "a.nfc", tmp_path / "b.nfc", sections)
+        result = decode(part, "tiny-lattice", tmp_path / "b.png", partial=True)
+        assert result.warnings == (f"the file is truncated: {words}",)
 
 
 def test_truncated_metadata_and_chunks(tmp_path):

@@ -20,6 +20,8 @@ from nfcodec.encoder.curve import Curve, crossing
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
 from nfcodec.errors import OptionError
+from nfcodec.lattice import regions
+from nfcodec.media import open_source
 from nfcodec.options import EncodeOptions, ProgressEvent
 
 
@@ -156,8 +158,44 @@ def test_targets_out_of_reach(fine, effort):
         # More than quality 100 needs, or less than quality 0 gives, is met.
         found = find(encoder, Goal("", 10**9, True, 60), effort=effort, fine=fine)
         assert found.warning is None and found.attempt.trial.quality == 100
+        encoder.trials.clear()
         found = find(encoder, Goal("", 1.0, False), effort=effort, fine=fine)
         assert found.warning is None and found.attempt.trial.quality == 0
+        assert len(encoder.trials) < 6
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_steps_too_wide_for_the_rounding(effort):
+    """What lies between two qualities cannot be met, but the lower one is not missed."""
+    for seed in range(20):
+        encoder = Synthetic(seed)
+        encoder.steep, encoder.flat, encoder.pulls = 0.09, 0.08, (0.2, 1.0)
+        for goal in goals(encoder, effort)[:5]:
+            found = find(encoder, goal, effort=effort)
+            assert found.warning is None and -0.1 < goal.gap(found.attempt) <= 0.0
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_a_search_ends(effort):
+    """Whatever the encoder does."""
+    for seed in range(30):
+        encoder = Synthetic(seed, noise=0.3)
+        for goal in goals(encoder, effort):
+            encoder.trials.clear()
+            find(encoder, goal, effort=effort)
+            assert len(encoder.trials) <= 18
+
+
+def test_an_encoder_that_makes_no_sense(monkeypatch):
+    """When all else failed the smallest file that can be is made."""
+    monkeypatch.setattr(targets, "_MOST", 2)
+
+    def encoder(trial):
+        size = 1030 * math.exp(0.03 * (trial.quality - 50)) if trial.draft else 2000
+        return Attempt(trial, 1 if trial.rounding == targets.LAST_ROUNDING else int(size), 30.0, trial)
+
+    found = find(encoder, Goal("", 1000, True), effort=3)
+    assert found.warning is None and found.attempt.size == 1
 
 
 def test_one_size_and_no_error_for_all_qualities():
@@ -363,6 +401,8 @@ def test_rounding_takes_bytes_and_quality(monkeypatch):
             data, encoded = pack(memory("image", painting(96, 120)), LATTICE, effort=effort, bpp=1.0)
             made.append((len(data), encoded.psnr))
         assert made == sorted(made, reverse=True) and len(set(made)) == 4
+        # Further steps do not take back what the rounding took.
+        assert made[3][0] < 0.94 * made[1][0]
 
 
 def test_max_time(picture, tmp_path):
@@ -406,6 +446,37 @@ def test_sources_are_opened_again_for_every_attempt(tmp_path):
     decode(tmp_path / "b.nfc", "video", tmp_path / "c.mkv")
     with pytest.raises(OptionError, match="opened again"):
         encode_signal(memory("video", moving(5, 16, 24)), io.BytesIO(), options)
+
+
+def test_sources_of_all_attempts_are_closed(tmp_path, monkeypatch):
+    source = save_picture(tmp_path / "a.png", painting(20, 30))
+    count = Counter()
+
+    def counted(*args, **named):
+        media = open_source(*args, **named)
+        count["opened"] += 1
+        close = media.close
+
+        def closed():
+            count["closed"] += 1
+            close()
+
+        monkeypatch.setattr(media, "close", closed)
+        return media
+
+    monkeypatch.setattr(api, "open_source", counted)
+    encode(source, "image", effort=1, bpp=3.0)
+    assert count["opened"] == count["closed"] > 2
+
+
+def test_the_bar_moves_in_every_attempt(picture, monkeypatch, tmp_path):
+    monkeypatch.setattr(regions, "REGION", 4)
+    seen: list[ProgressEvent] = []
+    options = EncodeOptions(init=init(LATTICE), effort=1, target_psnr=30.0)
+    api.encode(picture, tmp_path / "b.nfc", options=options, progress=seen.append)
+    done = [e.done for e in seen[:-1]]
+    assert len(done) % 6 == 0 and len(done) > 6 and all(a < b for a, b in zip(done, done[1:], strict=False))
+    assert {e.total for e in seen} == {64 * 88.0}
 
 
 @pytest.mark.parametrize("kind", [LATTICE, "image"])

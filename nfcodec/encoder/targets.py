@@ -217,13 +217,6 @@ class _Search(Generic[T]):
         return best is not None and self.goal.meets(best) and abs(self.goal.gap(best)) < self.goal.rough
 
     @property
-    def _at_end(self) -> bool:
-        """Whether an attempt at the end of the qualities met the goal: no other comes nearer to the limit."""
-        quality, rounding = (100, 0.0) if self.goal.sized else (0, MOST_ROUNDING)
-        gap = self.tried.get(quality, {}).get(rounding)
-        return gap is not None and self._below(gap) == self.goal.sized
-
-    @property
     def _made(self) -> int:
         return sum(map(len, self.tried.values()))
 
@@ -246,7 +239,7 @@ class _Search(Generic[T]):
             return
         for retreat in range(_RETREATS + 1):
             self._approach(self.goal.aim - retreat * self.goal.slope / 2.0 * (1 if self.goal.sized else -1))
-            if self._late or self._near or self._at_end:
+            if self._late or self._near:
                 return
         if self.best is not None and self.goal.meets(self.best):
             return
