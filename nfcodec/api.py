@@ -339,9 +339,7 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
     return VerifyResult(os.fspath(source), size, symbols, digest, time.monotonic() - began)
 
 
-def compare(
-    a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None
-) -> CompareResult:
+def compare(a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> CompareResult:
     """Compare two files of equal size: media or .nfc, in any combination. Errors are of ``b`` against ``a``."""
     from nfcodec.comparison import compare_files
 
@@ -364,16 +362,14 @@ def train(
     training goes on from it. One config, one folder and one seed give one init.
     """
     from nfcodec.meta.config import load_config
-    from nfcodec.meta.export import export
-    from nfcodec.meta.tasks import load_tasks
-    from nfcodec.meta.train import Trainer
+    from nfcodec.meta.training import finished, new_trainer
 
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
     with atomic_output(Path(output), force=force) as temporary:
-        trainer = Trainer(settings, load_tasks(Path(data), settings.field, settings.data), device=device)
+        trainer = new_trainer(settings, Path(data), device=device)
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(export(trainer), temporary)
+        zoo.write_init(finished(trainer), temporary)
     return zoo.describe(os.fspath(output))

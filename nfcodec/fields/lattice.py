@@ -45,7 +45,7 @@ class LatticeSpec:
 
     spacing: tuple[int, ...] = (8, 8)
     bases: int = 64
-    extra: int = 32
+    extra: int = 0
     width: int = 192
     w0: float = 12.0
     planes: int = 3

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
 from nfcodec.errors import CorruptError, LimitError, OptionError
 from nfcodec.fields.spec import FieldSpec
 from nfcodec.signal import Modality
+
+if TYPE_CHECKING:
+    from nfcodec.meta.lattice_config import LatticeConfig
 
 T = TypeVar("T")
 
@@ -88,7 +91,7 @@ class TrainConfig:
     seed: int = 0
 
 
-_TABLES: dict[str, type[Any]] = {
+TABLES: dict[str, type[Any]] = {
     "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
 }  # fmt: skip
 
@@ -116,28 +119,39 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
         raise OptionError(f"{key} = {value!r} must be {'a whole number' if hint is int else 'a number'}, 0 or more")
 
 
-def load_config(path: Path) -> TrainConfig:
+def load_config(path: Path) -> TrainConfig | LatticeConfig:
     """Read a training config; :class:`OptionError` names the key that is wrong."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(f"cannot read config {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"config {path} is not TOML: {error}") from error
-    unknown = sorted(set(data) - {*_TABLES, "id", "field", "seed"})
+    from nfcodec.meta import lattice_config as lattice
+
+    data = _read_toml(path)
+    field = data.get("field")
+    is_lattice = isinstance(field, dict) and field.get("kind") == "lattice"
+    tables = lattice.TABLES if is_lattice else TABLES
+    unknown = sorted(set(data) - {*tables, "id", "field", "seed"})
     missing = [n for n in ("id", "field") if n not in data]
     if unknown or missing:
         raise OptionError(f"config {path}: " + (f"unknown key {unknown[0]}" if unknown else f"{missing[0]} is missing"))
     if not isinstance(data["id"], str):
         raise OptionError(f"config {path}: id = {data['id']!r} must be a string")
     _check_value("seed", data.get("seed", 0), int)
-    parts: dict[str, Any] = {n: _table(c, data.get(n, {}), n) for n, c in _TABLES.items()}
+    parts: dict[str, Any] = {n: _table(c, data.get(n, {}), n) for n, c in tables.items()}
+    parts |= {"id": data["id"], "seed": data.get("seed", 0)}
     try:
-        spec = FieldSpec.from_dict(data["field"])
+        if is_lattice:
+            return lattice.LatticeConfig(field=lattice.lattice_spec(data["field"]), **parts)
+        return TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)
     except (CorruptError, LimitError) as error:
         raise OptionError(f"config {path}: field: {error}") from error
-    return TrainConfig(id=data["id"], field=spec, seed=data.get("seed", 0), **parts)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"cannot read config {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"config {path} is not TOML: {error}") from error

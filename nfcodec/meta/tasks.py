@@ -56,6 +56,11 @@ class Tasks:
 
 
 def load_tasks(folder: Path, spec: FieldSpec, config: DataConfig) -> Tasks:
+    """Modules of the media in a folder."""
+    return Tasks(spec, load_signals(folder, config))
+
+
+def load_signals(folder: Path, config: DataConfig) -> list[Clip]:
     """Read up to ``config.keep`` files of a folder (sorted by name), whole pictures and the start of clips."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder of media")
@@ -69,7 +74,7 @@ def load_tasks(folder: Path, spec: FieldSpec, config: DataConfig) -> Tasks:
             signals.append(signal)
     if not signals:
         raise InputError(f"{folder}: no {config.modality} to train on")
-    return Tasks(spec, signals)
+    return signals
 
 
 def _load(path: Path, config: DataConfig) -> Clip | None:

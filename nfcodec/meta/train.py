@@ -6,8 +6,6 @@ and i. So a run that was interrupted and resumed ends in the same init as one th
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,10 +16,11 @@ import torch
 from torch import Tensor
 
 from nfcodec.adapt.inner import InnerLoop, adapt
-from nfcodec.errors import CorruptError, OptionError
+from nfcodec.errors import CorruptError
 from nfcodec.fields.coords import module_coords
 from nfcodec.fields.init import QUALITY_ANCHORS
 from nfcodec.fields.registry import field_kind
+from nfcodec.meta.checkpoint import grouped, moments, read_state, restore_moments, write_state
 from nfcodec.meta.config import TrainConfig
 from nfcodec.meta.maml import Bootstrap, Learner, outer_loss
 from nfcodec.meta.rate import RateState, first_state, flatten, floor_fisher, psnr_of, rate_loss, sensitivity, unflatten
@@ -121,7 +120,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss = self._psnr_step(targets) if stage.kind == "psnr" else self._rate_step(targets, stage)
         loss.backward()  # type: ignore[no-untyped-call]
-        leaves = [*self.theta0.values(), *self.log_rate.values()]
+        leaves = self._all_leaves()
         torch.nn.utils.clip_grad_norm_(leaves, self.config.outer.clip)
         self.optimizer.step()
         now = float(loss.detach())
@@ -142,7 +141,7 @@ class Trainer:
         outer = self.config.outer
         boot = Bootstrap(outer.bootstrap_steps, outer.bootstrap_rate, outer.bootstrap_weight)
         loss, losses = outer_loss(self.learner, self.coords, targets, self.loop, boot)
-        self.error = _smooth(self.error, float(losses.mean()))
+        self.error = smooth(self.error, float(losses.mean()))
         return loss
 
     def _rate_step(self, targets: Tensor, stage: Stage) -> Tensor:
@@ -156,8 +155,8 @@ class Trainer:
         result = rate_loss(self.learner, self.coords, targets, self.loop, self.state, coarsest, anchor, noise)
         self.state = result.state
         samples = targets.shape[1]
-        self.error = _smooth(self.error, float(result.error.mean()) / samples / self.config.field.channels)
-        self.bits = _smooth(self.bits, float(result.bits.mean()) / samples)
+        self.error = smooth(self.error, float(result.error.mean()) / samples / self.config.field.channels)
+        self.bits = smooth(self.bits, float(result.bits.mean()) / samples)
         return result.total
 
     def _measure(self, targets: Tensor) -> None:
@@ -223,16 +222,13 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
-        from safetensors.torch import save_file
+        tensors = {f"{g}/{n}": t for g, group in self._groups().items() for n, t in group.items()}
+        tensors |= moments(self.optimizer, self._all_leaves())
+        numbers = {"at": self.at, "loss": self.loss, "error": self.error, "bits": self.bits}
+        write_state(path, tensors, numbers, self.config)
 
-        tensors = {f"{g}/{n}": t.detach() for g, group in self._groups().items() for n, t in group.items()}
-        for i, p in enumerate([*self.theta0.values(), *self.log_rate.values()]):
-            for key, value in self.optimizer.state.get(p, {}).items():
-                tensors[f"adam/{i}/{key}"] = torch.as_tensor(value)
-        meta = {"at": self.at, "loss": self.loss, "error": self.error, "bits": self.bits, "config": repr(self.config)}
-        temporary = path.with_name(path.name + ".tmp")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"state": json.dumps(meta)})
-        os.replace(temporary, path)
+    def _all_leaves(self) -> list[Tensor]:
+        return [*self.theta0.values(), *self.log_rate.values()]
 
     def _groups(self) -> dict[str, dict[str, Tensor]]:
         groups = {"theta0": self.theta0, "log_rate": self.log_rate, "mask": self.mask}
@@ -242,17 +238,7 @@ class Trainer:
 
     def resume(self, path: Path) -> None:
         """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "pt") as file:
-                meta = json.loads(file.metadata()["state"])
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            config, numbers = meta["config"], [meta[k] for k in ("at", "loss", "error", "bits")]
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-            raise CorruptError(f"cannot resume from {path}: {error}") from error
-        if config != repr(self.config):
-            raise OptionError(f"checkpoint {path} was made with another config")
+        tensors, numbers = read_state(path, ("at", "loss", "error", "bits"), self.config)
         try:
             self._restore(tensors)
         except (KeyError, ValueError) as error:
@@ -260,10 +246,7 @@ class Trainer:
         self.at, self.loss, self.error, self.bits = numbers
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
-        groups: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = value.to(self.device)
+        groups = grouped({n: t.to(self.device) for n, t in tensors.items()})
         for t in self.specs:
             for group in ("theta0", "log_rate", "mask"):
                 if groups[group][t.name].shape != t.shape:
@@ -276,13 +259,11 @@ class Trainer:
         if "state" in groups:
             self.state = RateState(groups["state"]["fisher"], groups["state"]["log_scale"])
         self._leaves()
-        for i, p in enumerate([*self.theta0.values(), *self.log_rate.values()]):
-            moments = {k.split("/")[1]: v for k, v in groups.get("adam", {}).items() if k.startswith(f"{i}/")}
-            if moments:
-                self.optimizer.state[p] = {**moments, "step": moments["step"].cpu()}
+        restore_moments(self.optimizer, self._all_leaves(), groups)
 
 
-def _smooth(old: float, new: float) -> float:
+def smooth(old: float, new: float) -> float:
+    """A running mean that starts at its first value."""
     return new if old == 0.0 else 0.98 * old + 0.02 * new
 
 

@@ -2,7 +2,6 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-import reference_coder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_coder import ReferenceDecoder, frequencies

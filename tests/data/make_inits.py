@@ -17,13 +17,15 @@ import torch
 from nfcodec import zoo
 from nfcodec.fields.lattice import LatticeSpec
 from nfcodec.fields.spec import FieldSpec
+from nfcodec.meta import lattice_config
 from nfcodec.meta.config import DataConfig, InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
 from nfcodec.meta.export import export
-from nfcodec.meta.lattice_export import export_lattice
-from nfcodec.meta.lattice_model import LatticeModel
-from nfcodec.meta.lattice_train import Crops, LatticeTrainer, LatticeTraining
+from nfcodec.meta.lattice_config import DetailConfig, LatticeConfig, NetworkConfig, PruneConfig
+from nfcodec.meta.lattice_tasks import Crops
+from nfcodec.meta.lattice_train import LatticeTrainer
 from nfcodec.meta.tasks import Tasks
 from nfcodec.meta.train import Trainer
+from nfcodec.meta.training import finished
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import INITS, moving, painting, sound  # noqa: E402
@@ -56,23 +58,18 @@ PLANS = {
 
 
 # Most of its bytes are the two tables of the first step, 64 × 256 each.
-LATTICE = LatticeModel(
-    spec=LatticeSpec(extra=4, width=48), d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=5, mean_hidden=5
-)
+LATTICE = LatticeConfig(
+    id="test-lattice", field=LatticeSpec(extra=4, width=48),
+    networks=NetworkConfig(d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=5, mean_hidden=5),
+    outer=lattice_config.OuterConfig(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20), prune=PruneConfig(share=0.0),
+    detail=DetailConfig(steps=0), seed=1,
+)  # fmt: skip
 
 
 def make_lattice() -> None:
-    training = LatticeTraining(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20, seed=1)
-    trainer = LatticeTrainer(LATTICE, training)
-    trainer.start()
-    trainer.prepare()
-    batches = Crops([painting(160, 160, s) for s in range(40)], seed=1).batches(training)
-    for step in range(training.steps):
-        out = trainer.run_step(next(batches))
-        if step % 50 == 0:
-            print(f"\r{step}/{training.steps} {float(out.bpp.detach().mean()):.3f} bpp", end="")
-    init = export_lattice(LATTICE, trainer.average, name="test-lattice")
-    digest = zoo.write_init(init, INITS / "tiny-lattice.safetensors")
+    trainer = LatticeTrainer(LATTICE, Crops([painting(160, 160, s) for s in range(40)], LATTICE.outer.crop))
+    trainer.run(report=lambda r: print(f"\r{r.step}/{r.total} {r.psnr:.2f} dB {r.bits:.3f} bits", end=""))
+    digest = zoo.write_init(finished(trainer), INITS / "tiny-lattice.safetensors")
     print(f"\ntiny-lattice: {digest.hex()[:8]}")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from nfcodec.adapt.lattice.window import Window
 from nfcodec.fields import weight_net
 from nfcodec.fields.lattice import cut
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Params
 
 
 def analysis(init: LatticeInit, window: Window) -> Tensor:
@@ -24,10 +24,14 @@ def analysis(init: LatticeInit, window: Window) -> Tensor:
 
 
 def corrected(init: LatticeInit, weights: Tensor, quality: int) -> Tensor:
-    """Symbols before rounding (3, K, h, w): the analysis in steps, shifted and drawn towards zero where that saves
-    more bits than it costs, as learned."""
-    y = (weights / init.steps(quality)[:, :, None, None])[None]
-    blocks = init.blocks(init.first_step, "e")
-    out = weight_net.apply_net(init.first_step, "e", blocks, weight_net.inputs(y, init.hats(quality)[None]))
-    shift, zone = out.view(1, 2, 3, init.spec.bases, *out.shape[2:]).unbind(1)
-    return (y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y))[0]
+    """Symbols before rounding (3, K, h, w) of the weights (3, K, h, w) of :func:`analysis`."""
+    y = weights / init.steps(quality)[:, :, None, None]
+    return correct(init.first_step, init.blocks(init.first_step, "e"), y[None], init.hats(quality)[None])[0]
+
+
+def correct(params: Params, blocks: int, y: Tensor, hats: Tensor) -> Tensor:
+    """Weights in steps, y (N, 3, K, h, w), shifted and drawn towards zero where that saves more bits than it costs,
+    as the network "e" of ``params`` has learned."""
+    out = weight_net.apply_net(params, "e", blocks, weight_net.inputs(y, hats))
+    shift, zone = out.view(len(y), 2, *y.shape[1:]).unbind(1)
+    return y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y)

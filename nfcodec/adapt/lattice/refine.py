@@ -42,7 +42,9 @@ class State:
 class Problem:
     """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
 
-    def __init__(self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float) -> None:
+    def __init__(
+        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float
+    ) -> None:
         self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
         self.canvas = Canvas(init, window.outer)
         self.target, self.weight = self._target(plain)
@@ -92,7 +94,7 @@ class Problem:
 
 def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:
     """For every symbol the better of ±1, and the cost (bits) that it is expected to save."""
-    q, base, fraction = state.symbols, (state.prediction.mean + 4) >> 3, None
+    q, base = state.symbols, (state.prediction.mean + 4) >> 3
     fraction = state.prediction.mean - 8 * base
     slope = problem.slope(q)
     here = logistic.bits(q - base, state.prediction.scale, fraction)
