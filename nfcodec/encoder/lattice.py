@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nfcodec.adapt.deadline import share
-from nfcodec.adapt.lattice.region import Plan, adapt_region
+from nfcodec.adapt.lattice.region import Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.coding.planes import encode_plane
 from nfcodec.coding.prior import encode_region
@@ -174,7 +174,8 @@ class LatticeEncoder(Encoder):
             symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
         else:
             window = cut_window(wide, self.info.shape, self.layout, region, spacing)
-            symbols = adapt_region(self.init, window, plan, planes=planes)
+            weights = region_weights(self.init, wide, self.info.shape, self.layout, region)
+            symbols = adapt_region(self.init, window, weights, plan, planes=planes)
         payloads = tuple(encode_region(self.init.prior, symbols, quality=plan.quality, planes=planes))
         return CodedRegion(symbols, payloads)
 

@@ -24,7 +24,9 @@ class LatticeInit:
 
     ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, 3, K)
     log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
-    ("analysis.luma", "analysis.chroma": (K, 256); "log_gain": (3, K)) and the network of its correction ("e.…").
+    ("analysis.luma", "analysis.chroma": (K, 256)), log2 of the step size of every weight in the first inner step and
+    in those after it ("log_gain": (3, K); "log_again": (steps, 3, K), if there are any), and the network of the
+    correction ("e.…").
     ``detail``: X, which tells what lies between the samples; empty where it was not trained. ``prior``: the integer
     networks. ``trade``: λ at quality 0 and its ratio over the whole range, squared error of a sample per bit and
     pixel. ``sha256``: of the file's bytes.
@@ -58,6 +60,11 @@ class LatticeInit:
         """Symbols of one cell."""
         return 3 * self.spec.bases
 
+    @property
+    def inner_steps(self) -> int:
+        """Gradient steps of the encoder before its learned correction."""
+        return 1 + len(self.first_step.get("log_again", ()))
+
     def steps(self, quality: int) -> Tensor:
         """Step sizes (3, K) of a quality 0 … 100."""
         return torch.exp2(torch.einsum("q,qpk->pk", self.hats(quality), self.log_step))
@@ -85,6 +92,8 @@ class LatticeInit:
         _expect(self.id, self.restore, self._net_shapes(self.restore, "d", spec.weights))
         _expect(self.id, self.first_step, self._net_shapes(self.first_step, "e", 6 * spec.bases))
         _expect(self.id, self.first_step, {"analysis.luma": table, "analysis.chroma": table, "log_gain": (3, table[0])})
+        if "log_again" in self.first_step:
+            _expect(self.id, self.first_step, {"log_again": (self.inner_steps - 1, 3, table[0])})
         _expect(self.id, {"log_step": self.log_step}, {"log_step": (context.QUALITY_LEVELS, 3, spec.bases)})
         if not (self.log_step.abs() < 40).all():
             raise CorruptError(f"init {self.id}: a step size is out of range")

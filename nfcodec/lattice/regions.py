@@ -70,6 +70,14 @@ class Layout:
         h, w = self.cells
         return Region(index, y * REGION, min(h, (y + 1) * REGION), x * REGION, min(w, (x + 1) * REGION))
 
+    def around(self, region: Region, margin: int) -> Region:
+        """A region with up to ``margin`` more cells on each side, as far as the picture goes."""
+        h, w = self.cells
+        return Region(
+            region.index, max(0, region.top - margin), min(h, region.bottom + margin),
+            max(0, region.left - margin), min(w, region.right + margin),
+        )  # fmt: skip
+
     def row(self, y: int) -> list[Region]:
         """The regions of row ``y``, left to right."""
         return [self.region(y * self.columns + x) for x in range(self.columns)]

@@ -12,8 +12,10 @@ from nfcodec.meta.config import DataConfig
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """Sizes of the networks around a lattice: D (``d_width``, ``d_blocks``), that of the first step (``e_width``,
-    ``e_blocks``), the prior (``hidden`` for groups of symbols, ``mean_hidden`` for the means)."""
+    ``e_blocks``), the prior (``hidden`` for groups of symbols, ``mean_hidden`` for the means); ``inner_steps`` of
+    gradient descent before the first step's network."""
 
+    inner_steps: int = 2
     d_width: int = 160
     d_blocks: int = 2
     e_width: int = 128
@@ -27,7 +29,7 @@ class OuterConfig:
     """``steps`` of Adam on ``batch`` crops of ``crop`` pixels; ``lr`` warms up over ``warmup`` steps and falls to
     zero over the last share ``decay`` of them. Every ``double_every``-th step also renders at 2× against the larger
     original, weighted ``double``. ``average``: of the running mean that is shipped. ``fit``: steps that fit the
-    trunk to the lapped basis before all this."""
+    trunk to the lapped basis before all this. A share ``drawn`` of the crops comes from ``drawings`` drawn pictures."""
 
     steps: int = 25000
     batch: int = 4
@@ -40,6 +42,8 @@ class OuterConfig:
     double: float = 0.3
     average: float = 0.999
     fit: int = 4000
+    drawn: float = 0.12
+    drawings: int = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class DetailTrainer:
     def shown(self, small: Tensor, quality: int) -> tuple[Tensor, Tensor]:
         """The first plane of a batch as decoded, at its own size and at twice that, without the detail."""
         init, spec = self.init, self.init.spec
-        weights = analyse(init.first_step, small, spec.spacing)
+        weights = analyse(spec, init.first_step, small, self.native_table)
         symbols = torch.round(torch.stack([corrected(init, w, quality) for w in weights]))
         layers = last_layers(init, symbols, quality)
         native = render(spec, layers, self.native_table, spec.spacing)[:, :1]

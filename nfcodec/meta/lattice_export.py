@@ -60,7 +60,7 @@ def export_lattice(
     groups = tuple(whole_network(params, f"p.{i}", bits) for i in range(len(context.PASSES)))
     kinds = [(plane, kind) for plane in range(context.PLANES) for kind in ("diagonal", "edge")]
     means = tuple(whole_network(params, f"m.{plane}.{kind}", bits) for plane, kind in kinds)
-    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain")}
+    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: {n: p.detach().clone() for n, p in params.items() if n.startswith(of)} for g, of in prefixes.items()}
     init = LatticeInit(
         id=name, modality="image", spec=model.spec, log_step=params["log_step"].detach().clone(),

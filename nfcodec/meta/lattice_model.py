@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.adapt.lattice.first_step import correct
+from nfcodec.adapt.lattice.first_step import correct, precondition
 from nfcodec.coding import context
 from nfcodec.fields import weight_net
 from nfcodec.fields.lattice import LatticeSpec, render, table, unfold
@@ -67,6 +67,7 @@ def new_params(model: LatticeModel, generator: torch.Generator) -> Params:
     step = 0.5 * torch.log2(26.0 * 0.5 * middle)
     params["log_step"] = step[:, None, None].repeat(1, 3, spec.bases)
     params["log_gain"] = torch.zeros(3, spec.bases)
+    params["log_again"] = torch.zeros(model.networks.inner_steps - 1, 3, spec.bases)
     return params
 
 
@@ -83,15 +84,20 @@ def steps(params: Params, h: Tensor) -> Tensor:
     return torch.exp2(torch.einsum("nq,qpk->npk", h, params["log_step"]))
 
 
-def analyse(params: Params, planes: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """The preconditioned gradient at Δ = 0: weights (N, 3, K, h, w) of planes (N, 3, H, W)."""
-    n = planes.shape[0]
-    patches = unfold(planes.flatten(0, 1), per_cell)
-    patches = patches.view(n, 3, *patches.shape[1:])
-    luma = patches[:, 0] @ params["analysis.luma"].T
-    chroma = patches[:, 1:] @ params["analysis.chroma"].T
-    weights = torch.cat([luma.unsqueeze(1), chroma], 1)
-    return weights.movedim(-1, 2) * torch.exp2(params["log_gain"])[None, :, :, None, None]
+def analyse(spec: LatticeSpec, params: Params, planes: Tensor, functions: Tensor) -> Tensor:
+    """Weights (N, 3, K, h, w) of planes (N, 3, H, W): preconditioned gradient steps from zero, ``functions`` being
+    the trunk's table at the samples."""
+    weights = _gradient(spec, params, planes) * torch.exp2(params["log_gain"])[..., None, None]
+    for gain in torch.exp2(params["log_again"]):
+        extra = weights.new_zeros(len(weights), spec.extra, *weights.shape[3:])
+        shown = render(spec, torch.cat([weights.flatten(1, 2), extra], 1), functions, spec.spacing)
+        weights = weights + _gradient(spec, params, planes - shown) * gain[..., None, None]
+    return weights
+
+
+def _gradient(spec: LatticeSpec, params: Params, planes: Tensor) -> Tensor:
+    patches = unfold(planes.flatten(0, 1), spec.spacing)
+    return precondition(params, patches.view(len(planes), 3, *patches.shape[1:]))
 
 
 def synthesis(model: LatticeModel, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
@@ -245,13 +251,14 @@ def forward(
     h = hats(quality)
     spacing = model.spec.spacing
     planes = to_planes(rgb)
-    y = analyse(params, planes, spacing) / steps(params, h)[..., None, None]
+    functions = table(model.spec, params, spacing)
+    y = analyse(model.spec, params, planes, functions) / steps(params, h)[..., None, None]
     y = correct(params, model.networks.e_blocks, y, h)
     symbols = torch.round(y.detach())
     bits = prior.bits(params, symbols, h, y)
     through = symbols + (y - y.detach())
     weights = synthesis(model, params, through, h)
-    out = render(model.spec, weights, table(model.spec, params, spacing), spacing)
+    out = render(model.spec, weights, functions, spacing)
     error = (out - planes).square().mean((1, 2, 3))
     double = torch.zeros_like(error)
     if larger is not None:

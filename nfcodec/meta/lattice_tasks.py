@@ -17,6 +17,8 @@ from torch import Tensor
 from nfcodec.errors import InputError, OptionError
 from nfcodec.lattice.synthesis import to_planes
 from nfcodec.meta.config import DataConfig
+from nfcodec.meta.drawings import drawing
+from nfcodec.meta.lattice_config import OuterConfig
 from nfcodec.meta.tasks import Clip, load_signals
 
 Bytes = npt.NDArray[np.uint8]
@@ -48,10 +50,12 @@ def _tensor(image: Bytes) -> Tensor:
 
 
 class Crops:
-    """Random crops of ``size`` pixels, flipped and transposed, from pictures (H, W, 3) in memory."""
+    """Random crops of ``size`` pixels, flipped and transposed, from pictures (H, W, 3) in memory; a share ``drawn`` of
+    them from ``drawings`` drawn ones."""
 
-    def __init__(self, pictures: Sequence[Clip], size: int) -> None:
-        self.size = size
+    def __init__(self, pictures: Sequence[Clip], size: int, *, drawn: float = 0.0, drawings: int = 1) -> None:
+        self.size, self.drawn = size, drawn
+        self.drawings = [drawing(seed) for seed in range(drawings)] if drawn else []
         self.pictures = [p for p in pictures if min(p.shape[:2]) >= 2 * size]
         if not self.pictures:
             raise InputError(f"no training picture has {2 * size} × {2 * size} pixels")
@@ -61,8 +65,13 @@ class Crops:
         sizes = np.array([float(p.shape[0] * p.shape[1]) for p in self.pictures])
         return np.cumsum(sizes / sizes.sum())
 
+    def _picture(self, random: Random) -> Clip:
+        if self.drawings and random.random() < self.drawn:
+            return self.drawings[int(random.integers(len(self.drawings)))]
+        return self.pictures[min(int(np.searchsorted(self._share, random.random())), len(self.pictures) - 1)]
+
     def _one(self, random: Random, size: int) -> Bytes:
-        picture = self.pictures[min(int(np.searchsorted(self._share, random.random())), len(self.pictures) - 1)]
+        picture = self._picture(random)
         y, x = (int(random.integers(n - size + 1)) for n in picture.shape[:2])
         part = picture[y : y + size, x : x + size]
         part = part[:, ::-1] if random.integers(2) else part
@@ -93,8 +102,8 @@ class Crops:
         return Pair(torch.stack(small), torch.stack(large), quality)
 
 
-def load_crops(folder: Path, config: DataConfig, size: int) -> Crops:
-    """Crops of the pictures in a folder."""
+def load_crops(folder: Path, config: DataConfig, outer: OuterConfig) -> Crops:
+    """Crops of the pictures in a folder, and of drawn ones."""
     if config.modality != "image":
         raise OptionError(f"a lattice is trained on images, not on {config.modality}")
-    return Crops(load_signals(folder, config), size)
+    return Crops(load_signals(folder, config), outer.crop, drawn=outer.drawn, drawings=outer.drawings)

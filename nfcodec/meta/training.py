@@ -19,7 +19,7 @@ from nfcodec.meta.train import Trainer
 def new_trainer(config: TrainConfig | LatticeConfig, folder: Path, *, device: str = "cpu") -> Trainer | LatticeTrainer:
     """A trainer at step 0, with the media of ``folder`` in memory."""
     if isinstance(config, LatticeConfig):
-        return LatticeTrainer(config, load_crops(folder, config.data, config.outer.crop), device=device)
+        return LatticeTrainer(config, load_crops(folder, config.data, config.outer), device=device)
     return Trainer(config, load_tasks(folder, config.field, config.data), device=device)
 
 

@@ -10,7 +10,7 @@ from helpers import painting
 
 from nfcodec import zoo
 from nfcodec.adapt.lattice.first_step import analysis, corrected
-from nfcodec.adapt.lattice.region import ROUNDS, Plan, adapt_region
+from nfcodec.adapt.lattice.region import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import Canvas, cut_window, mirrored
 from nfcodec.fields.lattice import render, table, unfold
 from nfcodec.lattice import regions
@@ -102,6 +102,41 @@ def test_analysis_of_regions_is_that_of_the_picture(init):
         np.testing.assert_allclose(analysis(init, window), part, atol=1e-5)
 
 
+def with_steps(init, count):
+    """The init with more inner steps, at slightly uneven rates."""
+    gains = 0.1 * torch.randn(count - 1, 3, 64, generator=torch.Generator().manual_seed(2))
+    return replace(init, first_step={**init.first_step, "log_again": gains})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_inner_steps_of_regions_are_those_of_the_picture(init, count):
+    """Cells near the cut see as many rows of their neighbours as there are further steps."""
+    init = with_steps(init, count)
+    assert init.inner_steps == count
+    planes = planes_of(75, 102)
+    layout, found = windows(planes)
+    wide = mirrored(planes, layout, SPACING)
+    whole = layout.around(layout.region(0), 100)
+    assert whole.shape == layout.cells
+    wanted = analysis(init, cut_window(wide, (75, 102), layout, whole, SPACING))
+    for r, _ in found:
+        got = region_weights(init, wide, (75, 102), layout, r)
+        np.testing.assert_allclose(got, wanted[:, :, r.top : r.bottom, r.left : r.right], atol=1e-5)
+
+
+def test_every_inner_step_comes_nearer(init):
+    planes = planes_of(64, 64)
+    layout = Layout.of((64, 64), SPACING)
+    whole = layout.around(layout.region(0), 100)
+    window = cut_window(mirrored(planes, layout, SPACING), (64, 64), layout, whole, SPACING)
+    errors = []
+    for count in (1, 2, 4):
+        weights = analysis(with_steps(init, count), window).flatten(0, 1)
+        shown = Canvas(init, window.outer)(torch.cat([weights, torch.zeros(init.spec.extra, 8, 8)]))
+        errors.append(float((shown[:, 4:-4, 4:-4] - planes).square().sum()))
+    assert errors[2] < 0.8 * errors[1] < 0.6 * errors[0]
+
+
 def test_the_correction_draws_towards_zero_and_shifts(init):
     weights = torch.randn(3, 64, 4, 3, generator=torch.Generator().manual_seed(1))
     y = weights / init.steps(60)[:, :, None, None]
@@ -116,7 +151,7 @@ def test_the_correction_draws_towards_zero_and_shifts(init):
 # -- plans -----------------------------------------------------------------------------------------------
 def adapted(init, plan, planes=3):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
-    return adapt_region(init, window, plan, planes=planes)
+    return adapt_region(init, window, analysis(init, window), plan, planes=planes)
 
 
 def test_efforts_are_rounds():

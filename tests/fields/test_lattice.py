@@ -167,7 +167,7 @@ def test_spec_survives_json():
 
 def test_counts_of_the_default():
     spec = LatticeSpec()
-    assert (spec.axes, spec.tables, spec.functions, spec.weights) == (2, 2, 160, 224)
+    assert (spec.axes, spec.tables, spec.functions, spec.weights) == (2, 2, 128, 192)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from nfcodec.adapt.lattice.first_step import analysis
 from nfcodec.adapt.lattice.region import Plan, adapt_region
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.coding import context
@@ -18,6 +19,7 @@ from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.synthesis import last_layers, to_planes
 from nfcodec.meta import lattice_model as lm
 from nfcodec.meta.config import DataConfig, load_config
+from nfcodec.meta.drawings import drawing
 from nfcodec.meta.lattice_config import DetailConfig, LatticeConfig, NetworkConfig, OuterConfig, PruneConfig
 from nfcodec.meta.lattice_export import export_lattice, whole_layer
 from nfcodec.meta.lattice_sparse import PRUNED, TrunkPruning
@@ -33,7 +35,7 @@ SPEC = LatticeSpec(width=24)
 SMALL = NetworkConfig(d_width=6, d_blocks=1, e_width=6, e_blocks=1, hidden=4, mean_hidden=4)
 CONFIG = LatticeConfig(
     id="tiny", field=SPEC, networks=SMALL, seed=3,
-    outer=OuterConfig(steps=6, batch=2, crop=16, warmup=2, decay=0.5, double_every=2, fit=20),
+    outer=OuterConfig(steps=6, batch=2, crop=16, warmup=2, decay=0.5, double_every=2, fit=20, drawn=0.0),
     prune=PruneConfig(share=0.5, start=0.0, stop=0.5, every=1), detail=DetailConfig(width=4, steps=3, batch=2),
 )  # fmt: skip
 
@@ -132,10 +134,10 @@ def test_the_start_is_orthonormal_with_its_own_shifts():
 
 def test_the_start_reproduces_pictures():
     """Analysis, then synthesis with the same functions, loses nothing: the lapped basis inverts itself."""
-    params = start_analysis() | {"log_gain": torch.zeros(3, 64)}
+    params = start_analysis() | {"log_gain": torch.zeros(3, 64), "log_again": torch.zeros(0, 3, 64)}
     planes = torch.randn(1, 3, 24, 32, generator=torch.Generator().manual_seed(0))
-    weights = lm.analyse(params, planes, (8, 8)).flatten(1, 2)
     functions = torch.cat([params["analysis.luma"], params["analysis.chroma"]])
+    weights = lm.analyse(SPEC, params, planes, functions).flatten(1, 2)
     assert torch.allclose(lm.render(SPEC, weights, functions, (8, 8)), planes, atol=1e-5)
 
 
@@ -216,7 +218,24 @@ def test_pictures_must_be_large_enough(tmp_path):
     with pytest.raises(InputError, match="64 × 64"):
         crops(32)
     with pytest.raises(OptionError, match="video"):
-        load_crops(tmp_path, DataConfig(modality="video"), 16)
+        load_crops(tmp_path, DataConfig(modality="video"), OuterConfig(crop=16))
+
+
+def test_a_share_of_the_crops_is_drawn():
+    grey = [np.full((64, 64, 3), 100, np.uint8)]
+    mixed = Crops(grey, 16, drawn=0.5, drawings=6)
+    colours = [float(b.std()) > 1e-3 for i in range(40) for b in mixed.batch(0, i, 1, double=False).rgb]
+    assert 5 < sum(colours) < 30
+    assert not any(float(Crops(grey, 16).batch(0, i, 1, double=False).rgb.std()) > 1e-6 for i in range(5))
+
+
+def test_drawings_are_functions_of_their_seed():
+    for seed in range(12):
+        once = drawing(seed)
+        assert once.shape == (512, 512, 3) and once.dtype == np.uint8
+        assert np.array_equal(once, drawing(seed))
+        assert once.std() > 1
+    assert not np.array_equal(drawing(0), drawing(6))
 
 
 # -- export --------------------------------------------------------------------------------------------------
@@ -250,9 +269,10 @@ def test_the_encoder_takes_the_first_step_that_was_trained():
     layout = Layout.of((24, 32), (8, 8))
     wide = mirrored(to_planes(rgb), layout, (8, 8))
     window = cut_window(wide, (24, 32), layout, layout.region(0), (8, 8))
-    symbols = adapt_region(init, window, Plan.of(40, 1), planes=3)
+    symbols = adapt_region(init, window, analysis(init, window), Plan.of(40, 1), planes=3)
     h = lm.hats(torch.tensor([40.0]))
-    y = lm.analyse(params, to_planes(rgb)[None], (8, 8)) / lm.steps(params, h)[..., None, None]
+    weights = lm.analyse(SPEC, params, to_planes(rgb)[None], table(SPEC, params, (8, 8)))
+    y = weights / lm.steps(params, h)[..., None, None]
     expected = torch.round(lm.correct(params, 1, y, h))[0]
     assert float((torch.from_numpy(symbols) - expected).abs().mean()) < 1e-3
     shown = lm.synthesis(model, params, expected[None], h)

@@ -1,26 +1,43 @@
-"""The first inner step: the preconditioned gradient at Δ = 0, and its learned correction."""
+"""The first inner steps: the preconditioned gradient from Δ = 0, and its learned correction."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from nfcodec.adapt.lattice.window import Window
+from nfcodec.adapt.lattice.window import Canvas, Window
 from nfcodec.fields import weight_net
-from nfcodec.fields.lattice import cut
+from nfcodec.fields.lattice import cut, surround
 from nfcodec.lattice.init import LatticeInit, Params
 
 
 def analysis(init: LatticeInit, window: Window) -> Tensor:
-    """Last layers (3, K, h, w) that the gradient at Δ = 0 asks for, times the learned step sizes of the weights.
+    """Last layers (3, K, h, w) of a window, by preconditioned gradient steps from zero.
 
-    The field is linear in its last layers, so this is the transform of the picture.
+    The field is linear in its last layers, so the first step is a transform of the picture, and every further one
+    the transform of what is still missing. Along the sides where the picture goes on, as many rows of cells as there
+    are further steps come out wrong, for want of their neighbours.
     """
-    parts = cut(window.samples, init.spec.spacing)
-    luma = parts[:1] @ init.first_step["analysis.luma"].T
-    chroma = parts[1:] @ init.first_step["analysis.chroma"].T
-    gain = torch.exp2(init.first_step["log_gain"])
-    return torch.cat([luma, chroma]).movedim(-1, 1) * gain[:, :, None, None]
+    weights = _gradient(init, window.samples) * torch.exp2(init.first_step["log_gain"])[..., None, None]
+    canvas = Canvas(init, window.outer)
+    half = tuple(s // 2 for s in init.spec.spacing)
+    for gain in torch.exp2(init.first_step.get("log_again", weights.new_zeros(0))):
+        extra = weights.new_zeros(init.spec.extra, *weights.shape[2:])
+        missing = window.samples - canvas(torch.cat([weights.flatten(0, 1), extra]))
+        inside = missing[:, half[0] : -half[0], half[1] : -half[1]]
+        weights = weights + _gradient(init, surround(inside, init.spec.spacing)) * gain[..., None, None]
+    return weights
+
+
+def _gradient(init: LatticeInit, samples: Tensor) -> Tensor:
+    return precondition(init.first_step, cut(samples, init.spec.spacing)[None])[0]
+
+
+def precondition(params: Params, patches: Tensor) -> Tensor:
+    """The gradient (N, 3, K, h, w) that patches (N, 3, h, w, samples) ask for, through the learned preconditioner."""
+    luma = patches[:, :1] @ params["analysis.luma"].T
+    chroma = patches[:, 1:] @ params["analysis.chroma"].T
+    return torch.cat([luma, chroma], 1).movedim(-1, 2)
 
 
 def corrected(init: LatticeInit, weights: Tensor, quality: int) -> Tensor:

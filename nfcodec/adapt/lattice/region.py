@@ -12,13 +12,14 @@ from torch import Tensor
 
 from nfcodec.adapt.lattice.first_step import analysis, corrected
 from nfcodec.adapt.lattice.refine import Problem, refine
-from nfcodec.adapt.lattice.window import Window
+from nfcodec.adapt.lattice.window import Window, cut_window
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.regions import Layout, Region
 
 Symbols = npt.NDArray[np.int32]
 
 # Rounds of efforts 1…9.
-ROUNDS = (0, 1, 2, 4, 6, 10, 16, 32, 64)
+ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 24)
 _SYMBOL_BOUND = 2**30
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
@@ -47,14 +48,25 @@ def rounded(y: Tensor, rounding: float) -> Symbols:
     return torch.round(drawn).clamp(-_SYMBOL_BOUND, _SYMBOL_BOUND).to(torch.int32).numpy()
 
 
-def adapt_region(init: LatticeInit, window: Window, plan: Plan, *, planes: int) -> Symbols:
-    """Symbols (3, K, h, w) of a window; those of planes that are not used are zero."""
+def region_weights(
+    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+) -> Tensor:  # fmt: skip
+    """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
+    samples: the same as if the whole picture were one region."""
+    around = layout.around(region, init.inner_steps - 1)
     with torch.inference_mode():
-        plain = analysis(init, window)
-        symbols = rounded(corrected(init, plain, plan.quality), plan.rounding)
+        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
+    y, x = region.top - around.top, region.left - around.left
+    return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
+
+
+def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
+    """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
+    with torch.inference_mode():
+        symbols = rounded(corrected(init, weights, plan.quality), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
     trade = 3.0 * init.trade_off(plan.quality) * math.exp(plan.rounding / _ROUNDING_OF_TRADE)
-    problem = Problem(init, window, plain.clone(), quality=plan.quality, planes=planes, trade=trade)
+    problem = Problem(init, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade)
     return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
