@@ -51,6 +51,7 @@ class Variant:
     first: First | None = None
     change: Callable[[LatticeInit], LatticeInit] | None = None
     context: bool = True
+    ahead: bool = False
 
 
 def learned(init: LatticeInit, window: Window, quality: int) -> Symbols:
@@ -110,6 +111,7 @@ VARIANTS = (
     Variant("one inner step", change=with_inner_steps(1)),
     Variant("three inner steps", change=with_inner_steps(3)),
     *(Variant(f"{n} rounds of per-symbol decisions", n) for n in (1, 2, 4, 8, 24)),
+    *(Variant(f"{n} rounds that look ahead", n, ahead=True) for n in (4, 8, 24)),
     Variant("first step without its network, plain rounding", first=plain(0.0)),
     Variant("first step without its network, dead zone 0.1", first=plain(0.1)),
     Variant("first step without its network, dead zone 0.2", first=plain(0.2)),
@@ -143,7 +145,8 @@ def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, varian
     with torch.no_grad():
         symbols = (variant.first or learned)(init, window, quality)
         weights = analysis(init, window)
-    problem = Problem(init, window, weights, quality=quality, planes=3, trade=3.0 * init.trade_off(quality))
+    trade = 3.0 * init.trade_off(quality)
+    problem = Problem(init, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
     state = refine(problem, symbols, variant.rounds)
     payloads = encode_region(init.prior, state.symbols, quality=quality, planes=3)
     return Outcome(state.symbols, 8.0 * sum(map(len, payloads)), state.error, image.shape[0] * image.shape[1])

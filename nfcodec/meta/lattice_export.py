@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from nfcodec.coding import context
-from nfcodec.coding.prior import Layer, Network, Prior
+from nfcodec.adapt.lattice.float_prior import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, network_names
+from nfcodec.coding.context import LARGEST_FEATURE
+from nfcodec.coding.prior import LARGEST_HIDDEN, Layer, Network, Prior
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.meta.lattice_model import LAMBDA_0, LAMBDA_SPAN, LatticeModel
 
@@ -39,17 +40,16 @@ def _whole_row(weight: Floats, bias: float, largest: int, bits: int) -> tuple[Fl
 
 
 def whole_network(params: Params, prefix: str, bits: int = 8) -> Network:
-    """The integer twin of one network of the float prior; units in :mod:`nfcodec.coding.prior`."""
-    names = [f"{layer}.{part}" for layer in ("0", "1", "out") for part in ("weight", "bias")]
+    """The integer twin of one network of the float prior; inputs and hidden units count sixteenths."""
+    names = [f"{layer}.{part}" for layer in LAYER_NAMES for part in ("weight", "bias")]
     w = {k: params[f"{prefix}.{k}"].double().numpy() for k in names}
     half = len(w["out.bias"]) // 2
-    # Inputs and hidden units count sixteenths; means come out in eighths, scales in quarter octaves from 2^(−18/4).
-    unit = np.concatenate([np.full(half, 8.0), np.full(half, 4.0)])
-    zero = np.concatenate([np.zeros(half), np.full(half, 18.0)])
+    unit = np.repeat([MEAN_UNIT, SCALE_UNIT], half)
+    zero = np.repeat([0.0, SCALE_ZERO], half)
     return Network((
-        whole_layer(w["0.weight"], 16.0 * w["0.bias"], 127, bits),
-        whole_layer(w["1.weight"], 16.0 * w["1.bias"], 255, bits),
-        whole_layer(w["out.weight"] * unit[:, None] / 16.0, unit * w["out.bias"] + zero, 255, 16),
+        whole_layer(w["0.weight"], 16.0 * w["0.bias"], LARGEST_FEATURE, bits),
+        whole_layer(w["1.weight"], 16.0 * w["1.bias"], LARGEST_HIDDEN, bits),
+        whole_layer(w["out.weight"] * unit[:, None] / 16.0, unit * w["out.bias"] + zero, LARGEST_HIDDEN, 16),
     ))  # fmt: skip
 
 
@@ -57,9 +57,7 @@ def export_lattice(
     model: LatticeModel, params: Params, *, name: str, detail: Params | None = None, bits: int = 8
 ) -> LatticeInit:
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
-    groups = tuple(whole_network(params, f"p.{i}", bits) for i in range(len(context.PASSES)))
-    kinds = [(plane, kind) for plane in range(context.PLANES) for kind in ("diagonal", "edge")]
-    means = tuple(whole_network(params, f"m.{plane}.{kind}", bits) for plane, kind in kinds)
+    groups, means = (tuple(whole_network(params, name, bits) for name in names) for names in network_names())
     prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: {n: p.detach().clone() for n, p in params.items() if n.startswith(of)} for g, of in prefixes.items()}
     init = LatticeInit(

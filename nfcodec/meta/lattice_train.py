@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.adapt.lattice.float_prior import FloatPrior
 from nfcodec.errors import CorruptError
 from nfcodec.meta import lattice_model as lm
 from nfcodec.meta.checkpoint import grouped, moments, read_state, restore_moments, write_state
@@ -67,7 +68,7 @@ class LatticeTrainer:
         self.at, self.loss, self.error, self.bits = 0, 0.0, 0.0, 0.0
         self.detail: DetailTrainer | None = None
         cells = tuple(config.outer.crop // s for s in config.field.spacing)
-        self.prior = lm.FloatPrior((cells[0], cells[1]), config.outer.batch, device=self.device)
+        self.prior = FloatPrior((cells[0], cells[1]), config.outer.batch, device=self.device)
         self.pruning = TrunkPruning(config.prune, config.outer.steps)
 
     @property
@@ -204,7 +205,7 @@ def evaluate(
     """(quality, mean bits per pixel, mean PSNR) over whole pictures of equal size, from the model's own entropy."""
     rgb = torch.stack([torch.from_numpy(i.astype(np.float32) / 255.0).permute(2, 0, 1) for i in images])
     shape = tuple(n // s for n, s in zip(rgb.shape[2:], model.spec.spacing, strict=True))
-    prior = lm.FloatPrior((shape[0], shape[1]), len(images))
+    prior = FloatPrior((shape[0], shape[1]), len(images))
     rows = []
     for q in qualities:
         out = lm.forward(model, params, prior, rgb, torch.full((len(images),), float(q)))

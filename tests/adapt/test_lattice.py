@@ -10,8 +10,10 @@ from helpers import painting
 
 from nfcodec import zoo
 from nfcodec.adapt.lattice.first_step import analysis, corrected
+from nfcodec.adapt.lattice.refine import Problem, refine
 from nfcodec.adapt.lattice.region import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import Canvas, cut_window, mirrored
+from nfcodec.coding.prior import predict, region_bits
 from nfcodec.fields.lattice import render, table, unfold
 from nfcodec.lattice import regions
 from nfcodec.lattice.regions import Layout
@@ -180,3 +182,40 @@ def test_rounding_draws_towards_zero(init):
         assert fall.min() == 0 and fall.max() == 1 and (last * now >= 0).all()
         last = now
     assert (adapted(init, Plan(80, 0, -0.1)) != adapted(init, Plan(80, 0))).any()
+
+
+# -- looking ahead ---------------------------------------------------------------------------------------
+def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
+    """On the whole: the prior rounds what it predicts, and one symbol is a large change. (Means move the base of their
+    neighbours, too, which has no slope.)"""
+    symbols = adapted(init, Plan.of(70, 1))
+    expected = problem_of(init, 70, ahead=True).later_bits(symbols)
+
+    def others(index, change):
+        changed = symbols.copy()
+        changed[index] += change
+        bits = region_bits(predict(init.prior, changed, quality=70, planes=3), changed)
+        return bits.sum() - bits[index]
+
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        index = 0, int(rng.integers(2, 20)), int(rng.integers(4)), int(rng.integers(4))
+        found.append((expected[index], (others(index, 1) - others(index, -1)) / 2))
+    told, true = np.array(found).T
+    assert np.corrcoef(told, true)[0, 1] > 0.6
+
+
+def test_looking_ahead_ends_no_worse_than_it_began(init):
+    problem = problem_of(init, 50, ahead=True)
+    first = adapted(init, Plan.of(50, 1))
+    begun = problem.state(first).cost(problem.trade)
+    costs = [refine(p, first, 6).cost(problem.trade) for p in (problem, problem_of(init, 50))]
+    assert max(costs) < begun
+    assert costs[0] != costs[1]
+
+
+def problem_of(init, quality, *, ahead=False):
+    (_, window), *_ = windows(planes_of(32, 32, 3))[1]
+    trade = 3 * init.trade_off(quality)
+    return Problem(init, window, analysis(init, window), quality=quality, planes=3, trade=trade, ahead=ahead)

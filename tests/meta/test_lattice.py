@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nfcodec.adapt.lattice.first_step import analysis
+from nfcodec.adapt.lattice.float_prior import FloatPrior, float_params
 from nfcodec.adapt.lattice.region import Plan, adapt_region
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.coding import context
@@ -257,9 +258,12 @@ def test_the_float_prior_and_the_integer_one_agree():
     symbols = np.rint(rng.laplace(size=(3, 64, 6, 5)) * 2.0 / (1 + np.arange(64))[:, None, None]).astype(np.int32)
     bits = region_bits(predict(init.prior, symbols, quality=40, planes=3), symbols).sum()
     q = torch.from_numpy(symbols.astype(np.float32))[None]
-    prior = lm.FloatPrior((6, 5), 1)
+    prior = FloatPrior((6, 5), 1)
     floats = float(prior.bits(params, q, lm.hats(torch.tensor([40.0])), q))
     assert abs(bits / floats - 1.0) < 0.03
+    again = float(prior.bits(float_params(init.prior), q, lm.hats(torch.tensor([40.0])), q))
+    assert abs(bits / again - 1.0) < 0.03
+    assert all(torch.allclose(p, params[n], atol=0.02) for n, p in float_params(init.prior).items())
 
 
 def test_the_encoder_takes_the_first_step_that_was_trained():

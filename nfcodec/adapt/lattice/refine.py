@@ -1,8 +1,9 @@
 """Further inner steps: change single symbols by ±1 wherever that lowers D + λR, and keep what truly did.
 
 For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
-curvature, and the exact difference in table bits. The best are changed at once; a set that raises the true cost is
-cut down to its better half (after GradNCP's choice of context by expected improvement, carried to the deltas).
+curvature, the exact difference in table bits, and at high efforts what the change does to the bits of the symbols that
+are predicted from this one. The best are changed at once; a set that raises the true cost is cut down to its better
+half (after GradNCP's choice of context by expected improvement, carried to the deltas).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.adapt.lattice.float_prior import FloatPrior, float_params
 from nfcodec.adapt.lattice.window import Canvas, Window
 from nfcodec.coding import logistic
 from nfcodec.coding.prior import Prediction, predict, region_bits
@@ -40,14 +42,18 @@ class State:
 
 
 class Problem:
-    """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
+    """One region: its window, its target, and λ (squared error summed over the samples per bit). ``ahead``: a change
+    is also judged by the bits of later symbols, which takes as long again."""
 
     def __init__(
-        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float
-    ) -> None:
+        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        ahead: bool = False,
+    ) -> None:  # fmt: skip
         self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
         self.canvas = Canvas(init, window.outer)
         self.target, self.weight = self._target(plain)
+        shape = plain.shape[2], plain.shape[3]
+        self.later = (FloatPrior(shape, 1), float_params(init.prior)) if ahead else None
         size = init.steps(quality)
         norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
         self.curvature = (size.square() * norms)[:, :, None, None].numpy()
@@ -91,19 +97,27 @@ class Problem:
             (gradient,) = torch.autograd.grad(self.error(q), q)
         return gradient.numpy()
 
+    def later_bits(self, symbols: Symbols) -> Floats | float:
+        """Slope of the bits of all symbols that are predicted from a symbol; 0 when not asked for."""
+        if self.later is None:
+            return 0.0
+        twin, params = self.later
+        q = torch.from_numpy(symbols.astype(np.float32))[None]
+        return twin.neighbours_slope(params, q, self.init.hats(self.quality)[None])[0].numpy()
+
 
 def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:
     """For every symbol the better of ±1, and the cost (bits) that it is expected to save."""
     q, base = state.symbols, (state.prediction.mean + 4) >> 3
     fraction = state.prediction.mean - 8 * base
-    slope = problem.slope(q)
+    slope, later = problem.slope(q), problem.later_bits(q)
     here = logistic.bits(q - base, state.prediction.scale, fraction)
     best = np.zeros(q.shape, np.float32)
     move = np.zeros(q.shape, np.int8)
     for side in (-1, 1):
         error = side * slope + problem.curvature
         there = logistic.bits(q + side - base, state.prediction.scale, fraction)
-        gain = (here - there - error / problem.trade).astype(np.float32)
+        gain = (here - there - error / problem.trade - side * later).astype(np.float32)
         better = gain > best
         best[better] = gain[better]
         move[better] = side

@@ -19,7 +19,9 @@ from nfcodec.lattice.regions import Layout, Region
 Symbols = npt.NDArray[np.int32]
 
 # Rounds of efforts 1…9.
-ROUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 24)
+ROUNDS = (0, 1, 2, 3, 4, 5, 8, 12, 24)
+# The effort from which rounds look ahead.
+_AHEAD = 6
 _SYMBOL_BOUND = 2**30
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
@@ -29,17 +31,19 @@ _ROUNDING_OF_TRADE = 0.15
 class Plan:
     """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step; ``rounding``: by how much
     symbols are drawn towards zero before rounding, in steps, which raises λ to match (fine control of the rate);
-    ``deadline``: monotonic time after which no new round begins."""
+    ``deadline``: monotonic time after which no new round begins; ``ahead``: rounds also weigh what a change does to
+    the bits of later symbols."""
 
     quality: int
     rounds: int
     rounding: float = 0.0
     deadline: float | None = None
+    ahead: bool = False
 
     @classmethod
     def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:
         """The plan of an effort 1 … 9."""
-        return cls(quality, ROUNDS[effort - 1], rounding, deadline)
+        return cls(quality, ROUNDS[effort - 1], rounding, deadline, effort >= _AHEAD)
 
 
 def rounded(y: Tensor, rounding: float) -> Symbols:
@@ -68,5 +72,7 @@ def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan,
     if not plan.rounds:
         return symbols
     trade = 3.0 * init.trade_off(plan.quality) * math.exp(plan.rounding / _ROUNDING_OF_TRADE)
-    problem = Problem(init, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade)
+    problem = Problem(
+        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
+    )  # fmt: skip
     return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
