@@ -157,8 +157,10 @@ def adapted(init, plan, planes=3):
 
 
 def test_efforts_are_rounds():
-    assert len(ROUNDS) == 9 and ROUNDS[0] == 0 and all(a < b for a, b in zip(ROUNDS, ROUNDS[1:], strict=False))
-    assert Plan.of(40, 1) == Plan(40, 0) and Plan.of(40, 9, deadline=3.0).rounds == ROUNDS[8]
+    plans = [Plan.of(40, effort) for effort in range(1, 10)]
+    assert [p.rounds for p in plans] == list(ROUNDS) and ROUNDS[0] == 0
+    assert all((a.ahead, a.rounds) < (b.ahead, b.rounds) for a, b in zip(plans, plans[1:], strict=False))
+    assert Plan.of(40, 9, deadline=3.0).deadline == 3.0
 
 
 @pytest.mark.parametrize("effort", [1, 3])
