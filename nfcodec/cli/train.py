@@ -27,7 +27,7 @@ Example:
 @click.option("--config", type=click.Path(), required=True, metavar="FILE", help="Training settings (TOML).")
 @click.option(
     "--checkpoint", type=click.Path(), metavar="PATH",
-    help="Saved every minute; training goes on from it when it exists.  [default: OUT with .ckpt]",
+    help="Saved every 15 seconds; training goes on from it when it exists.  [default: OUT with .ckpt]",
 )
 @click.option("--device", default=_DEVICE, show_default=True, metavar="cpu|cuda", help="Where to compute.")
 @threads_option

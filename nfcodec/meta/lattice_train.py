@@ -150,7 +150,7 @@ class LatticeTrainer:
 
     # -- running -----------------------------------------------------------------------------------------
     def run(
-        self, *, checkpoint: Path | None = None, every: float = 60.0, report: Callable[[Report], None] | None = None,
+        self, *, checkpoint: Path | None = None, every: float = 15.0, report: Callable[[Report], None] | None = None,
         until: int | None = None,
     ) -> None:  # fmt: skip
         """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second."""

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from nfcodec.adapt.lattice import float_prior
 from nfcodec.coding import context
 from nfcodec.coding.context import Neighbourhood
-from nfcodec.meta import lattice_model
+from nfcodec.lattice.init import LatticeInit
 
 SHAPES = [(2, 2), (5, 3), (7, 10), (16, 9), (1, 6)]
 
@@ -39,10 +40,10 @@ def float_features(symbols, quality, monkeypatch):
         n = 1 if kind == "m" else context.PASSES[int(number)][2] - context.PASSES[int(number)][1]
         return torch.zeros(n, x.shape[1]), torch.zeros(n, x.shape[1])
 
-    monkeypatch.setattr(lattice_model, "_network", network)
+    monkeypatch.setattr(float_prior, "_network", network)
     batch = torch.from_numpy(symbols).float()[None]
-    prior = lattice_model.FloatPrior(symbols.shape[2:], 1)
-    prior.bits({}, batch, lattice_model.hats(torch.tensor([quality])), batch)
+    prior = float_prior.FloatPrior(symbols.shape[2:], 1)
+    prior.bits({}, batch, LatticeInit.hats(quality)[None], batch)
     return seen
 
 
