@@ -33,9 +33,18 @@ __all__ = [
     "encode",
     "info",
     "open",
+    "register_pillow",
     "verify",
 ]
 _FROM_API = ("compare", "decode", "decode_array", "encode", "info", "open", "verify")
+
+
+def register_pillow(*, inits: tuple[str, ...] = ()) -> None:
+    """Make Pillow open and save .nfc files, as ``import nfcodec.pillow`` does; may be called again.
+
+    ``inits``: paths of inits that are not shipped, for the files that were made with them.
+    """
+    import_module("nfcodec.plugins.pillow").register_pillow(inits=inits)
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,8 @@ FLOORS = (
     ("api",),
     ("nfcodec",),
     ("batch", "plugins"),
+    # The names under which users import plugins.
+    ("pillow", "torch"),
     ("cli",),
     ("__main__",),
 )
@@ -286,7 +288,7 @@ def test_importing_sets_no_global_flag():
     assert not found, complaint(found)
 
 
-LIGHT = ["nfcodec", "nfcodec.errors", "nfcodec.limits", "nfcodec.options"]
+LIGHT = ["nfcodec", "nfcodec.pillow", "nfcodec.errors", "nfcodec.limits", "nfcodec.options"]
 LIGHT += [m for m in ("nfcodec.cli", "nfcodec.cli.app") if m in MODULES]
 
 
