@@ -3,9 +3,9 @@
     python benchmarks/dataset.py DIR --name dataset [--count 200] [--side 256] [--sizes 64,128,224] [--workers 1,2]
         [--quality 75] [--effort 1] [--init PATH] [--jpeg-quality 85] [--seconds 10] [--soak 5000]
 
-The first ``--count`` pictures of DIR, reduced to at most ``--side`` pixels on the longer side (0: as they are), are saved
-in both formats. Then samples are drawn as for training: a random region, shown at each of ``--sizes`` square pixels,
-half of them mirrored, as uint8 tensors in batches of 16, by that many worker processes of a DataLoader.
+The first ``--count`` pictures of DIR, reduced to at most ``--side`` pixels on the longer side (0: as they are), are
+saved in both formats. Then samples are drawn as for training: a random region, shown at each of ``--sizes`` square
+pixels, half of them mirrored, as uint8 tensors in batches of 16, by that many worker processes of a DataLoader.
 
 - nfc: ``nfcodec.torch.NfcDataset``; jpeg: the same regions, with Pillow's ``draft``, crop and bicubic resize;
 - fields: ``NfcDataset(fields=True)``, the symbols without a picture, at no size of their own.
@@ -108,14 +108,14 @@ def rate(dataset: Dataset[Any], workers: int, seconds: float, *, batched: bool) 
         dataset, batch_size=BATCH if batched else None, num_workers=workers, persistent_workers=True,
         multiprocessing_context="spawn",
     )  # fmt: skip
-    per_item, count, started, given = BATCH if batched else 1, 0, 0.0, 0
+    count, started, given = 0, 0.0, 0
     while not started or time.perf_counter() - started < seconds:
-        for _ in loader:
+        for batch in loader:
             given += 1
             if given == workers:
                 started = time.perf_counter()
             elif given > workers:
-                count += per_item
+                count += len(batch) if batched else 1
     return count / (time.perf_counter() - started), count
 
 
