@@ -37,8 +37,8 @@ class NfcDataset(Dataset[Any]):
     ``files``: a folder, searched for \\*.nfc with its sub-folders, in order of their names; or paths. Sample ``i`` is a
     tensor (C, height, width): ``dtype`` float32 in [0, 1], or uint8. ``size``: one number, or (width, height); None
     for the size of the region itself. ``crop``, ``area``, ``ratio``, ``mirror``: see
-    :class:`~nfcodec.plugins.regions.Regions`. ``mode``: "RGB", "RGBA" or "L". ``transform``: applied to every tensor.
-    ``label``: called with the path; samples are then (tensor, label).
+    :class:`~nfcodec.plugins.regions.Regions`. ``mode``: "RGB", "RGBA" or "L", always from 8 bits. ``transform``:
+    applied to every sample. ``label``: called with the path; samples are then (tensor, label).
 
     ``gap``: how many times larger than ``size`` the decoded region is at least, before it is reduced to it; more is
     slower and nearer to the whole file's picture.
@@ -124,8 +124,8 @@ class NfcDataset(Dataset[Any]):
         x, y, width, height = part.box
         size = self.regions.size or (width, height)
         step = step_for((width, height), (self.gap * size[0], self.gap * size[1]))
-        image, found = reduced_picture(decoder, step, part.box)
-        image = _eight_bits(image).convert(self.mode)
+        image, found = reduced_picture(decoder, step, part.box, eight=True)
+        image = image.convert(self.mode)
         left, top = (x - found.x) / step, (y - found.y) / step
         # The last square of a picture may be a part of one.
         right, bottom = min(left + width / step, image.width), min(top + height / step, image.height)
@@ -154,16 +154,6 @@ def _files(files: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
     if not found:
         raise MediaReadError(f"there are no .nfc files in {files}")
     return tuple(found)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow's conversions clip 16 bits and floats; samples count from black to white."""
-    if image.mode == "I;16":
-        samples = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((samples * 255 + 32767) // 65535).astype(np.uint8))
-    if image.mode == "F":
-        raise OptionError("pictures of floats have no black and white; nfcodec.decode_array reads them")
-    return image
 
 
 # -- fields ----------------------------------------------------------------------------------------------

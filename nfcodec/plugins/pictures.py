@@ -21,20 +21,25 @@ def _written(info: SignalInfo) -> SampleType:
     return kinds.get(mode, "u8")
 
 
-def _samples(block: Block, info: SignalInfo) -> Ints:
-    kind = _written(info)
+def _samples(block: Block, info: SignalInfo, kind: SampleType) -> Ints:
     samples = quantize_block(block.values, kind, info.value_range if kind == "f32" else None)
     return join_alpha(block, samples, kind)
 
 
 def picture(decoder: Decoder) -> Image.Image:
-    """The whole picture. Raises :class:`UnsupportedMediaError` for other signals."""
-    info = decoder.info
-    rows = [_samples(block, info) for block in decoder.blocks(DecodeOptions())]
-    return to_pillow(np.concatenate(rows), _written(info))
+    """The whole picture. Raises :class:`~nfcodec.errors.UnsupportedMediaError` for other signals."""
+    kind = _written(decoder.info)
+    rows = [_samples(block, decoder.info, kind) for block in decoder.blocks(DecodeOptions())]
+    return to_pillow(np.concatenate(rows), kind)
 
 
-def reduced_picture(decoder: Decoder, step: int, box: Box | None = None) -> tuple[Image.Image, Reduced]:
-    """The picture, or the part of it around ``box``, at 1/``step`` of its size: see :func:`reduced`."""
+def reduced_picture(
+    decoder: Decoder, step: int, box: Box | None = None, *, eight: bool = False
+) -> tuple[Image.Image, Reduced]:
+    """The picture, or the part of it around ``box``, at 1/``step`` of its size: see :func:`reduced`.
+
+    ``eight``: with 8 bits, whatever the file has; floats then count from the least to the largest of the picture.
+    """
     part = reduced(decoder, step, box)
-    return to_pillow(_samples(part.block, decoder.info), _written(decoder.info)), part
+    kind: SampleType = "u8" if eight else _written(decoder.info)
+    return to_pillow(_samples(part.block, decoder.info, kind), kind), part
