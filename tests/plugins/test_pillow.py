@@ -216,6 +216,15 @@ def test_importing_nfcodec_registers_nothing():
     assert run.stdout.split() == ["False", "False"]
 
 
+def test_imageio_reads_through_pillow(file, tmp_path):
+    """imageio asks Pillow for suffixes that it does not know, so it needs no plugin of its own."""
+    imageio = pytest.importorskip("imageio.v3")
+    found = imageio.imread(file)
+    assert (found == nfcodec.decode_array(file, init=INITS[1])).all()
+    imageio.imwrite(tmp_path / "z.nfc", found, **LATTICE)
+    assert imageio.immeta(tmp_path / "z.nfc")["quality"] == 75
+
+
 # -- wrong uses ------------------------------------------------------------------------------------------
 def test_truncated_files(file):
     data = file.read_bytes()
