@@ -63,6 +63,14 @@ def test_several_regions_meet_without_a_seam():
     assert off[250:262].max() < 2 * off[100:200].max()
 
 
+def test_bands_meet_without_a_seam(coded, monkeypatch):
+    kind, data = coded
+    whole = reduced(opened(data, kind), 4).block.values
+    for rows in (1, 3):
+        monkeypatch.setattr("nfcodec.decoder.reduced._BAND", rows)
+        assert np.abs(reduced(opened(data, kind), 4).block.values - whole).max() < 1e-6
+
+
 @pytest.mark.parametrize("step", PREVIEW_STEPS)
 @pytest.mark.parametrize("kind", ["image", "tiny-lattice"])
 def test_alpha_and_grey(kind, step):

@@ -7,6 +7,7 @@ weight network is left out, and the functions of the trunk are averaged once ins
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,8 @@ Box = tuple[int, int, int, int]
 LEAST_PREVIEW = 4
 # Symbols per plane in the first layer of a lattice.
 _LOWEST = max(high for _, _, high in PASSES[slice(*LAYERS[0])])
+# Rows of cells that are rendered at once.
+_BAND = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +122,28 @@ def _alpha(decoder: Decoder, step: int, box: Box) -> Ints | None:
 
 # -- the first layer of a lattice ------------------------------------------------------------------------
 def _preview(field: LatticeField, box: Box) -> Floats:
-    """Values (⌈h/4⌉, ⌈w/4⌉, C) of a box that starts at multiples of half a spacing."""
-    spec = field.init.spec
-    half = [s // 2 for s in spec.spacing]
+    """Values (⌈h/half⌉, ⌈w/half⌉, C) of a box that starts at multiples of half a spacing."""
+    tall, wide = field.init.spec.spacing
     (x, y, width, height), (rows, columns) = box, field.layout.cells
     # A half cell is reached by its own cell and by the next one on that side.
-    first = max(0, y // spec.spacing[0] - 1), max(0, x // spec.spacing[1] - 1)
-    stop = min(rows, -(-(y + height) // spec.spacing[0]) + 1), min(columns, -(-(x + width) // spec.spacing[1]) + 1)
-    weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), _LOWEST)
+    first = max(0, y // tall - 1), max(0, x // wide - 1)
+    stop = min(rows, -(-(y + height) // tall) + 1), min(columns, -(-(x + width) // wide) + 1)
     with torch.no_grad():
-        few = replace(spec, bases=_LOWEST, extra=0)
-        planes = render(few, weights[None], _mean_functions(field), (2, 2))[0]
-        top, left = y // half[0] - 2 * first[0], x // half[1] - 2 * first[1]
-        bottom, right = top - (-height // half[0]), left - (-width // half[1])
-        return np.asarray(to_values(planes[:, top:bottom, left:right], field.info.channels).numpy(), np.float32)
+        weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), _LOWEST)
+        values = [to_values(planes, field.info.channels) for planes in _bands(field, weights)]
+    top, left = y // (tall // 2) - 2 * first[0], x // (wide // 2) - 2 * first[1]
+    bottom, right = top - (-height // (tall // 2)), left - (-width // (wide // 2))
+    return np.asarray(torch.cat(values)[top:bottom, left:right].numpy(), np.float32)
+
+
+def _bands(field: LatticeField, weights: Tensor) -> Iterator[Tensor]:
+    """Planes (3, 2·rows, 2·columns) of last layers (3·lowest, h, w), some rows of cells at a time."""
+    few, functions = replace(field.init.spec, bases=_LOWEST, extra=0), _mean_functions(field)
+    for start in range(0, weights.shape[1], _BAND):
+        stop = min(start + _BAND, weights.shape[1])
+        above, below = max(0, start - 1), min(weights.shape[1], stop + 1)
+        planes = render(few, weights[None, :, above:below], functions, (2, 2))[0]
+        yield planes[:, 2 * (start - above) : 2 * (stop - above)]
 
 
 def _mean_functions(field: LatticeField) -> Tensor:
