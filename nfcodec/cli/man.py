@@ -95,13 +95,19 @@ def _lines(name: str, shown: click.Command, ctx: click.Context) -> Iterator[str]
         if record is not None:
             yield from (".TP", rf"\fB{_escaped(record[0])}\fR", _escaped(record[1]))
     if isinstance(shown, click.Group):
-        yield ".SH COMMANDS"
-        for verb in shown.list_commands(ctx):
-            inner = shown.get_command(ctx, verb)
-            yield from (".TP", rf"\fB{NAME}\-{verb}\fR(1)", _escaped(inner.get_short_help_str(200) if inner else ""))
+        yield from _commands(shown, ctx)
     yield from _epilog(shown.epilog or "")
     if shown is not root:
         yield from (".SH SEE ALSO", rf"\fB{NAME}\fR(1)")
+
+
+def _commands(group: click.Group, ctx: click.Context) -> Iterator[str]:
+    """The verbs of a group; those of ``nfc`` have pages of their own."""
+    yield ".SH COMMANDS"
+    for verb in group.list_commands(ctx):
+        inner = group.get_command(ctx, verb)
+        name = rf"\fB{NAME}\-{verb}\fR(1)" if group is root else rf"\fB{_escaped(ctx.command_path)} {verb}\fR"
+        yield from (".TP", name, _escaped(inner.get_short_help_str(200) if inner else ""))
 
 
 def _epilog(epilog: str) -> Iterator[str]:

@@ -154,6 +154,17 @@ def test_pages_say_what_help_says():
     assert ".SH NOTES\nExit code 4" in page("verify")
 
 
+def test_a_verb_with_verbs_of_its_own(monkeypatch):
+    @click.group("many", help="Do many things.", epilog="One sentence.")
+    def many():
+        pass
+
+    many.command("one", help="Do it. Not shown.")(lambda: None)
+    monkeypatch.setattr(type(root), "get_command", lambda self, ctx, name: many)
+    text = page("many")
+    assert ".SH COMMANDS\n.TP\n\\fBnfc many one\\fR\nDo it.\n.SH NOTES\nOne sentence." in text
+
+
 def test_all_pages_are_written(tmp_path, capsys):
     assert nfc("man", "-o", tmp_path / "man1") == 0
     assert sorted(p.name for p in (tmp_path / "man1").iterdir()) == sorted(["nfc.1", *(f"nfc-{v}.1" for v in VERBS)])
