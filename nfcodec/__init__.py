@@ -20,6 +20,7 @@ from nfcodec.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
     from nfcodec.api import compare, decode, decode_array, encode, info, open, verify
+    from nfcodec.rewrite import improve, transcode
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,15 +32,30 @@ __all__ = [
     "decode",
     "decode_array",
     "encode",
+    "improve",
     "info",
     "open",
+    "register_pillow",
+    "transcode",
     "verify",
 ]
-_FROM_API = ("compare", "decode", "decode_array", "encode", "info", "open", "verify")
+_API, _REWRITE = "nfcodec.api", "nfcodec.rewrite"
+_FROM_API = {
+    "compare": _API, "decode": _API, "decode_array": _API, "encode": _API, "improve": _REWRITE, "info": _API,
+    "open": _API, "transcode": _REWRITE, "verify": _API,
+}  # fmt: skip
+
+
+def register_pillow(*, inits: tuple[str, ...] = ()) -> None:
+    """Make Pillow open and save .nfc files, as ``import nfcodec.pillow`` does; may be called again.
+
+    ``inits``: paths of inits that are not shipped, for the files that were made with them.
+    """
+    import_module("nfcodec.plugins.pillow").register_pillow(inits=inits)
 
 
 def __getattr__(name: str) -> Any:
-    """Load :mod:`nfcodec.api` on first use of one of its functions (PEP 562)."""
+    """Load the module of a function on its first use (PEP 562)."""
     if name in _FROM_API:
-        return getattr(import_module("nfcodec.api"), name)
+        return getattr(import_module(_FROM_API[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,7 +61,7 @@ def output_name(path: PathLike, suffix: str, folder: PathLike | None = None) -> 
 
 
 @contextlib.contextmanager
-def _input_file(path: PathLike) -> Iterator[Path]:
+def input_file(path: PathLike) -> Iterator[Path]:
     """The path itself, or a temporary copy of standard input (decoders need to seek)."""
     if os.fspath(path) != STREAM:
         yield Path(path)
@@ -74,7 +74,7 @@ def _input_file(path: PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _output_file(path: PathLike, *, force: bool) -> Iterator[Path]:
+def output_file(path: PathLike, *, force: bool) -> Iterator[Path]:
     """A temporary path that becomes ``path`` (or is copied to standard output) only on success."""
     if os.fspath(path) != STREAM:
         with atomic_output(Path(path), force=force) as temporary, _told_as(named(Path(path)), temporary):
@@ -134,7 +134,7 @@ def encode(
     options = options or EncodeOptions()
     target = output if output is not None else _derived(source, "nfc")
     began = time.monotonic()
-    with _input_file(source) as path, _output_file(target, force=force) as temporary:
+    with input_file(source) as path, output_file(target, force=force) as temporary:
         media = open_source(path, limits=options.limits)
         try:
             with temporary.open("wb") as file:
@@ -207,7 +207,7 @@ def decode(
     began = time.monotonic()
     inits = (init,) if init else ()
     with (
-        _input_file(source) as path,
+        input_file(source) as path,
         _opened(path) as file,
         _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
     ):
@@ -215,7 +215,7 @@ def decode(
         default = default_suffix(decoder.info, decoder.metadata)
         target, kind = _decode_target(source, output, format, folder, default)
         check_output(kind, info)
-        with _output_file(target, force=force) as temporary:
+        with output_file(target, force=force) as temporary:
             warnings = (*_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
             size = temporary.stat().st_size
     return DecodeResult(
@@ -293,7 +293,7 @@ def open(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None 
 # -- info, verify, compare -------------------------------------------------------------------------------
 def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What the header says, and the sizes of the sections. Neither torch nor an init is loaded."""
-    with _input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, _opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         entries = reader.index()
         size = path.stat().st_size
@@ -327,7 +327,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
 def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> VerifyResult:
     """Check structure and checksums and decode every symbol. Raises :class:`~nfcodec.errors.FormatError`."""
     began = time.monotonic()
-    with _input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, _opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         for _ in reader.sections():
             pass

@@ -24,6 +24,9 @@ FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren")
 # Options that stand instead of a quality.
 TARGETS = ("bpp", "target_size", "target_psnr")
 
+# Previews are 1/n of a picture's size; see nfcodec.decoder.reduced.
+PREVIEW_STEPS = (8, 4, 2, 1)
+
 Progress = Callable[["ProgressEvent"], None]
 
 

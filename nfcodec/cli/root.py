@@ -20,7 +20,10 @@ from nfcodec.container.layout import SIGNATURE, VERSION
 
 NAME = "nfc"
 COMPLETE_VAR = "_NFC_COMPLETE"
-VERBS = ("encode", "decode", "info", "verify", "compare", "models", "train", "completion")
+VERBS = (
+    "encode", "decode", "info", "verify", "compare", "thumb", "improve", "transcode", "models", "train", "completion",
+    "man", "integrate",
+)  # fmt: skip
 
 _EPILOG = """\
 \b

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,14 +59,28 @@ class LatticeField:
         """The symbols of a row of regions, one region after the other: (n,)."""
         return np.concatenate([self._decoded(r.index).ravel() for r in self.layout.row(chunk)])
 
-    def _decoded(self, region: int) -> Symbols:
+    def _decoded(self, region: int, layers: int = LAYERS) -> Symbols:
         payloads: list[bytes] = []
         for entry in self._entries.get(region, ()):
-            payloads += unpack_run(self.reader.read(entry).payload).payloads
+            if len(payloads) < layers:
+                payloads += unpack_run(self.reader.read(entry).payload).payloads
         return decode_region(
-            self.init.prior, payloads, self.layout.region(region).shape, quality=self.header.quality,
+            self.init.prior, payloads[:layers], self.layout.region(region).shape, quality=self.header.quality,
             planes=self.info.channels, limits=self.limits,
         )  # fmt: skip
+
+    def lowest(self, rows: Span, columns: Span, bases: int) -> Tensor:
+        """Last layers (3·bases, …) of the cells [rows) × [columns) from the first layer of the file alone, without
+        D's correction: the lowest ``bases`` of every plane."""
+        steps = self.init.steps(self.header.quality)[:, :bases]
+        bands = []
+        for row in self.layout.touched(rows, columns):
+            parts = []
+            for region in row:
+                symbols = self._decoded(region.index, 1)[:, :bases].astype(np.float32)
+                parts.append((torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1))
+            bands.append(torch.cat([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
+        return torch.cat(bands, 1)
 
     def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
@@ -91,19 +105,11 @@ class LatticeRenderer:
         """Last layers (F, h, w) of a region."""
         return self._recent.get(region, lambda r: region_layers(self.init, self._symbols_of(r), self.quality))
 
-    def _touched(self, rows: Span, columns: Span) -> Iterator[list[Region]]:
-        """The regions that have cells in [rows) × [columns), row by row."""
-        for y in range(self.layout.rows):
-            row = [r for r in self.layout.row(y) if r.top < rows[1] and rows[0] < r.bottom]
-            row = [r for r in row if r.left < columns[1] and columns[0] < r.right]
-            if row:
-                yield row
-
     def _window(self, rows: Span, columns: Span) -> Tensor:
         """Last layers (F, …) of the cells [rows) × [columns)."""
         bands = [
             torch.cat([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
-            for row in self._touched(rows, columns)
+            for row in self.layout.touched(rows, columns)
         ]
         return torch.cat(bands, 1)
 
@@ -111,7 +117,7 @@ class LatticeRenderer:
         """Last layers (N, F) of cells (N, 2)."""
         out = torch.empty(len(cells), self.init.spec.weights)
         low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
-        for row in self._touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
+        for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
             for r in row:
                 local = cells - torch.tensor([r.top, r.left])
                 mine = ((local >= 0) & (local < torch.tensor(r.shape))).all(1).nonzero()[:, 0]

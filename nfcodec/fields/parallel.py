@@ -29,6 +29,10 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int 
     After an exception, KeyboardInterrupt included, the groups in flight finish and the others are dropped.
     """
     count = workers or torch.get_num_threads()
+    if count == 1 == torch.get_num_threads():
+        # Every new thread leaves some memory behind in torch, which data loaders would feel.
+        yield from map(function, items)
+        return
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(count, initializer=_one_thread)
     try:

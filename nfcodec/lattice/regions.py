@@ -6,6 +6,7 @@ A region is at most ``REGION`` × ``REGION`` cells; regions are numbered row by 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nfcodec.container.varint import ByteReader, encode_varint
@@ -81,6 +82,14 @@ class Layout:
     def row(self, y: int) -> list[Region]:
         """The regions of row ``y``, left to right."""
         return [self.region(y * self.columns + x) for x in range(self.columns)]
+
+    def touched(self, rows: tuple[int, int], columns: tuple[int, int]) -> Iterator[list[Region]]:
+        """The regions that have cells in [rows) × [columns), row by row."""
+        for y in range(self.rows):
+            row = [r for r in self.row(y) if r.top < rows[1] and rows[0] < r.bottom]
+            row = [r for r in row if r.left < columns[1] and columns[0] < r.right]
+            if row:
+                yield row
 
 
 @dataclass(frozen=True, slots=True)

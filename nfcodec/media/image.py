@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from nfcodec.errors import LimitError, MediaReadError, NfcError, UnsupportedMedi
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep
 from nfcodec.media.image_metadata import read_metadata
+from nfcodec.media.metadata import check_metadata, orientation, upright_exif, upright_xmp
 from nfcodec.media.pixels import Key, Layout, PillowStore, PixelStore
 from nfcodec.media.png import dropped_chunks, read_png_header
 from nfcodec.media.reading import named, one_line, reading, reason
@@ -142,6 +143,23 @@ def _still(path: Path, form: str, image: ImageFile.ImageFile, limits: Limits, no
         plan = plan if form == "TIFF" else DeepPlan(plan.format, plan.mode, orientation)
         picture = _deepened(path, plan, stored, image, picture, notes)
     return picture.source(metadata, notes)
+
+
+def image_source(image: Image.Image, metadata: Metadata, *, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """A Pillow image in memory as a signal: palettes, masks and colour spaces are read as those of files are.
+
+    ``metadata`` goes with it; the orientation that it holds is applied and reset, so the signal is upright. Raises
+    :class:`UnsupportedMediaError` for pixel layouts that nfc does not take, :class:`MediaReadError` for pictures
+    without pixels or with NaN, and :class:`~nfcodec.errors.LimitError`.
+    """
+    check_size(image.size, limits)
+    check_metadata(metadata, limits)
+    name, turned = Path("the image"), orientation(metadata.exif, metadata.xmp)
+    image.load()
+    layout = choose_layout(name, image, "", metadata)
+    store = PillowStore(image, layout, turned)
+    upright = replace(metadata, exif=upright_exif(metadata.exif), xmp=upright_xmp(metadata.xmp))
+    return _Picture(store, layout, _value_range(name, store, layout)).source(upright, [])
 
 
 @dataclass(frozen=True, slots=True)

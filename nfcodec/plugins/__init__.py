@@ -1,0 +1,1 @@
+"""nfc inside other programs: Pillow, PyTorch data sets, desktops and shells."""

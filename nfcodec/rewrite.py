@@ -1,0 +1,263 @@
+"""Files made anew from what they hold, or from what they were made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from nfcodec import zoo
+from nfcodec.adapt.rate import trade_off
+from nfcodec.api import PathLike, input_file, output_file, rate_of
+from nfcodec.comparison import compare_files
+from nfcodec.decoder import Decoder
+from nfcodec.encoder import Encoded, choose_init, encode_signal
+from nfcodec.errors import InputError, InternalError, MediaReadError
+from nfcodec.fields.modules import is_sound
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media import open_source
+from nfcodec.media.samples import dequantize, quantize
+from nfcodec.options import DecodeOptions, EncodeOptions, EncodeResult, Progress
+from nfcodec.signal import Block, Metadata, SignalInfo, Source
+
+# Efforts differ by a few dB, pictures by more: even a poor file is over 10 dB nearer to its own original.
+OTHER_SIGNAL_DB = 10.0
+LOSS = "transcoding loses: the PSNR is against the decoded input, not against what that was made from"
+
+
+@dataclass(frozen=True, slots=True)
+class ImproveResult:
+    """What became of a file. ``improved``: it was replaced. ``old_…`` are of the file as it was; PSNR in dB."""
+
+    input: str
+    output: str
+    improved: bool
+    old_bytes: int
+    bytes: int
+    old_psnr: float
+    psnr: float
+    effort: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+# -- sources ---------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class _Beside:
+    """A source with what a file holds beside its samples instead of its own."""
+
+    source: Source
+    info: SignalInfo
+    metadata: Metadata
+    sound: bytes
+    warnings: list[str] = field(default_factory=list)
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        return self.source.blocks(rows)
+
+    def sidecar(self) -> bytes:
+        return self.sound
+
+    def close(self) -> None:
+        self.source.close()
+
+
+@dataclass(slots=True)
+class DecodedSource:
+    """The samples of an open .nfc file, as decoding writes them."""
+
+    decoder: Decoder
+    info: SignalInfo
+    metadata: Metadata
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, decoder: Decoder) -> DecodedSource:
+        """A source over a file that stays the caller's to close."""
+        return cls(decoder, decoder.info, decoder.metadata)
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield blocks of ``rows`` rows, the last may be shorter; rounded to samples and back."""
+        waiting: list[Block] = []
+        for block in self.decoder.blocks(DecodeOptions(limits=self.decoder.limits)):
+            waiting.append(block)
+            if sum(len(b.values) for b in waiting) >= rows:
+                whole = _joined(waiting)
+                ends = range(rows, len(whole.values) + 1, rows)
+                yield from (self._rounded(_rows(whole, end - rows, end)) for end in ends)
+                waiting = [_rows(whole, ends[-1], len(whole.values))]
+        rest = _joined(waiting)
+        if len(rest.values):
+            yield self._rounded(rest)
+
+    def _rounded(self, block: Block) -> Block:
+        info, sound = self.info, self.info.modality == "audio"
+        samples = quantize(block.values, info)
+        return Block(dequantize(samples, info.sample_type, info.value_range, signed=sound), block.alpha)
+
+    def sidecar(self) -> bytes:
+        """The sound track of a video."""
+        return self.decoder.sidecar()
+
+    def close(self) -> None:
+        """Nothing of its own to release."""
+
+
+def _joined(blocks: list[Block]) -> Block:
+    alpha = [b.alpha for b in blocks if b.alpha is not None]
+    return Block(np.concatenate([b.values for b in blocks]), np.concatenate(alpha) if alpha else None)
+
+
+def _rows(block: Block, start: int, stop: int) -> Block:
+    return Block(block.values[start:stop], None if block.alpha is None else block.alpha[start:stop])
+
+
+# -- transcode -------------------------------------------------------------------------------------------
+def transcode(
+    source: PathLike, output: PathLike, *, options: EncodeOptions, init: str | None = None, force: bool = False,
+    progress: Progress | None = None,
+) -> EncodeResult:  # fmt: skip
+    """Decode an .nfc file (or ``-``) and encode it again, which loses: encode the original where you have it.
+
+    ``options``: of the new file. ``init``: path of the init of the old one, where it is not shipped. Errors and the
+    reported PSNR are against the decoded ``source``; a warning says so. Raises what decoding and encoding do.
+    """
+    began = time.monotonic()
+    with input_file(source) as path, output_file(output, force=force) as temporary, ExitStack() as files:
+        decoder = _decoder(_opened(path, files), options.limits, init)
+
+        def again() -> Source:
+            return DecodedSource.of(decoder)
+
+        with temporary.open("w+b") as file:
+            encoded = encode_signal(again(), file, options, progress=progress, again=again)
+            if options.verify:
+                _verify(file, encoded, options.limits, options.init)
+        size = path.stat().st_size
+    rate, unit = rate_of(encoded.bytes, encoded.info)
+    return EncodeResult(
+        input=os.fspath(source), output=os.fspath(output), input_bytes=size, bytes=encoded.bytes, rate=rate,
+        rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
+        seconds=time.monotonic() - began, init=choose_init(encoded.info, options).id, quality=encoded.quality,
+        effort=options.effort, warnings=(LOSS, *encoded.warnings),
+    )  # fmt: skip
+
+
+def _opened(path: Path, files: ExitStack) -> IO[bytes]:
+    try:
+        return files.enter_context(path.open("rb"))
+    except OSError as error:
+        raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _decoder(file: IO[bytes], limits: Limits, init: str | None) -> Decoder:
+    return Decoder(file, limits=limits, inits=(init,) if init else ())  # type: ignore[arg-type]
+
+
+def _verify(file: IO[bytes], encoded: Encoded, limits: Limits, init: str | None) -> None:
+    file.seek(0)
+    if _decoder(file, limits, init).digest()[0] != encoded.digest:
+        raise InternalError("the written file decodes to other symbols than were encoded")
+
+
+# -- improve ---------------------------------------------------------------------------------------------
+def improve(
+    path: PathLike, original: PathLike, *, effort: int = 9, max_time: float | None = None, init: str | None = None,
+    limits: Limits = DEFAULT_LIMITS, progress: Progress | None = None,
+) -> ImproveResult:  # fmt: skip
+    """Encode ``original`` with the quality, the init and the metadata of the file ``path``, and replace the file only
+    if D + λR of the new one is lower: its squared error plus λ, the trade-off of its quality, times its bits.
+
+    The search begins anew; what the file holds is not taken up. ``init``: path of its init, where it is not shipped.
+    Raises :class:`InputError` when ``original`` is of another kind or size, or so different that the file cannot
+    have been made from it; the file is untouched then.
+    """
+    began = time.monotonic()
+    file = Path(path)
+    with tempfile.TemporaryDirectory(prefix="nfc-") as folder, ExitStack() as files:
+        decoder = _decoder(_opened(file, files), limits, init)
+        options = EncodeOptions(
+            quality=decoder.header.quality, effort=effort, max_time=max_time, init=_reference(decoder, init),
+            limits=limits,
+        )  # fmt: skip
+        candidate = Path(folder) / "candidate.nfc"
+        encoded = _encoded(decoder, Path(original), candidate, options, progress)
+        old_psnr = compare_files(Path(original), file, limits=limits, inits=(init,) if init else ()).psnr
+        _check_same_signal(file, original, old_psnr, encoded.psnr)
+        old_bytes = file.stat().st_size
+        better = cost(decoder, encoded.psnr, encoded.bytes) < cost(decoder, old_psnr, old_bytes)
+        if better:
+            with output_file(file, force=True) as temporary:
+                shutil.copyfile(candidate, temporary)
+    return ImproveResult(
+        input=os.fspath(original), output=os.fspath(path), improved=better, old_bytes=old_bytes,
+        bytes=encoded.bytes if better else old_bytes, old_psnr=old_psnr, psnr=encoded.psnr if better else old_psnr,
+        effort=effort, seconds=time.monotonic() - began, warnings=encoded.warnings,
+    )  # fmt: skip
+
+
+def _reference(decoder: Decoder, init: str | None) -> str:
+    """The init of a file as options name it."""
+    name = zoo.name_of_prefix(decoder.header.init)
+    return name if name in zoo.index()["inits"] else str(init)
+
+
+def _encoded(
+    decoder: Decoder, original: Path, target: Path, options: EncodeOptions, progress: Progress | None
+) -> Encoded:
+    source = open_source(original, limits=options.limits)
+    try:
+        _check_alike(decoder.info, source.info, original, whole=source.info.modality in ("image", "array"))
+        with target.open("w+b") as file:
+            beside = _Beside(source, source.info, decoder.metadata, decoder.sidecar())
+            encoded = encode_signal(beside, file, options, progress=progress)
+            _verify(file, encoded, options.limits, options.init)
+    finally:
+        source.close()
+    _check_alike(decoder.info, encoded.info, original, whole=True)
+    return encoded
+
+
+def _check_alike(held: SignalInfo, given: SignalInfo, original: PathLike, *, whole: bool) -> None:
+    """``whole``: the length of a recording or a video is known now."""
+    if not whole:
+        given = replace(given, shape=(held.shape[0], *given.shape[1:]))
+    if held != given:
+        raise InputError(
+            f"{original} is not what the file was made from: {_told(given)}, and the file holds {_told(held)}"
+        )
+
+
+def _told(info: SignalInfo) -> str:
+    extent = "×".join(map(str, reversed(info.shape)))
+    return f"{info.modality} {extent}, {info.channels} channels{' and alpha' * info.alpha}, {info.sample_type}"
+
+
+def _check_same_signal(file: Path, original: PathLike, old: float, new: float) -> None:
+    if old < new - OTHER_SIGNAL_DB:
+        raise InputError(
+            f"{original} is not what {file} was made from: the file is {old:.1f} dB from it, {new:.1f} dB are usual",
+            hint="nfc encode -f makes the file anew",
+        )
+
+
+def cost(decoder: Decoder, psnr: float, size: int) -> float:
+    """D/λ + R in bits, for a PSNR (dB) and a size (bytes) of the signal of a file, as its encoder weighs them."""
+    info, init, quality = decoder.info, decoder.init, decoder.header.quality
+    if isinstance(init, LatticeInit):
+        trade, sound = 3.0 * init.trade_off(quality), False
+    else:
+        trade, sound = trade_off(init.coarsest, quality), is_sound(init.spec)
+    # Sound counts from −1 to 1; grey pictures are seen as three equal channels.
+    unit = 4.0 if sound else 3.0 if info.modality in ("image", "video") and info.channels == 1 else 1.0
+    error: float = unit * 10.0 ** (-psnr / 10.0) * info.samples * info.channels
+    return error / trade + 8.0 * size
