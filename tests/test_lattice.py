@@ -13,6 +13,7 @@ from helpers import init, memory, opened, pack, painting, psnr_of, save_picture,
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
+from nfcodec.decoder.lattice import LatticeRenderer
 from nfcodec.encoder import lattice as encoder
 from nfcodec.lattice import regions
 from nfcodec.lattice.regions import Layout, section_run
@@ -240,6 +241,14 @@ def test_a_reduced_picture_is_averaged(k, small_regions):
     means = full.reshape(40 // k, k, 64 // k, k, 3).mean((1, 3))
     inner = (slice(1, -1), slice(1, -1))  # on the border the filter repeats the edge
     assert psnr_of(small[inner], means[inner], 1.0) > 34
+
+
+def test_odd_reductions_are_those_of_the_field(small_regions, monkeypatch):
+    """Their dense grid is interpolated from the samples; asking the field itself at every point gives the same."""
+    data = picture(60, 75, quality=90)
+    found = unpack(data, KIND, scale=0.3)
+    monkeypatch.setattr(LatticeRenderer, "_interpolated", LatticeRenderer._planes)
+    assert psnr_of(found, unpack(data, KIND, scale=0.3), 1.0) > 45
 
 
 # -- points ----------------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ class Layer:
 
     def __call__(self, x: Floats) -> Floats:
         """Whole outputs (rows, cells) of whole inputs (inputs, cells), in float32."""
-        out: Floats = self.weight @ x
+        # Some matrix kernels raise floating-point flags for what lies beside the operands; whole numbers raise none.
+        with np.errstate(all="ignore"):
+            out: Floats = self.weight @ x
         out += (self.bias + np.ldexp(np.float32(1), self.shift - 1))[:, None]
         out *= np.ldexp(np.float32(1), -self.shift)[:, None]  # a power of two: exact
         return np.floor(out, out=out)

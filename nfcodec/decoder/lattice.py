@@ -18,6 +18,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.fields.coords import sample_positions
 from nfcodec.fields.detail import REACH, between, detail
 from nfcodec.fields.lattice_grid import reached, render_grid, render_points
+from nfcodec.fields.resample import LOBES, interpolate
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
 from nfcodec.lattice.synthesis import region_layers, to_values
@@ -29,6 +30,8 @@ Span = tuple[int, int]
 
 # Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
 _ROWS_KEPT = 3
+# Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
+_DENSER = 1.0 - 1e-9
 
 
 class LatticeField:
@@ -133,12 +136,26 @@ class LatticeRenderer:
             spec, self.init.trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
         )
 
+    def _interpolated(self, positions: list[Positions]) -> Tensor:
+        """Planes (3, n_0, n_1) on a grid that is denser than the samples only to be low-passed: from the samples.
+
+        Every cell would see such a grid at offsets of its own, and ask for its own values of the trunk.
+        """
+        spans = self._spans(positions, LOBES)
+        planes = self._planes([sample_positions(float(a), float(b), b - a) for a, b in spans]).numpy()
+        for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
+            planes = interpolate(planes, axis, where - a)
+        return torch.from_numpy(planes)
+
+    def _spans(self, positions: list[Positions], margin: int) -> list[Span]:
+        """The samples around a grid, ``margin`` more on each side as far as the lattice goes."""
+        sizes = [n * s for n, s in zip(self.layout.cells, self.init.spec.spacing, strict=True)]
+        pairs = zip(positions, sizes, strict=True)
+        return [(max(0, int(p[0]) - margin), min(n, int(p[-1]) + margin + 1)) for p, n in pairs]
+
     def _detail(self, positions: list[Positions]) -> Tensor:
         """What lies between the samples (n_0, n_1), read off the picture at its own size."""
-        spans = []
-        for where, s, n in zip(positions, self.init.spec.spacing, self.layout.cells, strict=True):
-            # The network sees REACH samples more, and interpolation one point.
-            spans.append((max(0, int(where[0]) - REACH - 1), min(n * s, int(where[-1]) + REACH + 2)))
+        spans = self._spans(positions, REACH + 1)  # the network sees REACH samples more, and interpolation one point
         native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
         weights = detail(self.init.detail, self._planes(native)[None, :1], self.init.hats(self.quality))
         return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
@@ -147,7 +164,8 @@ class LatticeRenderer:
         """Values (n_0, n_1, C) on the grid of native positions. ``finer``: how much of the detail between the samples
         the grid can show, from 0 (at the picture's own size) to 1 (at twice that and more)."""
         with torch.no_grad():
-            planes = self._planes(positions)
+            dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
+            planes = self._interpolated(positions) if dense and finer == 0.0 else self._planes(positions)
             if finer > 0.0 and self.init.detail:
                 planes[0] += finer * self._detail(positions)
             return np.asarray(to_values(planes, self.channels).numpy(), np.float32)

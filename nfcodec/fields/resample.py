@@ -53,6 +53,24 @@ def thin(values: Floats, axis: int, k: int) -> Floats:
     return np.moveaxis(out, 0, axis)
 
 
+def interpolate(values: Floats, axis: int, at: npt.NDArray[np.float64]) -> Floats:
+    """Values at positions ``at`` along one axis, sample i being at i + ½, by a Lanczos kernel; the border repeats.
+
+    Exact at the samples themselves.
+    """
+    n = values.shape[axis]
+    first = np.floor(at - 0.5).astype(np.int64) - (LOBES - 1)
+    offset = at - 0.5 - first
+    shape = [-1 if i == axis else 1 for i in range(values.ndim)]
+    weights = [np.sinc(offset - i) * np.sinc((offset - i) / LOBES) for i in range(2 * LOBES)]
+    total = np.sum(weights, 0)
+    out = np.zeros((*values.shape[:axis], len(at), *values.shape[axis + 1 :]), np.float32)
+    for i, weight in enumerate(weights):
+        part = np.take(values, np.clip(first + i, 0, n - 1), axis)
+        out += part * (weight / total).astype(np.float32).reshape(shape)
+    return out
+
+
 class Thinner:
     """:func:`thin` along the first axis of a signal that arrives in blocks."""
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nfcodec.fields.resample import Thinner, density, kernel, taps, thin
+from nfcodec.fields.resample import Thinner, density, interpolate, kernel, taps, thin
 
 FACTORS = st.integers(1, 9)
 
@@ -97,3 +97,17 @@ def test_what_fits_passes(k, frequency):
 
 def test_density():
     assert [density(s) for s in (4.0, 1.0, 0.999, 0.5, 0.4, 1 / 3, 0.25, 0.01)] == [1, 1, 2, 2, 4, 3, 4, 100]
+
+
+def test_interpolation_is_exact_at_the_samples():
+    x = signal(9, 5)
+    for axis, n in enumerate(x.shape):
+        np.testing.assert_allclose(interpolate(x, axis, np.arange(n) + 0.5), x, atol=1e-6)
+
+
+def test_interpolation_follows_what_the_samples_can_hold():
+    """A slow wave between its samples, away from the border; a constant everywhere."""
+    at = np.linspace(8, 56, 301)
+    wave = np.sin(2 * np.pi * (np.arange(64) + 0.5) / 7).astype(np.float32)
+    np.testing.assert_allclose(interpolate(wave, 0, at), np.sin(2 * np.pi * at / 7), atol=0.02)
+    np.testing.assert_allclose(interpolate(np.full(5, 3.0, np.float32), 0, np.linspace(-1, 6, 30)), 3.0, rtol=1e-6)
