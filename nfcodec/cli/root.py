@@ -20,7 +20,7 @@ from nfcodec.container.layout import SIGNATURE, VERSION
 
 NAME = "nfc"
 COMPLETE_VAR = "_NFC_COMPLETE"
-VERBS = ("encode", "decode", "info", "verify", "compare", "models", "train", "completion")
+VERBS = ("encode", "decode", "batch", "info", "verify", "compare", "models", "train", "completion")
 
 _EPILOG = """\
 \b
@@ -35,6 +35,7 @@ Exit codes:
   0    all good
   1    an item failed
   2    wrong usage
+  3    a batch came to its end, and some of its files failed
   4    damaged, or not an .nfc file
   5    a limit was met
   130  interrupted (143 by SIGTERM)

@@ -1,0 +1,108 @@
+"""How far a batch is, and what came of it: out of the manifests of its output folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from nfcodec.batch.manifest import NAME, Record, State, read_state
+from nfcodec.batch.runner import existing_manifests
+from nfcodec.media.atomic import atomic_output
+
+WORST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``pending``: files without a verdict. ``reasons``: classes of errors and how often each came."""
+
+    output: str
+    state: str
+    total: int
+    done: int
+    failed: int
+    skipped: int
+    pending: int
+    bytes_in: int
+    bytes_out: int
+    reasons: dict[str, int]
+    failures: tuple[Record, ...]
+
+
+def status_of(output: Path) -> Status:
+    """Read how far a batch is. Raises :class:`~nfcodec.errors.InputError` where there is none."""
+    state = read_state(existing_manifests(output))
+    done, failed, skipped = (state.of(v) for v in ("done", "failed", "skipped"))
+    over = len(done) + len(failed) + len(skipped)
+    total = max(over, _total(state))
+    words = "finished" if total == over else "running, or interrupted (--resume goes on)"
+    return Status(
+        output=str(output), state=words, total=total, done=len(done), failed=len(failed), skipped=len(skipped),
+        pending=total - over, bytes_in=_sum(done, "input_bytes"), bytes_out=_sum(done, "bytes"),
+        reasons=dict(Counter(r["error"] for r in failed).most_common()), failures=tuple(failed),
+    )  # fmt: skip
+
+
+def _total(state: State) -> int:
+    """The files of the latest run of each shard."""
+    totals = {tuple(r["shard"]): int(r["total"]) for r in state.runs if not r["retry"]}
+    return sum(totals.values())
+
+
+def _sum(records: list[Record], name: str) -> int:
+    return sum(int(r.get(name) or 0) for r in records)
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    """The report as JSON values: totals, distributions of bpp and PSNR, the worst files, and all failures."""
+    status = status_of(output)
+    state = read_state(existing_manifests(output))
+    done = state.of("done")
+    rates = [r["rate"] for r in done if r.get("rate_unit") == "bpp"]
+    psnrs = [r["psnr"] for r in done if r.get("psnr") is not None]
+    worst = sorted((r for r in done if r.get("psnr") is not None), key=lambda r: float(r["psnr"]))[:WORST]
+    totals = {name: getattr(status, name) for name in ("total", "done", "failed", "skipped", "pending")}
+    totals |= {"bytes_in": status.bytes_in, "bytes_out": status.bytes_out}
+    totals |= {"ratio": status.bytes_in / status.bytes_out if status.bytes_out else None}
+    totals |= {"worker_seconds": sum(float(r.get("seconds") or 0.0) for r in done)}
+    return {
+        "output": status.output, "state": status.state, "runs": state.runs, "totals": totals,
+        "bpp": distribution(rates), "psnr": distribution(psnrs), "worst": worst, "reasons": status.reasons,
+        "failures": list(status.failures), "skipped": state.of("skipped"),
+    }  # fmt: skip
+
+
+def distribution(values: list[float], bins: int = 24) -> dict[str, Any] | None:
+    """Count, mean, extremes, median and a histogram over equal bins; None without a value."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    width = (high - low) / bins
+    counts = Counter(min(bins - 1, math.floor((v - low) / width)) if width else 0 for v in ordered)
+    return {
+        "count": len(ordered), "mean": fmean(ordered), "median": ordered[len(ordered) // 2], "low": low, "high": high,
+        "bins": [counts[i] for i in range(bins if width else 1)],
+    }  # fmt: skip
+
+
+def write_report(output: Path, folder: Path) -> tuple[dict[str, Any], tuple[Path, Path]]:
+    """Write the report of a batch as HTML and as JSON; returns its content and where the two are.
+
+    Raises :class:`~nfcodec.errors.NfcError`.
+    """
+    from nfcodec.batch.html import page
+    from nfcodec.batch.thumbnails import thumbnails
+
+    content = report_of(output)
+    html, values = folder / f"{NAME}-report.html", folder / f"{NAME}-report.json"
+    pictures = thumbnails(content["worst"], content["runs"], output)
+    for path, text in ((html, page(content, pictures)), (values, json.dumps(content, indent=1))):
+        with atomic_output(path, force=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return content, (html, values)
