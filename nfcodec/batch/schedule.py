@@ -71,20 +71,24 @@ class Schedule:
             return Assignment(replace(self._again[0], replace=True), attempt=2, alone=True)
         if not self._queue:
             return None
-        item = self._queue[0]
-        if self._workers > 1 and self._is_large(item):
+        item, share = self._queue[0], max(1, self._workers // (len(self._running) + len(self._queue)))
+        if self._workers > 1 and (item.cost > self._room or self._better_alone(item, share)):
             return Assignment(item, threads=self._workers, alone=True)
-        return Assignment(item, threads=max(1, self._workers // (len(self._running) + len(self._queue))))
+        return Assignment(item, threads=share)
 
     def _impatient(self) -> bool:
         return self._patience is not None and self._broken + len(self._again) > self._patience
 
-    def _is_large(self, item: Item) -> bool:
-        """Whether all cores on this item first end the whole sooner than one core on it beside the others."""
+    def _better_alone(self, item: Item, share: int) -> bool:
+        """Whether all cores on this item first end the whole sooner than ``share`` threads beside the others."""
+        if self._running:
+            return False  # it would have to wait
+        together = max(item.cost / _speed(share), self._rest / self._workers)
         others = (self._rest - item.cost) / self._workers
-        together = max(item.cost, self._rest / self._workers)
-        alone = item.cost / (1 + (self._workers - 1) * EFFICIENCY) + others
-        return item.cost > self._room or alone < together
+        if len(self._queue) > 1:
+            later = max(1, self._workers // (len(self._queue) - 1))
+            others = max(others, self._queue[1].cost / _speed(later))
+        return item.cost / _speed(self._workers) + others < together
 
     def _take(self, assignment: Assignment) -> None:
         self._running[assignment.item.path] = assignment
@@ -106,3 +110,8 @@ class Schedule:
             return False
         self._broken += 1
         return True
+
+
+def _speed(threads: int) -> float:
+    """How many times faster one item is on so many threads."""
+    return 1 + (threads - 1) * EFFICIENCY
