@@ -114,14 +114,13 @@ class Manifest:
             self.close()
             raise
 
-    def append(self, kind: str, *, sync: bool = True, **values: Any) -> None:
-        """Write one record as one line; with ``sync`` it is on the disk when this returns."""
+    def append(self, kind: str, **values: Any) -> None:
+        """Write one record as one line; it is on the disk when this returns."""
         assert self._file is not None
         text = json.dumps({"type": kind, **values}, allow_nan=False, separators=(",", ":"))
         with self._telling():
             _write(self._file, text.encode() + b"\n")
-            if sync:
-                os.fsync(self._file.fileno())
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close it and let go of the lock."""

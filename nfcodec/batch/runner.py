@@ -181,7 +181,7 @@ class _Run:
         item = event.item
         if isinstance(event, Started):
             self._active[item.path] = item
-            self._append("start", sync=False, path=item.path, target=item.target)
+            self._append("start", path=item.path, target=item.target)
         elif isinstance(event, Finished):
             self._active.pop(item.path, None)
             key = item_key(event.record["sha256"], self._key)
@@ -201,8 +201,8 @@ class _Run:
         if self._listener is not None:
             self._listener(verdict, record, self._counts)
 
-    def _append(self, kind: str, *, sync: bool = True, **values: Any) -> None:
-        self._manifest.append(kind, sync=sync, **values, time=round(time.time(), 3))
+    def _append(self, kind: str, **values: Any) -> None:
+        self._manifest.append(kind, **values, time=round(time.time(), 3))
 
 
 def sweep(output: Path, items: Iterable[Item]) -> None:

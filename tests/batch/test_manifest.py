@@ -101,10 +101,10 @@ def test_lines_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     synced = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
     with Manifest(tmp_path / "m") as manifest:
-        manifest.append("start", sync=False, time=0.0)
-        assert synced == [] and (tmp_path / "m").stat().st_size > 10
+        manifest.append("start", time=0.0)
+        assert synced == [(tmp_path / "m").stat().st_size] != [0]
         manifest.append("done", **DONE)
-        assert synced == [(tmp_path / "m").stat().st_size]
+        assert synced[1:] == [(tmp_path / "m").stat().st_size]
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

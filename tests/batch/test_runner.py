@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,34 @@ def test_a_disk_that_fills(tmp_path: Path, go: Go) -> None:
     assert lines(tmp_path / "out", "failed") == []
     fill(tmp_path / "in", {"b.in": b"room again"})
     assert numbers(go(resume=True)) == (3, 3, 1, 0, 0)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB at ``out``."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_small_disk(tmp_path: Path, go: Go, small_disk: Path) -> None:
+    files = {f"{i}.in": bytes([i]) * 9000 for i in range(16)}
+    fill(tmp_path / "in", files)
+    with pytest.raises(OutputError, match="No space left on device"):
+        go()
+    found = tree(small_disk)
+    assert 5 < len(found) < 16 and {n: copied(files)[n] for n in found} == found
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    summary = go(resume=True)
+    assert numbers(summary)[1:] == (16, summary.counts.kept, 0, 0) and summary.counts.kept >= 5
+    assert tree(small_disk) == copied(files)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        go(force=True)
 
 
 def test_a_manifest_that_cannot_be_written(tmp_path: Path, go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
