@@ -86,7 +86,8 @@ class Encode:
         message = str(error).replace(found.source, found.path)
         if says_media(found.path):
             return Refused(found.path, type(error).__name__, message, error.hint)
-        return Skipped(found.path, "is no image, sound, video or array")
+        known = message.startswith(f"{found.path} is ")
+        return Skipped(found.path, message[len(found.path) + 1 :] if known else "is no image, sound, video or array")
 
     def _target(self, path: str) -> str:
         return (path if self.keep_suffix else stem_of(path)) + NFC

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 3
 _VERBS = ("encode", "decode", "status", "retry", "report")
+ENGINES = ("local", "ray")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _EPILOG = """\
 \b
@@ -108,6 +109,10 @@ def tree_options(function: F) -> F:
         click.option(
             "--shard", metavar="I/N", default="1/1", callback=parsed(_shard, "shard", "1/4 (the first of four)"),
             help="Do only the I-th of N parts: by hash of the path, so the same on every machine.",
+        ),
+        click.option(
+            "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
+            help="Processes on this machine, or shards on a Ray cluster (RAY_ADDRESS); -j is their number.",
         ),
         click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing."),
     )  # fmt: skip
@@ -209,8 +214,13 @@ def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]
     from nfcodec.batch.job import Job
 
     job = Job(values.pop("inputs"), values.pop("folder"), action(), values.pop("shard"))
+    engine = values.pop("engine")
     if values.pop("dry_run"):
         return _preview(job, values["as_json"])
+    if engine == "ray":
+        from nfcodec.batch.cluster import run_on_ray
+
+        return _run(ctx.obj, values, lambda how, listener: [run_on_ray(job, how, listener=listener)])
     return _run(ctx.obj, values, lambda how, listener: [runner.run(job, how, listener=listener)])
 
 

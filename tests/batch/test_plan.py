@@ -124,6 +124,8 @@ def test_encoding_sorts_by_content(tmp_path: Path) -> None:
         assert isinstance(found, Refused) and name in found.message and str(tmp_path) not in found.message
     for name in ("README.md", "labels.csv", "Thumbs.db", "a.nfc", "nfc-batch.jsonl", "paper.pdf"):
         assert isinstance(sorted_as(tmp_path, name, b"words"), Skipped)
+    found = sorted_as(tmp_path, "set.zip", b"PK\3\4")
+    assert isinstance(found, Skipped) and found.reason == "is a zip archive, which nfc does not take"
     (tmp_path / "gone.png").symlink_to("nowhere")
     assert isinstance(Encode().sort(Found("gone.png", str(tmp_path / "gone.png"))), Item), "a worker has to try"
 
