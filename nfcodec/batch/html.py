@@ -15,7 +15,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); vertical-align: top; }
+.text { overflow-wrap: anywhere; }
 .number { font-size: 1.4rem; display: block; } .numbers { display: flex; flex-wrap: wrap; gap: 2rem; }
 .soft, figcaption { color: var(--soft); } figure { margin: 0; } .plots { display: flex; flex-wrap: wrap; gap: 2rem; }
 svg { width: 26rem; max-width: 100%; } svg rect { fill: var(--bar); } svg text { fill: var(--soft); font-size: 11px; }
@@ -43,13 +44,18 @@ def page(content: Mapping[str, Any], pictures: Mapping[str, tuple[bytes, bytes]]
 
 
 def _numbers(totals: Mapping[str, Any]) -> str:
-    shown = {name: f"{totals[name]:,}" for name in ("done", "failed", "skipped", "pending")}
-    shown |= {"bytes in": f"{totals['bytes_in']:,}", "bytes out": f"{totals['bytes_out']:,}"}
+    shown = {name: _grouped(totals[name]) for name in ("done", "failed", "skipped", "pending")}
+    shown |= {"bytes in": _grouped(totals["bytes_in"]), "bytes out": _grouped(totals["bytes_out"])}
     if totals["ratio"]:
         shown["ratio"] = f"{totals['ratio']:.1f}×"
-    shown["worker time"] = f"{totals['worker_seconds']:,.0f} s"
+    shown["worker time"] = f"{_grouped(round(totals['worker_seconds']))} s"
     cells = [f"<div><span class=number>{value}</span>{name}</div>" for name, value in shown.items()]
-    return f"<div class=numbers>{''.join(cells)}</div>".replace(",", "\u202f")
+    return f"<div class=numbers>{''.join(cells)}</div>"
+
+
+def _grouped(number: int) -> str:
+    """Digits in groups of three."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _plots(content: Mapping[str, Any]) -> str:
@@ -58,7 +64,7 @@ def _plots(content: Mapping[str, Any]) -> str:
 
 
 def _histogram(values: Mapping[str, Any] | None, title: str) -> str:
-    """Bars over equal bins from the lowest to the highest value, as inline SVG."""
+    """Bars over the bins of a distribution, as inline SVG."""
     if values is None:
         return ""
     bins = values["bins"]
@@ -68,8 +74,11 @@ def _histogram(values: Mapping[str, Any] | None, title: str) -> str:
         height = number / top * (_HEIGHT - 14)
         box = f'x="{i * step + 1:.1f}" y="{_HEIGHT - height:.1f}" width="{step - 2:.1f}" height="{height:.1f}"'
         bars.append(f"<rect {box}><title>{number}</title></rect>")
-    ends = ((0, "start", values["low"]), (_WIDTH, "end", values["high"]))
-    texts = [f'<text x="{x}" y="{_HEIGHT + 16}" text-anchor="{a}">{v:.3g}</text>' for x, a, v in ends]
+    edges = values["edges"]
+    ticks = {0: "start", len(bins) // 2: "middle", len(bins): "end"} if len(bins) > 1 else {0: "start"}
+    texts = [
+        f'<text x="{i * step:.0f}" y="{_HEIGHT + 16}" text-anchor="{a}">{edges[i]:.3g}</text>' for i, a in ticks.items()
+    ]
     axis = f'<line x1="0" x2="{_WIDTH}" y1="{_HEIGHT}" y2="{_HEIGHT}"/><text x="0" y="11">{top}</text>'
     svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _FOOT}" role="img">{"".join(bars)}{axis}{"".join(texts)}</svg>'
     about = f"{title}: mean {values['mean']:.4g}, median {values['median']:.4g}, {values['count']} files"
@@ -83,8 +92,8 @@ def _worst(records: list[dict[str, Any]], pictures: Mapping[str, tuple[bytes, by
     for record in records:
         shown = "".join(_image(png) for png in pictures.get(record["path"], ()))
         unit = escape(str(record.get("rate_unit", "")))
-        numbers = f"<td>{record['psnr']:.2f} dB<td>{record['rate']:.3f} {unit}<td>{record['bytes']:,} B"
-        rows.append(f"<tr><td>{shown}<td>{escape(_printable(record['path']))}{numbers}")
+        numbers = f"<td>{record['psnr']:.2f} dB<td>{record['rate']:.3f} {unit}<td>{_grouped(record['bytes'])} B"
+        rows.append(f"<tr><td>{shown}<td class=text>{escape(_printable(record['path']))}{numbers}")
     head = "<tr><th>input, output<th>file<th>PSNR<th>rate<th>size"
     return f"<h2>The worst files by PSNR</h2><table>{head}{''.join(rows)}</table>"
 
@@ -99,9 +108,13 @@ def _listing(title: str, records: list[dict[str, Any]], names: tuple[str, ...]) 
         return ""
     head = "<tr>" + "".join(f"<th>{name}" for name in names)
     shown = records[:_MOST_ROWS]
-    rows = ["<tr>" + "".join(f"<td>{escape(_printable(str(r.get(n) or '')))}" for n in names) for r in shown]
+    rows = ["<tr>" + "".join(_cell(n, str(r.get(n) or "")) for n in names) for r in shown]
     rest = f"<p class=soft>and {len(records) - len(shown)} more</p>" if len(records) > len(shown) else ""
     return f"<h2>{title} ({len(records)})</h2><table>{head}{''.join(rows)}</table>{rest}"
+
+
+def _cell(name: str, text: str) -> str:
+    return f"<td{'' if name == 'error' else ' class=text'}>{escape(_printable(text))}"
 
 
 def _printable(text: str) -> str:

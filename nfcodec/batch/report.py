@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from nfcodec.batch.manifest import NAME, Record, State, read_state
-from nfcodec.batch.runner import existing_manifests
+from nfcodec.batch.runner import existing_manifests, make_folder
 from nfcodec.media.atomic import atomic_output
 
 WORST = 5
@@ -72,22 +72,29 @@ def report_of(output: Path) -> dict[str, Any]:
     totals |= {"worker_seconds": sum(float(r.get("seconds") or 0.0) for r in done)}
     return {
         "output": status.output, "state": status.state, "runs": state.runs, "totals": totals,
-        "bpp": distribution(rates), "psnr": distribution(psnrs), "worst": worst, "reasons": status.reasons,
+        "bpp": distribution(rates, ratios=True), "psnr": distribution(psnrs), "worst": worst, "reasons": status.reasons,
         "failures": list(status.failures), "skipped": state.of("skipped"),
     }  # fmt: skip
 
 
-def distribution(values: list[float], bins: int = 24) -> dict[str, Any] | None:
-    """Count, mean, extremes, median and a histogram over equal bins; None without a value."""
+def distribution(values: list[float], bins: int = 24, *, ratios: bool = False) -> dict[str, Any] | None:
+    """Count, mean, median and a histogram from the least to the greatest value; None without a value.
+
+    ``bins[i]`` counts the values from ``edges[i]`` to ``edges[i + 1]``: equal steps, or with ``ratios`` equal ratios
+    (of positive values).
+    """
     if not values:
         return None
     ordered = sorted(values)
-    low, high = ordered[0], ordered[-1]
-    width = (high - low) / bins
-    counts = Counter(min(bins - 1, math.floor((v - low) / width)) if width else 0 for v in ordered)
+    scaled = [math.log(v) for v in ordered] if ratios and ordered[0] > 0 else ordered
+    low, width = scaled[0], (scaled[-1] - scaled[0]) / bins
+    number = bins if width else 1
+    counts = Counter(min(number - 1, math.floor((v - low) / width)) if width else 0 for v in scaled)
+    edges = [low + i * width for i in range(number)]
+    edges = [math.exp(e) for e in edges] if scaled is not ordered else edges
     return {
-        "count": len(ordered), "mean": fmean(ordered), "median": ordered[len(ordered) // 2], "low": low, "high": high,
-        "bins": [counts[i] for i in range(bins if width else 1)],
+        "count": len(ordered), "mean": fmean(ordered), "median": ordered[len(ordered) // 2],
+        "edges": [ordered[0], *edges[1:], ordered[-1]], "bins": [counts[i] for i in range(number)],
     }  # fmt: skip
 
 
@@ -100,6 +107,7 @@ def write_report(output: Path, folder: Path) -> tuple[dict[str, Any], tuple[Path
     from nfcodec.batch.thumbnails import thumbnails
 
     content = report_of(output)
+    make_folder(folder)
     html, values = folder / f"{NAME}-report.html", folder / f"{NAME}-report.json"
     pictures = thumbnails(content["worst"], content["runs"], output)
     for path, text in ((html, page(content, pictures)), (values, json.dumps(content, indent=1))):

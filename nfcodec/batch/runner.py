@@ -34,7 +34,7 @@ def run(job: Job, how: How | None = None, *, listener: Listener | None = None) -
     """
     how = how or How()
     plan = make_plan(job.inputs, job.output, job.action, shard=job.shard, only=how.only)
-    _make_folder(job.output)
+    make_folder(job.output)
     path = manifest_path(job.output, job.shard)
     with Manifest(path) as manifest:
         _refuse_second(read_state([path]), job, how)
@@ -79,7 +79,8 @@ def preview(job: Job, how: How | None = None) -> Plan:
     return make_plan(job.inputs, job.output, job.action, shard=job.shard, only=how.only if how else None)
 
 
-def _make_folder(output: Path) -> None:
+def make_folder(output: Path) -> None:
+    """Make an output folder and those above it. Raises :class:`~nfcodec.errors.OutputError`."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,22 +19,24 @@ def thumbnails(records: Sequence[Record], runs: Sequence[Record], output: Path) 
     sources = [Path(folder) for run in runs[-1:] for folder in run["inputs"]]
     found = {}
     for record in records:
-        if record.get("rate_unit") == "bpp":
-            decoded = _encoded(output / record["target"], inits[-1])
-            found[record["path"]] = (_original(sources, record["path"]), decoded)
+        decoded = _encoded(output / record["target"], inits[-1])
+        found[record["path"]] = (_original(sources, record["path"]), decoded)
     return found
 
 
 def _encoded(path: Path, init: str | None) -> bytes:
-    """A small rendering of an .nfc file, or nothing."""
+    """A small rendering of a picture, or of the first frame of a clip; nothing for what cannot be seen."""
     from nfcodec import api
 
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
         target = Path(folder) / "small.png"
         try:
-            shape = api.info(path).shape
-            scale = min(1.0, _SIDE / max(shape))
-            api.decode(path, target, options=DecodeOptions(scale=scale), init=init)
+            info = api.info(path)
+            if info.modality not in ("image", "video"):
+                return b""
+            first = (0.0, 1.0 / info.sample_rate) if info.sample_rate else None
+            options = DecodeOptions(scale=min(1.0, _SIDE / max(info.shape[-2:])), time=first)
+            api.decode(path, target, options=options, init=init)
             return _small(target)
         except (NfcError, OSError, MemoryError):
             return b""

@@ -49,10 +49,13 @@ def test_status_of_an_unfinished_batch(tmp_path: Path, go: Callable[..., Summary
 
 def test_distributions() -> None:
     found = distribution([1.0, 2.0, 2.0, 3.0, 5.0], bins=4)
-    assert found == {"count": 5, "mean": 2.6, "median": 2.0, "low": 1.0, "high": 5.0, "bins": [1, 2, 1, 1]}
+    edges = [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert found == {"count": 5, "mean": 2.6, "median": 2.0, "edges": edges, "bins": [1, 2, 1, 1]}
+    wide = distribution([0.1, 0.2, 5.0, 90.0, 100.0], bins=3, ratios=True)
+    assert wide is not None and wide["bins"] == [2, 1, 2] and wide["edges"] == pytest.approx([0.1, 1.0, 10.0, 100.0])
     assert distribution([]) is None
     alone = distribution([7.0, 7.0])
-    assert alone is not None and alone["bins"] == [2]
+    assert alone is not None and (alone["bins"], alone["edges"]) == ([2], [7.0, 7.0])
 
 
 class Checked(HTMLParser):
@@ -91,12 +94,12 @@ def test_a_report_with_pictures(tmp_path: Path) -> None:
         sound = {"rate": 31.5, "rate_unit": "kbps", "psnr": None, "bytes": 5, "input_bytes": 10}
         manifest.append("done", path="s.wav", target="s.nfc", **sound, time=1.0)
         manifest.append("failed", path="bad\udcff.png", error="X", message="<script>", time=1.0)
-    content, (html, values) = write_report(out, tmp_path)
+    content, (html, values) = write_report(out, tmp_path / "new" / "folder")
     assert json.loads(values.read_text()) == json.loads(json.dumps(content))
     assert content["bpp"]["count"] == 7 and content["psnr"]["count"] == 7
     assert content["totals"]["ratio"] == (7 * 9000 + 10) / content["totals"]["bytes_out"]
     psnrs = [r["psnr"] for r in content["worst"]]
-    assert len(psnrs) == 5 and psnrs == sorted(psnrs) and psnrs[0] == content["psnr"]["low"]
+    assert len(psnrs) == 5 and psnrs == sorted(psnrs) and psnrs[0] == content["psnr"]["edges"][0]
     text = html.read_text()
     parsed = Checked()
     parsed.feed(text)
