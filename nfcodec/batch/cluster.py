@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from nfcodec.batch.job import Counts, How, Job, Listener, Summary
-from nfcodec.batch.manifest import Manifest, Record, State, manifest_path, manifests, read_state
+from nfcodec.batch.manifest import Record, State, is_open, manifest_path, manifests, read_state
 from nfcodec.batch.plan import WHOLE
 from nfcodec.batch.runner import preview, run
-from nfcodec.errors import NfcError, OptionError, OutputError, OutputExistsError
+from nfcodec.errors import NfcError, OptionError, OutputExistsError
 from nfcodec.media.reading import named
 
 _POLL = 1.0  # seconds
@@ -67,18 +67,9 @@ def _check(job: Job, how: How) -> None:
 def _shard(job: Job, how: How) -> Summary:
     """Do one shard; runs on a node. The process before, if it was lost, may take a moment to vanish."""
     path, limit = manifest_path(job.output, job.shard), time.monotonic() + _LOCK_PATIENCE
-    while _busy(path) and time.monotonic() < limit:
+    while is_open(path) and time.monotonic() < limit:
         time.sleep(0.2)
     return run(job, how)
-
-
-def _busy(path: Path) -> bool:
-    """Whether a manifest cannot be opened for writing now."""
-    try:
-        Manifest(path).close()
-    except OutputError:
-        return path.exists()
-    return False
 
 
 @contextmanager

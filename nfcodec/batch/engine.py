@@ -116,14 +116,15 @@ class Engine:
             elif message["full"]:
                 raise OutputError(message["message"], hint="make room and go on with --resume; nothing is lost")
             else:
-                yield from self._failed(assignment, message["error"], message["message"], message["hint"])
+                about = {name: message[name] for name in ("error", "message", "hint", "trace")}
+                yield from self._failed(assignment, **about)
 
     def _buried(self, worker: Worker) -> Iterator[Event]:
         """A worker is dead: its item failed, if it had one."""
         self._workers.remove(worker)
         reason = worker.obituary()
         if worker.assignment is not None:
-            yield from self._failed(worker.assignment, "WorkerDied", reason)
+            yield from self._failed(worker.assignment, error="WorkerDied", message=reason)
         elif not worker.ready:
             self._stillbirths += 1
             if self._stillbirths >= _MOST_STILLBIRTHS:
@@ -132,9 +133,10 @@ class Engine:
     def _hung(self, worker: Worker) -> Iterator[Event]:
         if worker.assignment is None:
             raise InternalError("workers cannot start: no sign of life")
-        yield from self._failed(worker.assignment, "TimedOut", "no result in the time that it may take")
+        message = "no result in the time that it may take"
+        yield from self._failed(worker.assignment, error="TimedOut", message=message, hint="--timeout gives more")
 
-    def _failed(self, assignment: Assignment, error: str, message: str, hint: str | None = None) -> Iterator[Event]:
+    def _failed(self, assignment: Assignment, *, error: str, **about: Any) -> Iterator[Event]:
         last = self._schedule.failed(assignment.item, again=error not in _FINAL)
         if last:
-            yield Failure(assignment.item, error, message, hint, assignment.attempt)
+            yield Failure(assignment.item, error, attempts=assignment.attempt, **about)

@@ -67,13 +67,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item failed ``attempts`` times; ``error`` is the class of the last exception."""
+    """An item failed ``attempts`` times; ``error`` is the class of the last exception, ``trace`` of a bug its stack."""
 
     item: Item
     error: str
     message: str
     hint: str | None = None
     attempts: int = 1
+    trace: str | None = None
 
 
 Event = Started | Finished | Failure

@@ -159,6 +159,20 @@ def _write(file: IO[bytes], data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
+def is_open(path: Path) -> bool:
+    """Whether a run is writing this manifest now; always False on systems without locks."""
+    try:
+        import fcntl
+
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
+
+
 def _lock(file: IO[bytes], path: Path) -> None:
     """Take the lock, which goes with the process; systems without such locks do without."""
     try:

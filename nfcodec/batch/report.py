@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from nfcodec.batch.manifest import NAME, Record, State, read_state
+from nfcodec.batch.manifest import NAME, Record, State, is_open, read_state
 from nfcodec.batch.runner import existing_manifests, make_folder
 from nfcodec.media.atomic import atomic_output
 
@@ -36,11 +36,13 @@ class Status:
 
 def status_of(output: Path) -> Status:
     """Read how far a batch is. Raises :class:`~nfcodec.errors.InputError` where there is none."""
-    state = read_state(existing_manifests(output))
+    paths = existing_manifests(output)
+    state = read_state(paths)
     done, failed, skipped = (state.of(v) for v in ("done", "failed", "skipped"))
     over = len(done) + len(failed) + len(skipped)
     total = max(over, _total(state))
-    words = "finished" if total == over else "running, or interrupted (--resume goes on)"
+    words = "finished" if total == over else "interrupted; --resume goes on"
+    words = "running" if any(map(is_open, paths)) else words
     return Status(
         output=str(output), state=words, total=total, done=len(done), failed=len(failed), skipped=len(skipped),
         pending=total - over, bytes_in=_sum(done, "input_bytes"), bytes_out=_sum(done, "bytes"),
@@ -49,8 +51,9 @@ def status_of(output: Path) -> Status:
 
 
 def _total(state: State) -> int:
-    """The files of the latest run of each shard."""
-    totals = {tuple(r["shard"]): int(r["total"]) for r in state.runs if not r["retry"]}
+    """The files of the latest run of each shard, of as many shards as the latest run of all knows."""
+    runs = sorted((r for r in state.runs if not r["retry"]), key=lambda r: float(r["time"]))
+    totals = {r["shard"][0]: int(r["total"]) for r in runs if r["shard"][1] == runs[-1]["shard"][1]}
     return sum(totals.values())
 
 

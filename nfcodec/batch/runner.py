@@ -23,6 +23,7 @@ from nfcodec.media.atomic import sweep_folder
 from nfcodec.media.reading import named, reason
 
 _SAMPLE_BYTES = 100  # memory for one sample of a picture, encoder included
+_WORKER_BYTES = 5e8  # memory of a worker with small files
 
 
 def run(job: Job, how: How | None = None, *, listener: Listener | None = None) -> Summary:
@@ -74,6 +75,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def auto_workers() -> int:
+    """One process for each usable core, as far as the machine has memory for them."""
+    return max(1, min(usable_cores(), int(_memory() / _WORKER_BYTES)))
+
+
 def preview(job: Job, how: How | None = None) -> Plan:
     """The plan alone; nothing is written."""
     return make_plan(job.inputs, job.output, job.action, shard=job.shard, only=how.only if how else None)
@@ -112,7 +118,7 @@ class _Run:
         about = {"tool": __version__, "total": self._plan.total, "retry": self._how.only is not None}
         self._append("run", **{**self._job.record(), **about})
         for refused in self._plan.refused:
-            self._failed(refused.path, refused.error, refused.message, refused.hint, 0)
+            self._failed(refused.path, error=refused.error, message=refused.message, hint=refused.hint, attempts=0)
         for skip in (*self._plan.skipped, *skipped):
             self._verdict("skipped", {"path": skip.path, "reason": skip.reason})
         stopped = self._work(items)
@@ -165,7 +171,7 @@ class _Run:
             return True
         if not items:
             return False
-        workers = max(1, min(self._how.workers or usable_cores(), len(items)))
+        workers = max(1, min(self._how.workers or auto_workers(), len(items)))
         schedule = Schedule(items, workers, room=_memory() / _SAMPLE_BYTES / workers, patience=left)
         patience = Patience(self._job.action.per_sample(), self._how.timeout)
         engine = Engine(self._job.action.setup(), schedule, workers, place=self._place, patience=patience)
@@ -188,10 +194,12 @@ class _Run:
             key = item_key(event.record["sha256"], self._key)
             self._verdict("done", {"path": item.path, "target": item.target, "key": key, **event.record})
         elif isinstance(event, Failure):
-            self._failed(item.path, event.error, event.message, event.hint, event.attempts)
+            about = {"error": event.error, "message": event.message, "hint": event.hint, "attempts": event.attempts}
+            trace = {"trace": event.trace} if event.trace else {}
+            self._failed(item.path, **about, **trace)
 
-    def _failed(self, path: str, error: str, message: str, hint: str | None, attempts: int) -> None:
-        record = {"path": path, "error": error, "message": message, "hint": hint, "attempts": attempts}
+    def _failed(self, path: str, **about: Any) -> None:
+        record = {"path": path, **about}
         self._failures.append(record)
         self._verdict("failed", record)
 

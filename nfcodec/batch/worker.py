@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -19,6 +20,7 @@ from nfcodec.errors import describe
 
 # Exit codes that mean something to the parent.
 ABANDONED, ENDED = 85, 143
+_MOST_TRACE = 4000  # characters
 _MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory")
 
 
@@ -83,7 +85,10 @@ def _told(error: BaseException) -> dict[str, Any]:
     known: Exception = MemoryError() if _out_of_memory(error) else _exception(error)
     message, hint, _ = describe(known)
     kind = type(known if isinstance(known, MemoryError) else error).__name__
-    return {"error": kind, "message": message, "hint": hint, "full": target_is_full(error)}
+    told = {"error": kind, "message": message, "hint": hint, "full": target_is_full(error), "trace": None}
+    if message.startswith("internal error"):
+        told["trace"] = "".join(traceback.format_exception(error))[-_MOST_TRACE:]
+    return told
 
 
 def _exception(error: BaseException) -> Exception:

@@ -107,8 +107,13 @@ def status(s: Status, *, verbose: bool = False) -> str:
         lines.append(f"  {count(s.bytes_in)} → {count(s.bytes_out)} B ({ratio})")
     lines += [f"  {number} × {safe(reason)}" for reason, number in s.reasons.items()]
     if verbose:
-        lines += [f"  {failure(record)}" for record in s.failures]
+        lines += [line for record in s.failures for line in (f"  {failure(record)}", *_trace(record))]
     return "\n".join(lines)
+
+
+def _trace(record: dict[str, Any]) -> list[str]:
+    """Where a bug struck, line by line."""
+    return [f"    {safe(line)}" for line in str(record.get("trace") or "").splitlines()]
 
 
 def reported(content: dict[str, Any], paths: tuple[Path, ...]) -> str:

@@ -66,6 +66,7 @@ def test_all_kinds_of_trouble(tmp_path: Path) -> None:
     assert failures["memory"].message == "not enough memory"
     assert "SIGKILL" in failures["die"].message and "lack of memory" in failures["die"].message
     assert "Panic: index out of bounds" in failures["panic"].message
+    assert "jobs.py" in failures["bug"].trace and failures["die"].trace is None
     assert "division by zero" in failures["bug"].message and "internal error" in failures["bug"].message
 
 

@@ -39,12 +39,20 @@ def test_status_of_an_unfinished_batch(tmp_path: Path, go: Callable[..., Summary
     fill(tmp_path / "in", numbered(5))
 
     def stop(*_: Any) -> None:
+        seen.append(status_of(tmp_path / "out").state)
         raise KeyboardInterrupt
+
+    seen: list[str] = []
 
     with pytest.raises(KeyboardInterrupt):
         go(listener=stop)
     status = status_of(tmp_path / "out")
     assert (status.total, status.done, status.pending) == (5, 1, 4) and "interrupted" in status.state
+    assert seen == ["running"]
+    for i in (1, 2):
+        go(shard=(i, 2), resume=True)
+    status = status_of(tmp_path / "out")
+    assert (status.total, status.pending, status.state) == (5, 0, "finished"), "the split of the latest run counts"
 
 
 def test_distributions() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nfcodec.batch import runner
 from nfcodec.batch.items import Skipped
 from nfcodec.batch.job import Counts, How, Job, MaxFailures, Summary, job_of
 from nfcodec.batch.manifest import manifests
@@ -170,6 +171,16 @@ def test_refused_files_count_as_failures(tmp_path: Path, go: Go) -> None:
     fill(tmp_path / "in", {"a.bad": b"", "b.bad": b"", "c.in": b"c"})
     summary = go(max_failures=MaxFailures.parse("1"))
     assert summary.stopped and tree(tmp_path / "out") == {}
+
+
+def test_workers_by_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "usable_cores", lambda: 64)
+    monkeypatch.setattr(runner, "_memory", lambda: 4e9)
+    assert runner.auto_workers() == 8
+    monkeypatch.setattr(runner, "_memory", lambda: 1e8)
+    assert runner.auto_workers() == 1
+    monkeypatch.setattr(runner, "_memory", lambda: 1e12)
+    assert runner.auto_workers() == 64
 
 
 def test_bounds() -> None:
