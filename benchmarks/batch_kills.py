@@ -69,6 +69,7 @@ def disturb(process: subprocess.Popen[bytes], folder: Path, chance: random.Rando
     if process.poll() is not None:
         return "nobody"
     process.kill()
+    process.wait()
     return "parent"
 
 

@@ -94,7 +94,7 @@ class Encode:
 
     def setup(self) -> work.Setup:
         """See :class:`Action`."""
-        return partial(work.encoder, self.options)
+        return partial(work.encoder, self.options, self.key())
 
     def settings(self) -> dict[str, Any]:
         """See :class:`Action`."""

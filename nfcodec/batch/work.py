@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nfcodec.batch.keys import file_sha256
-from nfcodec.errors import MediaReadError, OutputError
+from nfcodec.batch.keys import file_sha256, settings_key, settings_of
+from nfcodec.errors import MediaReadError, ModelError, OutputError
 from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
 
@@ -36,11 +36,18 @@ Work = Callable[[Task, Begun], dict[str, Any]]
 Setup = Callable[[], Work]
 
 
-def encoder(options: EncodeOptions) -> Work:
-    """Load what encoding needs, and return the function that encodes one file."""
+def encoder(options: EncodeOptions, key: str | None = None) -> Work:
+    """Load what encoding needs, and return the function that encodes one file.
+
+    ``key``: what the parent takes :func:`~nfcodec.batch.keys.settings_key` for. Raises
+    :class:`~nfcodec.errors.ModelError` when an init was replaced since.
+    """
     import torch
 
     from nfcodec import api, encoder  # noqa: F401 - the first item would wait for it
+
+    if key not in (None, settings_key(settings_of(options), options.init)):
+        raise ModelError("the init was replaced while the batch ran", hint="start it again with --resume")
 
     def work(task: Task, begun: Begun) -> dict[str, Any]:
         torch.set_num_threads(task.threads)

@@ -20,7 +20,7 @@ from nfcodec.batch.job import How, Job
 from nfcodec.batch.runner import retry, run
 from nfcodec.batch.suffix import decoded_kind
 from nfcodec.batch.work import Task, encoder, target_is_full
-from nfcodec.errors import ChecksumError, MediaReadError, OutputError
+from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputError
 
 from .conftest import lines, tree
 from .test_kill import children, done
@@ -123,6 +123,17 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(MediaReadError, match="changed while it was read"):
         encoder(OPTIONS)(Task(str(path), str(tmp_path / "p.nfc")), heard.append)
     assert heard == [20 * 24]
+
+
+def test_an_init_that_is_replaced_meanwhile(tmp_path: Path) -> None:
+    """A worker that starts later must not write files of another init under the same key."""
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(Path(init("image")).read_bytes())
+    setup = Encode(EncodeOptions(effort=1, init=str(own))).setup()
+    setup()
+    own.write_bytes(Path(init("masked")).read_bytes())
+    with pytest.raises(ModelError, match="replaced while the batch ran"):
+        setup()
 
 
 def test_which_faults_are_of_the_target() -> None:
