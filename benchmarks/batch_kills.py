@@ -1,6 +1,6 @@
 """Kill a real batch at random moments, resume it each time, and compare with a run that nobody disturbed.
 
-    python benchmarks/batch_kills.py DIR [--count 300] [--kills 50] [--jobs 2] [--seed 1] [--name batch-kills]
+    python benchmarks/batch_kills.py DIR [--count 500] [--kills 50] [--jobs 2] [--seed 1] [--name batch-kills]
 
 A kill (SIGKILL) hits the parent in three of five cases and one of the workers otherwise. After each one only whole
 files may have their names, and every "done" line must have its file. At the end the trees must be equal byte for
@@ -88,7 +88,7 @@ def main() -> int:
     """Run, write the result, print it; exit code 1 when a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--jobs", default="2")
     parser.add_argument("--seed", type=int, default=1)

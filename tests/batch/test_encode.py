@@ -73,7 +73,7 @@ def test_the_same_bytes_on_two_workers_and_back(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc to find workers")
 def test_killed_and_resumed(tmp_path: Path) -> None:
-    folder = pictures(tmp_path / "in", 6, side=64)
+    folder = pictures(tmp_path / "in", 10, side=64)
     expected = alone(folder, tmp_path)
     out = tmp_path / "out"
     arguments = ["batch", str(folder), "-d", str(out), "-e1", "--init", init("image"), "-j1", "--resume"]
@@ -81,14 +81,16 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     for number, victim in ((1, "parent"), (3, "worker")):
         with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
             limit = time.monotonic() + 60
-            while len(done(out)) < number and time.monotonic() < limit:
-                time.sleep(0.005)
+            while (len(done(out)) < number or not children(process.pid)) and process.poll() is None:
+                assert time.monotonic() < limit
+                time.sleep(0.002)
             if victim == "parent":
                 process.kill()
-            else:
-                os.kill(children(process.pid)[0], signal.SIGKILL)
+            for worker in children(process.pid) if victim == "worker" else ():
+                os.kill(worker, signal.SIGKILL)
             process.communicate(timeout=60)
-        assert process.returncode == (-signal.SIGKILL if victim == "parent" else 0)
+        # On a busy machine the batch may have been faster.
+        assert process.returncode in ((0, -signal.SIGKILL) if victim == "parent" else (0,))
     assert tree(out) == expected
     assert sorted(done(out)) == sorted(str(p.relative_to(folder)) for p in folder.rglob("*.png"))
 
