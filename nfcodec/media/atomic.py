@@ -148,4 +148,7 @@ def _alive(process: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
+    with suppress(OSError, IndexError):
+        # Ended, but nobody has asked for its exit code yet.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
