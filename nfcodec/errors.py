@@ -124,3 +124,18 @@ class OutputExistsError(OutputError):
 
 class InternalError(NfcError):
     """An invariant of nfc itself failed: a bug, never the fault of input bytes."""
+
+
+_BUG_HINT = "this is a bug in nfc: please report it with what the same command prints with -v"
+_MEMORY_HINT = "close other programs, or encode a smaller input"
+
+
+def describe(error: Exception) -> tuple[str, str | None, int]:
+    """Message, hint and exit code of any exception."""
+    if isinstance(error, InternalError):
+        return f"internal error: {error}", error.hint or _BUG_HINT, error.exit_code
+    if isinstance(error, NfcError):
+        return str(error), error.hint, error.exit_code
+    if isinstance(error, MemoryError):
+        return "not enough memory", _MEMORY_HINT, 1
+    return f"internal error: {type(error).__name__}: {error}", _BUG_HINT, 1

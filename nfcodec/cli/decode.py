@@ -12,6 +12,7 @@ from nfcodec.cli.params import (
     CROP,
     SIZE,
     TIME,
+    F,
     init_option,
     inputs_argument,
     json_option,
@@ -40,26 +41,40 @@ def _plain(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     return value.lower().lstrip(".") or None if value is not None else None
 
 
+def decode_options(function: F) -> F:
+    """All options that say what to render: the fields of DecodeOptions, ``kind`` and ``init``."""
+    options = (
+        click.option("--scale", type=float, default=_DEFAULT.scale, metavar="S", help="Render at S times the size."),
+        click.option(
+            "--size", callback=SIZE, metavar="WxH",
+            help="Render at this size; either side may be left out (1920x, x1080).",
+        ),
+        click.option("--crop", callback=CROP, metavar="X,Y,W,H", help="Only this part, in native pixels."),
+        click.option(
+            "--time", callback=TIME, metavar="A:B",
+            help="Only this time, in seconds (1.5:3, 5:, :10) or as mm:ss (1:30-2:00).",
+        ),
+        click.option(
+            "--rate", type=float, default=_DEFAULT.rate, metavar="HZ", help="Sound: render at this sample rate."
+        ),
+        click.option("--fps", type=float, default=_DEFAULT.fps, metavar="N", help="Video: render N frames per second."),
+        click.option(
+            "--partial", is_flag=True, help="Take a truncated file for what is there of it, and say what is missing."
+        ),
+        click.option(
+            "--format", "kind", metavar="SUFFIX", callback=_plain, help="Output format: png, jpg, wav, mp4, npy, …"
+        ),
+        init_option,
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command("decode", epilog=_EPILOG)
 @inputs_argument
 @output_options
-@click.option("--scale", type=float, default=_DEFAULT.scale, metavar="S", help="Render at S times the size.")
-@click.option(
-    "--size", callback=SIZE, metavar="WxH",
-    help="Render at this size; either side may be left out (1920x, x1080).",
-)
-@click.option("--crop", callback=CROP, metavar="X,Y,W,H", help="Only this part, in native pixels.")
-@click.option(
-    "--time", callback=TIME, metavar="A:B",
-    help="Only this time, in seconds (1.5:3, 5:, :10) or as mm:ss (1:30-2:00).",
-)
-@click.option("--rate", type=float, default=_DEFAULT.rate, metavar="HZ", help="Sound: render at this sample rate.")
-@click.option("--fps", type=float, default=_DEFAULT.fps, metavar="N", help="Video: render N frames per second.")
-@click.option(
-    "--partial", is_flag=True, help="Take a truncated file for what is there of it, and say what is missing."
-)
-@click.option("--format", "kind", metavar="SUFFIX", callback=_plain, help="Output format: png, jpg, wav, mp4, npy, …")
-@init_option
+@decode_options
 @json_option
 @verbose_option
 @click.pass_obj

@@ -15,6 +15,7 @@ from nfcodec.cli.params import (
     BYTES,
     DECIBEL,
     DURATION,
+    F,
     inputs_argument,
     json_option,
     output_options,
@@ -44,7 +45,7 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     return frozenset(kind.strip() for part in value for kind in part.split(",") if kind.strip())
 
 
-def _one_goal(ctx: click.Context) -> None:
+def one_goal(ctx: click.Context) -> None:
     """Of a quality that was asked for and the targets, one can be kept."""
     given = ["quality"] if ctx.get_parameter_source("quality") != ParameterSource.DEFAULT else []
     given += [name for name in TARGETS if ctx.params[name] is not None]
@@ -53,40 +54,54 @@ def _one_goal(ctx: click.Context) -> None:
         raise click.UsageError(f"{both} exclude each other", ctx)
 
 
+def encode_options(function: F) -> F:
+    """All options that say how to encode; they become the fields of EncodeOptions, but for --no-verify."""
+    options = (
+        click.option(
+            "-q", "--quality", type=int, default=_DEFAULT.quality, show_default=True, metavar="0..100",
+            help="More is more bytes and a higher PSNR.",
+        ),
+        click.option(
+            "-e", "--effort", type=int, default=_DEFAULT.effort, show_default=True, metavar="1..9",
+            help="More is more time and never a worse file.",
+        ),
+        click.option(
+            "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X",
+            help="Instead of a quality: at most X bits per pixel or sample.",
+        ),
+        click.option(
+            "--target-size", callback=BYTES, default=_DEFAULT.target_size, metavar="BYTES",
+            help="Instead of a quality: a file of at most so many bytes (50000, 50k, 1.5M).",
+        ),
+        click.option(
+            "--target-psnr", callback=DECIBEL, default=_DEFAULT.target_psnr, metavar="DB",
+            help="Instead of a quality: a PSNR of at least DB.",
+        ),
+        click.option(
+            "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",
+            help="Begin no further step after this time.",
+        ),
+        click.option(
+            "--field", type=click.Choice(FIELD_KINDS), default=_DEFAULT.field,
+            help="Kind of field.  [default: by kind of input]",
+        ),
+        click.option(
+            "--init", metavar="ID|PATH", default=_DEFAULT.init, help="The init to start from.  [default: by kind]"
+        ),
+        click.option(
+            "--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}."
+        ),
+        click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command("encode", epilog=_EPILOG)
 @inputs_argument
 @output_options
-@click.option(
-    "-q", "--quality", type=int, default=_DEFAULT.quality, show_default=True, metavar="0..100",
-    help="More is more bytes and a higher PSNR.",
-)
-@click.option(
-    "-e", "--effort", type=int, default=_DEFAULT.effort, show_default=True, metavar="1..9",
-    help="More is more time and never a worse file.",
-)
-@click.option(
-    "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X",
-    help="Instead of a quality: at most X bits per pixel or sample.",
-)
-@click.option(
-    "--target-size", callback=BYTES, default=_DEFAULT.target_size, metavar="BYTES",
-    help="Instead of a quality: a file of at most so many bytes (50000, 50k, 1.5M).",
-)
-@click.option(
-    "--target-psnr", callback=DECIBEL, default=_DEFAULT.target_psnr, metavar="DB",
-    help="Instead of a quality: a PSNR of at least DB.",
-)
-@click.option(
-    "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",
-    help="Begin no further step after this time.",
-)
-@click.option(
-    "--field", type=click.Choice(FIELD_KINDS), default=_DEFAULT.field,
-    help="Kind of field.  [default: by kind of input]",
-)
-@click.option("--init", metavar="ID|PATH", default=_DEFAULT.init, help="The init to start from.  [default: by kind]")
-@click.option("--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}.")
-@click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more.")
+@encode_options
 @threads_option
 @json_option
 @verbose_option
@@ -100,7 +115,7 @@ def command(
     Takes images, audio, video, .npy arrays, and folders of numbered frames.
     """
     session: Session = ctx.obj
-    _one_goal(ctx)
+    one_goal(ctx)
     with usage_errors():
         options = EncodeOptions(**fields, verify=not no_verify)
     target = Target(output, folder, force, skip_existing)

@@ -30,11 +30,12 @@ def _bar(name: str) -> Any:
     from tqdm import tqdm
 
     # Given, because tqdm shows nothing where a terminal tells no size.
-    size: dict[str, Any] = {"ncols": _columns(), "nrows": 20}
+    size: dict[str, Any] = {"ncols": columns(), "nrows": 20}
     return tqdm(total=1, desc=safe(name), bar_format=_FORMAT, file=sys.stderr, leave=False, **size)
 
 
-def _columns() -> int:
+def columns() -> int:
+    """The width of the terminal of standard error."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):

@@ -14,27 +14,13 @@ import click
 
 from nfcodec.cli.session import Session
 from nfcodec.cli.text import label, safe
-from nfcodec.errors import InternalError, NfcError
-
-_BUG_HINT = "this is a bug in nfc: please report it with what the same command prints with -v"
-_MEMORY_HINT = "close other programs, or encode a smaller input"
+from nfcodec.errors import describe
 
 
 def note(text: str) -> None:
     """Print a line on standard error; that it cannot be read by anybody is no reason to fail."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
-
-
-def describe(error: Exception) -> tuple[str, str | None, int]:
-    """Message, hint and exit code of any exception."""
-    if isinstance(error, InternalError):
-        return f"internal error: {error}", error.hint or _BUG_HINT, error.exit_code
-    if isinstance(error, NfcError):
-        return str(error), error.hint, error.exit_code
-    if isinstance(error, MemoryError):
-        return "not enough memory", _MEMORY_HINT, 1
-    return f"internal error: {type(error).__name__}: {error}", _BUG_HINT, 1
 
 
 def fail(name: str, error: Exception, *, verbose: bool) -> int:

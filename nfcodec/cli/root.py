@@ -21,7 +21,7 @@ from nfcodec.container.layout import SIGNATURE, VERSION
 NAME = "nfc"
 COMPLETE_VAR = "_NFC_COMPLETE"
 VERBS = (
-    "encode", "decode", "info", "verify", "compare", "thumb", "improve", "transcode", "models", "train", "completion",
+    "encode", "decode", "batch", "info", "verify", "compare", "thumb", "improve", "transcode", "models", "train", "completion",
     "man", "integrate",
 )  # fmt: skip
 
@@ -38,6 +38,7 @@ Exit codes:
   0    all good
   1    an item failed
   2    wrong usage
+  3    a batch came to its end, and some of its files failed
   4    damaged, or not an .nfc file
   5    a limit was met
   130  interrupted (143 by SIGTERM)

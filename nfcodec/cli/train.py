@@ -26,7 +26,9 @@ Example:
 @click.option("-o", "--output", type=click.Path(), required=True, metavar="OUT", help="The init to write.")
 @click.option("--config", type=click.Path(), required=True, metavar="FILE", help="Training settings (TOML).")
 @click.option(
-    "--checkpoint", type=click.Path(), metavar="PATH",
+    "--checkpoint",
+    type=click.Path(),
+    metavar="PATH",
     help="Saved every 15 seconds; training goes on from it when it exists.  [default: OUT with .ckpt]",
 )
 @click.option("--device", default=_DEVICE, show_default=True, metavar="cpu|cuda", help="Where to compute.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def atomic_output(target: Path, *, force: bool) -> Iterator[Path]:
     """
     final = _resolve(target, force)
     with _telling(target):
-        _sweep(final)
+        sweep_folder(final.parent, (final.name,))
         temp = _create(final)
     try:
         with _telling(target):
@@ -123,15 +123,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _sweep(final: Path) -> None:
-    """Remove what killed runs left behind for the same target."""
-    prefix = "." + _stem(final.name) + ".tmp-"
-    for entry in os.scandir(final.parent):
-        if entry.name.startswith(prefix):
-            process = entry.name[len(prefix) :].split("-")[0]
-            if process.isdigit() and not _alive(int(process)):
-                with suppress(OSError):
-                    os.unlink(entry.path)
+def sweep_folder(folder: Path, names: Collection[str]) -> int:
+    """Remove what killed runs left behind for the targets ``names`` of ``folder``; how many files that were.
+
+    Raises ``OSError`` when the folder cannot be read.
+    """
+    stems, swept = {_stem(name) for name in names}, 0
+    for entry in os.scandir(folder):
+        stem, mark, rest = entry.name[1:].rpartition(".tmp-")
+        process = rest.split("-")[0]
+        if mark and stem in stems and process.isdigit() and not _alive(int(process)):
+            with suppress(OSError):
+                os.unlink(entry.path)
+                swept += 1
+    return swept
 
 
 def _alive(process: int) -> bool:
@@ -143,4 +148,7 @@ def _alive(process: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
+    with suppress(OSError, IndexError):
+        # Ended, but nobody has asked for its exit code yet.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

@@ -1,0 +1,141 @@
+"""A job on a Ray cluster: Ray hands out shards, never items, and the shards' manifests stay the truth.
+
+A node that dies loses nothing: Ray gives its shard to another one, which goes on from the shard's manifest. Inputs and
+the output folder must have the same names on all nodes (a shared file system), and nfcodec must be installed there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from nfcodec.batch.job import Counts, How, Job, Listener, Summary
+from nfcodec.batch.manifest import Record, State, is_open, manifest_path, manifests, read_state
+from nfcodec.batch.plan import WHOLE
+from nfcodec.batch.runner import preview, run
+from nfcodec.errors import NfcError, OptionError, OutputExistsError
+from nfcodec.media.reading import named
+
+_POLL = 1.0  # seconds
+_MOST_LOSSES = 5  # of the process that works on one shard
+_LOCK_PATIENCE = 30.0  # seconds until a lost process has let go of its shard's manifest
+
+
+def run_on_ray(job: Job, how: How | None = None, *, listener: Listener | None = None) -> Summary:
+    """As :func:`nfcodec.batch.runner.run`, on the cluster that RAY_ADDRESS names, or else on a local one.
+
+    ``how.workers``: number of shards, None for one on each CPU of the cluster. Raises
+    :class:`~nfcodec.errors.OptionError` without the package ray, and what the runner raises.
+    """
+    how = how or How()
+    job = replace(
+        job, inputs=tuple(Path(os.path.abspath(p)) for p in job.inputs), output=Path(os.path.abspath(job.output))
+    )
+    _check(job, how)
+    total = preview(job).total
+    with _cluster() as ray:
+        count = how.workers or int(ray.cluster_resources().get("CPU", 1))
+        remote = ray.remote(num_cpus=1, max_retries=_MOST_LOSSES)(_shard)
+        mine = replace(how, workers=1, resume=True, max_failures=None)
+        tasks = [remote.remote(replace(job, shard=(i, count)), mine) for i in range(1, count + 1)]
+        watch = _Watch(job, total, how.max_failures.of(total) if how.max_failures else total, listener)
+        try:
+            parts = _gather(ray, tasks, watch)
+        finally:
+            for task in tasks:
+                ray.cancel(task, force=True)
+    watch.look()
+    if parts is None:
+        return Summary(job, watch.counts, watch.failures, stopped=True)
+    return Summary(job, _sum([p.counts for p in parts]), tuple(r for p in parts for r in p.failures))
+
+
+def _check(job: Job, how: How) -> None:
+    if job.shard != WHOLE:
+        raise OptionError("Ray makes shards of its own: leave --shard out")
+    if how.force:
+        raise OptionError("-f cannot be told from going on after a loss: with Ray, begin in an empty folder")
+    if manifests(job.output) and not (how.resume or how.skip_existing):
+        raise OutputExistsError(f"{named(job.output)} holds a batch already", hint="--resume goes on with it")
+
+
+def _shard(job: Job, how: How) -> Summary:
+    """Do one shard; runs on a node. The process before, if it was lost, may take a moment to vanish."""
+    path, limit = manifest_path(job.output, job.shard), time.monotonic() + _LOCK_PATIENCE
+    while is_open(path) and time.monotonic() < limit:
+        time.sleep(0.2)
+    return run(job, how)
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    try:
+        import ray
+    except ImportError as error:
+        raise OptionError("--engine ray needs the package ray", hint="pip install 'nfcodec[ray]'") from error
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _gather(ray: Any, tasks: list[Any], watch: _Watch) -> list[Summary] | None:
+    """The summaries of all shards; None when too many files failed."""
+    waiting, parts = tasks, list[Summary]()
+    while waiting:
+        over, waiting = ray.wait(waiting, num_returns=1, timeout=_POLL)
+        parts += [_result(ray, task) for task in over]
+        if watch.look():
+            return None
+    return parts
+
+
+def _result(ray: Any, task: Any) -> Summary:
+    try:
+        summary: Summary = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, NfcError) else error) from None
+    except ray.exceptions.RayError as error:
+        raise NfcError(f"a shard was lost {_MOST_LOSSES} times: {error}", hint="--resume goes on") from error
+    return summary
+
+
+class _Watch:
+    """Tells the listener of new lines in the manifests of all shards."""
+
+    def __init__(self, job: Job, total: int, bound: int, listener: Listener | None) -> None:
+        self._output, self._bound, self._listener = job.output, bound, listener
+        self._began, self._seen = time.time(), State()
+        self.counts = Counts(total=total)
+        self.failures: tuple[Record, ...] = ()
+
+    def look(self) -> bool:
+        """Read what is new; returns whether too many failed."""
+        state = read_state(manifests(self._output))
+        for path, record in state.last.items():
+            if record["time"] >= self._began and self._seen.last.get(path) != record:
+                self.counts.add(record["type"], record)
+                self.counts.seconds = time.time() - self._began
+                if self._listener is not None:
+                    self._listener(record["type"], record, self.counts)
+        self._seen = state
+        self.failures = tuple(state.of("failed"))
+        return self.counts.failed > self._bound
+
+
+def _sum(parts: list[Counts]) -> Counts:
+    """The counts of all shards; the time is that of the slowest, the PSNR the mean over all files."""
+    names = [f.name for f in fields(Counts) if f.name not in ("psnr", "seconds")]
+    total = Counts(**{name: sum(getattr(p, name) for p in parts) for name in names})
+    total.seconds = max(p.seconds for p in parts)
+    total.psnr = sum(p.psnr * p.measured for p in parts) / max(1, total.measured)
+    return total

@@ -1,0 +1,142 @@
+"""Items through worker processes. Workers may die, hang or run out of memory; every item gets its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any
+
+from nfcodec.batch.items import Event, Failure, Finished, Item, Started
+from nfcodec.batch.pool import Worker, end_all
+from nfcodec.batch.schedule import Assignment, Schedule
+from nfcodec.batch.work import Setup
+from nfcodec.errors import InternalError, NfcError, OutputError
+
+FIRST_WORD = 300.0  # seconds until a worker has hashed an input and read its header
+_BASE, _MARGIN = 60.0, 20.0
+_MOST_STILLBIRTHS = 3
+# A second attempt gives the same for these, whatever the machine was doing during the first.
+_FINAL = frozenset(("UnsupportedMediaError", "LimitError", "OptionError", "OutputExistsError", "ModelNotFoundError"))
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When an item counts as hanging. ``per_sample``: predicted seconds; ``fixed``: seconds for any item instead."""
+
+    per_sample: float = 1e-4
+    fixed: float | None = None
+
+    def seconds(self, samples: float, attempt: int) -> float:
+        """Twenty times the prediction, and a minute; twice that for a second attempt."""
+        if self.fixed is not None:
+            return self.fixed
+        return (_BASE + _MARGIN * self.per_sample * samples) * attempt
+
+
+class Engine:
+    """Runs a schedule on at most ``workers`` processes; :meth:`run` gives what happens, as it happens."""
+
+    def __init__(
+        self, setup: Setup, schedule: Schedule, workers: int, *, place: Callable[[Item], str], patience: Patience
+    ) -> None:
+        """``place``: the absolute path of an item's output."""
+        self._setup, self._schedule, self._wanted = setup, schedule, workers
+        self._place, self._patience = place, patience
+        self._workers: list[Worker] = []
+        self._stillbirths = 0
+
+    def run(self) -> Generator[Event, None, None]:
+        """Give events until every item has its verdict, or too many failed.
+
+        Raises :class:`~nfcodec.errors.OutputError` when the target takes no more files, and
+        :class:`~nfcodec.errors.NfcError` when workers cannot be started. Closing the iterator ends the workers.
+        """
+        try:
+            while not self._schedule.finished and not self._schedule.exhausted:
+                yield from self._dispatch()
+                for worker in self._heard():
+                    yield from self._listen(worker)
+        finally:
+            end_all(self._workers)
+
+    # -- giving out ------------------------------------------------------------------------------------------
+    def _dispatch(self) -> Iterator[Event]:
+        """Give an item to every idle worker, as far as the schedule has some for now."""
+        for worker in [w for w in self._workers if w.leaving or (w.idle and w.old)]:
+            self._workers.remove(worker)
+            end_all([worker])
+        while len(self._workers) < min(self._wanted, self._schedule.unfinished):
+            self._workers.append(Worker(self._setup))
+        for worker in self._workers:
+            if worker.idle:
+                assignment = self._schedule.next()
+                if assignment is None:
+                    return
+                first = self._patience.fixed or FIRST_WORD
+                worker.give(assignment, self._place(assignment.item), patience=first)
+                yield Started(assignment.item, assignment.attempt)
+
+    # -- hearing ---------------------------------------------------------------------------------------------
+    def _heard(self) -> Sequence[Worker]:
+        """The workers from which there is news: a message, their end, or too long a silence."""
+        soonest = min((w.deadline for w in self._workers if not w.idle), default=time.monotonic() + 60.0)
+        signs = [sign for worker in self._workers for sign in worker.signs]
+        heard = set(wait(signs, max(0.0, soonest - time.monotonic())))
+        now = time.monotonic()
+        return [w for w in self._workers if heard & set(w.signs) or (not w.idle and now >= w.deadline)]
+
+    def _listen(self, worker: Worker) -> Iterator[Event]:
+        alive = worker.alive  # asked before, so that the last words of a dying worker are not missed
+        for message in worker.messages():
+            yield from self._understood(worker, message)
+        if not alive:
+            yield from self._buried(worker)
+        elif not worker.idle and time.monotonic() >= worker.deadline:
+            worker.kill()
+            self._workers.remove(worker)
+            yield from self._hung(worker)
+
+    def _understood(self, worker: Worker, message: dict[str, Any]) -> Iterator[Event]:
+        event, assignment = message["event"], worker.assignment
+        if event == "ready":
+            worker.ready, self._stillbirths = True, 0
+        elif event == "broken":
+            raise NfcError(f"workers cannot start: {message['message']}", hint=message["hint"])
+        elif assignment is not None:
+            if event == "begun":
+                patience = self._patience.seconds(message["samples"], assignment.attempt)
+                worker.deadline = time.monotonic() + patience
+                return
+            worker.assignment, worker.leaving = None, bool(message.get("leaving"))
+            if event == "done":
+                self._schedule.done(assignment.item)
+                yield Finished(assignment.item, message["record"])
+            elif message["full"]:
+                raise OutputError(message["message"], hint="make room and go on with --resume; nothing is lost")
+            else:
+                about = {name: message[name] for name in ("error", "message", "hint", "trace")}
+                yield from self._failed(assignment, **about)
+
+    def _buried(self, worker: Worker) -> Iterator[Event]:
+        """A worker is dead: its item failed, if it had one."""
+        self._workers.remove(worker)
+        reason = worker.obituary()
+        if worker.assignment is not None:
+            yield from self._failed(worker.assignment, error="WorkerDied", message=reason)
+        elif not worker.ready:
+            self._stillbirths += 1
+            if self._stillbirths >= _MOST_STILLBIRTHS:
+                raise InternalError(f"workers cannot start: {reason}")
+
+    def _hung(self, worker: Worker) -> Iterator[Event]:
+        if worker.assignment is None:
+            raise InternalError("workers cannot start: no sign of life")
+        message = "no result in the time that it may take"
+        yield from self._failed(worker.assignment, error="TimedOut", message=message, hint="--timeout gives more")
+
+    def _failed(self, assignment: Assignment, *, error: str, **about: Any) -> Iterator[Event]:
+        last = self._schedule.failed(assignment.item, again=error not in _FINAL)
+        if last:
+            yield Failure(assignment.item, error, attempts=assignment.attempt, **about)

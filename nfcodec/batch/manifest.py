@@ -1,0 +1,188 @@
+"""The manifest: what happened to every item, one JSON object per line, only ever appended to.
+
+    {"type": "run", "action": "encode", "settings": {…}, …}       a run began
+    {"type": "start", "path": "a/b.png", "target": "a/b.nfc"}     a worker began with an item
+    {"type": "done", "path": …, "target": …, "key": …, "bytes": …, "psnr": …, …}
+    {"type": "failed", "path": …, "error": …, "message": …, …}
+    {"type": "skipped", "path": …, "reason": …}
+    {"type": "end", "done": …, "failed": …, "skipped": …, …}      a run ended by itself
+
+Every record has a "time" in seconds since 1970; the latest of a path counts. Only the parent process writes. A line
+that a crash has torn counts for nothing, and a whole one glued to its end does count, so manifests of several shards
+can be concatenated: every record begins with ``{"type":``, which cannot stand inside of a JSON string.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from nfcodec.errors import InputError, OutputError
+from nfcodec.media.reading import named, reason
+
+NAME = "nfc-batch"
+SUFFIX = ".jsonl"
+_BEGIN = '{"type":'
+_VERDICTS = ("done", "failed", "skipped")
+
+Record = dict[str, Any]
+
+
+def manifest_path(output: Path, shard: tuple[int, int]) -> Path:
+    """The manifest of one shard (i, n) in the output folder."""
+    index, count = shard
+    middle = "" if count == 1 else f".{index}-of-{count}"
+    return output / f"{NAME}{middle}{SUFFIX}"
+
+
+def manifests(output: Path) -> list[Path]:
+    """All manifests of an output folder, of any shard."""
+    return sorted(output.glob(f"{NAME}*{SUFFIX}"))
+
+
+@dataclass(slots=True)
+class State:
+    """What manifests say, the later line over the earlier one.
+
+    ``last``: the last verdict of each path; ``begun``: targets that some attempt began to write.
+    """
+
+    runs: list[Record] = field(default_factory=list)
+    last: dict[str, Record] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    ended: bool = False
+
+    def add(self, record: Record) -> None:
+        """Take one more line."""
+        kind = record["type"]
+        if kind == "run":
+            self.runs.append(record)
+        elif kind == "start":
+            self.begun.add(record["target"])
+        elif kind in _VERDICTS and record["time"] >= self.last.get(record["path"], record)["time"]:
+            self.last[record["path"]] = record
+        self.ended = kind == "end"
+
+    def of(self, verdict: str) -> list[Record]:
+        """The paths with this verdict, in order of the paths."""
+        return [r for _, r in sorted(self.last.items()) if r["type"] == verdict]
+
+
+def read_state(paths: Iterable[Path]) -> State:
+    """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read."""
+    state = State()
+    for path in paths:
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise InputError(f"cannot read {named(path)}: {reason(error)}") from error
+        for record in _records(lines):
+            with contextlib.suppress(KeyError, TypeError):
+                state.add(record)
+    return state
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[Record]:
+    """The lines that are whole; of a torn line with the next one glued to it, the next one."""
+    for line in lines:
+        text = line.decode("utf-8", "replace")
+        with contextlib.suppress(ValueError):
+            record = json.loads(text[text.rfind(_BEGIN) :])
+            if isinstance(record, dict):
+                yield record
+
+
+class Manifest:
+    """The manifest of a running batch, open for appending and locked against a second run."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or begin it. Raises :class:`~nfcodec.errors.OutputError`, also when another run has it."""
+        self.path = path
+        self._file: IO[bytes] | None = None
+        with self._telling():
+            self._file = open(path, "ab+", buffering=0)  # noqa: SIM115
+        try:
+            _lock(self._file, path)
+            with self._telling():
+                self._end_torn_line(self._file)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, kind: str, **values: Any) -> None:
+        """Write one record as one line; it is on the disk when this returns."""
+        assert self._file is not None
+        text = json.dumps({"type": kind, **values}, allow_nan=False, separators=(",", ":"))
+        with self._telling():
+            _write(self._file, text.encode() + b"\n")
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close it and let go of the lock."""
+        if self._file is not None and not self._file.closed:
+            if os.fstat(self._file.fileno()).st_size == 0:
+                with contextlib.suppress(OSError):  # nothing came of it
+                    self.path.unlink()
+            self._file.close()
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @staticmethod
+    def _end_torn_line(file: IO[bytes]) -> None:
+        """Begin on a new line where a crash left half of one."""
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                _write(file, b"\n")
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"cannot write {named(self.path)}: {reason(error)}") from error
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    """All of ``data``: an unbuffered file may take less at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def is_open(path: Path) -> bool:
+    """Whether a run is writing this manifest now; always False on systems without locks."""
+    try:
+        import fcntl
+
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Take the lock, which goes with the process; systems without such locks do without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "wait for it, or give each its own --shard"
+        raise OutputError(f"another nfc batch is writing {named(path.parent)}", hint=hint) from error
+    except OSError:
+        return  # a file system without locks

@@ -1,0 +1,116 @@
+"""The plan of a batch: every file of the inputs with its output, and everything refused that can be refused now."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from nfcodec.batch.actions import Action, Sorted
+from nfcodec.batch.items import Found, Item, Refused, Skipped
+from nfcodec.batch.walk import walk
+from nfcodec.errors import InputError, MediaReadError, OptionError, OutputError
+from nfcodec.media.reading import named
+
+WHOLE = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sorted by path; the three parts together are all files that were found (of this shard)."""
+
+    items: tuple[Item, ...]
+    refused: tuple[Refused, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def total(self) -> int:
+        """All files."""
+        return len(self.items) + len(self.refused) + len(self.skipped)
+
+
+def make_plan(
+    inputs: Sequence[Path], output: Path, action: Action, *, shard: tuple[int, int] = WHOLE,
+    only: frozenset[str] | None = None,
+) -> Plan:  # fmt: skip
+    """Walk the folders ``inputs`` and sort what is there.
+
+    One folder's tree becomes the tree of ``output``; of several, each has a folder of its name there. ``shard``
+    (i, n) keeps one of n parts, by hash of the path. ``only``: just these paths, also where they are gone. Raises
+    :class:`~nfcodec.errors.MediaReadError` for a folder that cannot be read, and
+    :class:`~nfcodec.errors.OutputError` where two files would get one name (in any shard).
+    """
+    found = [f for f in _all(inputs, output) if only is None or f.path in only]
+    known: list[Sorted] = [f if isinstance(f, Skipped) else action.sort(f) for f in found]
+    known += [_gone(path) for path in sorted((only or frozenset()) - {f.path for f in found})]
+    check_names([k for k in known if isinstance(k, Item)])
+    kept = [k for k in known if in_shard(k.path, shard)]
+    return Plan(
+        tuple(k for k in kept if isinstance(k, Item)),
+        tuple(k for k in kept if isinstance(k, Refused)),
+        tuple(k for k in kept if isinstance(k, Skipped)),
+    )
+
+
+def _gone(path: str) -> Refused:
+    return Refused(path, MediaReadError.__name__, f"cannot read {path}: No such file or directory")
+
+
+def _all(inputs: Sequence[Path], output: Path) -> Iterator[Found | Skipped]:
+    names: dict[str, Path] = {}
+    for folder in inputs:
+        if not folder.is_dir():
+            what = "is no folder" if folder.exists() else "there is no such folder"
+            raise MediaReadError(f"cannot read {named(folder)}: {what}", hint="nfc encode takes single files")
+        name = Path(os.path.realpath(folder)).name
+        if _plain(name) in names:
+            both = f"{named(names[_plain(name)])} and {named(folder)}"
+            raise InputError(f"{both} would both be the folder {name} of the output", hint="run them apart")
+        names[_plain(name)] = folder
+        same = os.path.realpath(folder) == os.path.realpath(output)
+        prefix = f"{name}/" if len(inputs) > 1 else ""
+        yield from walk(folder, prefix, leave_out=None if same else output)
+
+
+def in_shard(path: str, shard: tuple[int, int]) -> bool:
+    """Whether a path belongs to part i of n: the same on every machine, whatever else is in the tree."""
+    index, count = shard
+    name = unicodedata.normalize("NFC", path).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") % count == index - 1
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """2/8 → (2, 8). Raises :class:`~nfcodec.errors.OptionError`."""
+    try:
+        index, count = (int(part) for part in text.split("/"))
+    except ValueError:
+        raise OptionError(f"{text!r} is no shard; an example is 1/4 (the first of four)") from None
+    if not 1 <= index <= count:
+        raise OptionError(f"shard {text} does not exist: the shards are 1/{count} to {count}/{count}")
+    return index, count
+
+
+def check_names(items: Sequence[Item]) -> None:
+    """No two items may get one name, on any file system: neither by letter case nor by Unicode form."""
+    owners: dict[str, Item] = {}
+    for item in items:
+        key = _plain(item.target)
+        if key in owners:
+            _collide(owners[key], item)
+        owners[key] = item
+    for key, item in owners.items():
+        for parent in PurePosixPath(key).parents:
+            if str(parent) in owners:
+                _collide(owners[str(parent)], item)
+
+
+def _collide(a: Item, b: Item) -> None:
+    message = f"{a.path} and {b.path} would both be written to {b.target}"
+    raise OutputError(message, hint="rename one of them, or run with --keep-suffix: photo.png becomes photo.png.nfc")
+
+
+def _plain(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

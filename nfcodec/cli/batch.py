@@ -1,0 +1,255 @@
+"""``nfc batch``: whole trees of files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nfcodec.cli import batch_text as text
+from nfcodec.cli.batch_progress import WAYS, shown
+from nfcodec.cli.decode import decode_options
+from nfcodec.cli.encode import encode_options, one_goal
+from nfcodec.cli.params import DURATION, F, json_option, parsed, usage_errors, verbose_option
+from nfcodec.cli.report import note, strict
+from nfcodec.cli.session import Session
+from nfcodec.options import DecodeOptions, EncodeOptions
+
+if TYPE_CHECKING:
+    from nfcodec.batch.job import How, Job, Listener, Summary
+
+SOME_FAILED = 3
+_VERBS = ("encode", "decode", "status", "retry", "report")
+ENGINES = ("local", "ray")
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_EPILOG = """\
+\b
+Further commands:
+  nfc batch decode DIR... -d OUT   the other direction
+  nfc batch status OUT             how far a batch is
+  nfc batch retry OUT              what failed, once more
+  nfc batch report OUT             totals, distributions and the worst files, as HTML and JSON
+
+\b
+Examples:
+  nfc batch photos -d small -q 60
+  nfc batch photos -d small -q 60 --resume        after Ctrl-C, a crash or a power cut
+  nfc batch photos -d small --shard 3/8           the third of eight machines
+
+Exit code 3: the batch came to its end, and some files failed.
+"""
+
+
+class BatchGroup(click.Group):
+    """``nfc batch DIR`` is short for ``nfc batch encode DIR``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the verb in where it was left out."""
+        return super().parse_args(ctx, args if args and args[0] in _VERBS else ["encode", *args])
+
+
+def _bound(value: str) -> Any:
+    from nfcodec.batch.job import MaxFailures
+
+    return MaxFailures.parse(value)
+
+
+def _shard(value: str) -> Any:
+    from nfcodec.batch.plan import parse_shard
+
+    return parse_shard(value)
+
+
+def _workers(value: str) -> int | None:
+    number = None if value == "auto" else int(value)
+    if number is not None and number < 1:
+        raise ValueError(value)
+    return number
+
+
+def run_options(function: F) -> F:
+    """How to run: shared by all verbs that process files."""
+    options = (
+        click.option(
+            "-j", "--jobs", "workers", metavar="N|auto", default="auto", show_default=True,
+            callback=parsed(_workers, "number of workers", "4 or auto"), help="Worker processes; auto is one per core.",
+        ),
+        click.option(
+            "--max-failures", metavar="N|P%", callback=parsed(_bound, "number of failures", "10 or 1%"),
+            help="Stop when more files than that have failed.",
+        ),
+        click.option(
+            "--timeout", metavar="SECONDS", callback=DURATION,
+            help="Give a file up after this time.  [default: twenty times what its size lets expect]",
+        ),
+        click.option(
+            "--progress", type=click.Choice(WAYS), default=WAYS[0], show_default=True,
+            help="Progress on standard error.",
+        ),
+        json_option,
+        verbose_option,
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def tree_options(function: F) -> F:
+    """Which trees: the options of the verbs that begin a batch."""
+    options = (
+        click.argument("inputs", metavar="DIR...", nargs=-1, required=True, type=_FOLDER),
+        click.option("-d", "--folder", required=True, type=_FOLDER, metavar="OUT", help="The tree of outputs."),
+        click.option("--resume", is_flag=True, help="Go on with the batch that OUT holds."),
+        click.option("-f", "--force", is_flag=True, help="Do everything again; replace outputs that exist."),
+        click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
+        click.option(
+            "--shard", metavar="I/N", default="1/1", callback=parsed(_shard, "shard", "1/4 (the first of four)"),
+            help="Do only the I-th of N parts: by hash of the path, so the same on every machine.",
+        ),
+        click.option(
+            "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
+            help="Processes on this machine, or shards on a Ray cluster (RAY_ADDRESS); -j is their number.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.group("batch", cls=BatchGroup)
+def command() -> None:
+    """Encode or decode whole folders."""
+
+
+@command.command("encode", epilog=_EPILOG)
+@tree_options
+@encode_options
+@click.option("--keep-suffix", is_flag=True, help="photo.png becomes photo.png.nfc, not photo.nfc.")
+@run_options
+@click.pass_context
+def encode(ctx: click.Context, /, no_verify: bool, keep_suffix: bool, **values: Any) -> int:
+    """Encode all media files below folders to a tree of .nfc files.
+
+    Files that fail are tried once more, alone, and listed at the end; everything else is left out or done.
+    Names that begin with a dot are left out.
+    """
+    one_goal(ctx)
+    names = EncodeOptions.__dataclass_fields__
+    with usage_errors():
+        options = EncodeOptions(**{n: values.pop(n) for n in names if n in values}, verify=not no_verify)
+
+    def action() -> Any:
+        from nfcodec.batch.actions import Encode
+
+        return Encode(options, keep_suffix)
+
+    return _begin(ctx, action, values)
+
+
+@command.command("decode")
+@tree_options
+@decode_options
+@run_options
+@click.pass_context
+def decode(ctx: click.Context, /, kind: str | None, init: str | None, **values: Any) -> int:
+    """Decode all .nfc files below folders to a tree of pictures, sounds and videos."""
+    names = DecodeOptions.__dataclass_fields__
+    with usage_errors():
+        options = DecodeOptions(**{n: values.pop(n) for n in names if n in values})
+
+    def action() -> Any:
+        from nfcodec.batch.actions import Decode
+
+        return Decode(options, kind, init)
+
+    return _begin(ctx, action, values)
+
+
+@command.command("retry")
+@click.argument("output", metavar="OUT", type=_FOLDER)
+@run_options
+@click.pass_context
+def retry(ctx: click.Context, /, output: Path, **values: Any) -> int:
+    """Do once more what failed in a batch, as it was asked for then."""
+    from nfcodec.batch import runner
+
+    return _run(ctx.obj, values, lambda how, listener: runner.retry(output, how, listener=listener))
+
+
+@command.command("status")
+@click.argument("output", metavar="OUT", type=_FOLDER)
+@json_option
+@verbose_option
+@click.pass_obj
+def status(session: Session, /, output: Path, as_json: bool) -> None:
+    """Say how far a batch is; works while it runs, too."""
+    from nfcodec.batch.report import status_of
+
+    found = status_of(output)
+    click.echo(json.dumps(asdict(found)) if as_json else text.status(found, verbose=session.verbose))
+
+
+@command.command("report")
+@click.argument("output", metavar="OUT", type=_FOLDER)
+@click.option("-o", "--folder", type=_FOLDER, metavar="DIR", help="Where to write the two files.  [default: OUT]")
+@json_option
+@verbose_option
+def report(output: Path, folder: Path | None, as_json: bool) -> None:
+    """Write nfc-batch-report.html, one file that needs no other, and nfc-batch-report.json."""
+    from nfcodec.batch.report import write_report
+
+    content, paths = write_report(output, folder or output)
+    click.echo(json.dumps(strict(content)) if as_json else text.reported(content, paths))
+
+
+# -- running -------------------------------------------------------------------------------------------------
+def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]) -> int:
+    """Begin or resume a batch, or show its plan."""
+    from nfcodec.batch import runner
+    from nfcodec.batch.job import Job
+
+    job = Job(values.pop("inputs"), values.pop("folder"), action(), values.pop("shard"))
+    engine = values.pop("engine")
+    if values.pop("dry_run"):
+        return _preview(job, values["as_json"])
+    if engine == "ray":
+        from nfcodec.batch.cluster import run_on_ray
+
+        return _run(ctx.obj, values, lambda how, listener: [run_on_ray(job, how, listener=listener)])
+    return _run(ctx.obj, values, lambda how, listener: [runner.run(job, how, listener=listener)])
+
+
+def _preview(job: Job, as_json: bool) -> int:
+    from nfcodec.batch.runner import preview
+
+    for line in text.plan(preview(job), as_json=as_json):
+        click.echo(line)
+    return 0
+
+
+def _run(
+    session: Session, values: dict[str, Any], work: Callable[[How, Listener], list[Summary]]
+) -> int:  # fmt: skip
+    """Run a batch with everything that is shown of it; returns the exit code."""
+    from nfcodec.batch.job import How
+
+    progress, as_json = values.pop("progress"), values.pop("as_json")
+    with usage_errors():
+        how = How(**values)
+    try:
+        with shown(progress, as_json=as_json, verbose=session.verbose) as listener:
+            summaries = work(how, listener)
+    except KeyboardInterrupt:
+        note("nfc: what is done stays done; the same command with --resume goes on")
+        raise
+    for summary in summaries:
+        if as_json:
+            click.echo(json.dumps(strict(text.summary_values(summary))))
+        else:
+            note(text.summary(summary))
+    return SOME_FAILED if any(s.counts.failed for s in summaries) else 0

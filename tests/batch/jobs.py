@@ -1,0 +1,133 @@
+"""A batch of jobs that need no codec: what an input says is what happens to it. Run as a program, it is a batch.
+
+    python jobs.py IN OUT [WORKERS]         resumes where a batch is
+
+Everything else than the words below is written backwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nfcodec.batch.actions import stem_of
+from nfcodec.batch.items import Found, Item, Refused, Skipped
+from nfcodec.batch.job import How, Job
+from nfcodec.batch.keys import file_sha256, settings_key
+from nfcodec.batch.runner import run
+from nfcodec.batch.work import Begun, Task, Work
+from nfcodec.errors import MediaReadError, OutputError
+from nfcodec.media.atomic import atomic_output
+
+
+class Panic(BaseException):
+    """As native code raises it."""
+
+
+def copier(pause: float, shift: int) -> Work:
+    def work(task: Task, begun: Begun) -> dict[str, Any]:
+        try:
+            data = Path(task.source).read_bytes()
+        except OSError as error:
+            raise MediaReadError(f"cannot read {task.source}: {error.strerror}") from error
+        begun(len(data))
+        os.makedirs(os.path.dirname(task.target), exist_ok=True)
+        with atomic_output(Path(task.target), force=task.force) as temporary:
+            _happen(data, task)
+            half = len(data) // 2
+            back = bytes((b + shift) % 256 for b in data[::-1])
+            temporary.write_bytes(back[:half])
+            time.sleep(pause)
+            temporary.write_bytes(back)
+        record = {
+            "input_bytes": len(data),
+            "bytes": len(data),
+            "psnr": 30.0,
+            "rate": 1.0,
+            "rate_unit": "kbps",
+            "threads": task.threads,
+            "pid": os.getpid(),
+        }
+        return {**record, "sha256": file_sha256(task.source)}
+
+    return work
+
+
+def _happen(data: bytes, task: Task) -> None:
+    """Do what the first word of the input says; with "once", only the first time (a flag file remembers it)."""
+    word, _, rest = data.decode("latin-1").partition(" ")
+    if rest == "once":
+        flag = Path(task.source + ".flag")
+        if flag.exists():
+            return
+        flag.touch()
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif word == "hang":
+        time.sleep(600)
+    elif word == "memory":
+        raise MemoryError
+    elif word == "panic":
+        raise Panic("index out of bounds")
+    elif word == "bug":
+        raise ZeroDivisionError("division by zero")
+    elif word == "full":
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OutputError(f"cannot write {task.target}: {error.strerror}") from error
+
+
+def broken() -> Work:
+    raise MediaReadError("no codec here")
+
+
+def stillborn() -> Work:
+    os._exit(7)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copies backwards; ``shift`` is an option that matters for the output."""
+
+    pause: float = 0.0
+    shift: int = 0
+    begin: Any = None
+    name: str = "copy"
+
+    def sort(self, found: Found) -> Any:
+        if found.path.endswith(".txt"):
+            return Skipped(found.path, "is a text")
+        if found.path.endswith(".bad"):
+            return Refused(found.path, "MediaReadError", f"cannot read {found.path}")
+        size = os.stat(found.source).st_size if os.path.exists(found.source) else 0
+        return Item(found.path, found.source, stem_of(found.path) + ".out", float(size))
+
+    def setup(self) -> Any:
+        return self.begin or partial(copier, self.pause, self.shift)
+
+    def settings(self) -> dict[str, Any]:
+        return {"shift": self.shift}
+
+    def key(self) -> str:
+        return settings_key(self.settings(), None)
+
+    def per_sample(self) -> float:
+        return 0.0
+
+
+def main() -> None:
+    source, output, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    summary = run(Job((source,), output, Copy(pause=0.01)), How(workers=workers, resume=True))  # type: ignore[arg-type]
+    sys.exit(3 if summary.counts.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
