@@ -21,8 +21,8 @@ from nfcodec.container.layout import SIGNATURE, VERSION
 NAME = "nfc"
 COMPLETE_VAR = "_NFC_COMPLETE"
 VERBS = (
-    "encode", "decode", "batch", "info", "verify", "compare", "thumb", "improve", "transcode", "models", "train", "completion",
-    "man", "integrate",
+    "encode", "decode", "batch", "info", "verify", "compare", "thumb", "improve", "transcode", "models", "train",
+    "completion", "man", "integrate",
 )  # fmt: skip
 
 _EPILOG = """\
