@@ -19,7 +19,7 @@ from nfcodec.lattice.regions import Layout, Region
 Symbols = npt.NDArray[np.int32]
 
 # Rounds of efforts 1…9.
-ROUNDS = (0, 1, 2, 2, 3, 5, 8, 12, 24)
+ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)
 # The effort from which rounds look ahead: two that do save more than eight that do not.
 _AHEAD = 4
 _SYMBOL_BOUND = 2**30
