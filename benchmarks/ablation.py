@@ -31,6 +31,7 @@ from nfcodec.adapt.lattice.region import rounded
 from nfcodec.adapt.lattice.window import Window, cut_window, mirrored
 from nfcodec.coding import logistic
 from nfcodec.coding.prior import encode_region
+from nfcodec.errors import OptionError
 from nfcodec.fields import lattice as field
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import Layout
@@ -170,6 +171,14 @@ def point(outcomes: list[Outcome], variant: Variant) -> dict[str, float]:
     return {"bpp": bits / samples, "psnr": float(np.mean(psnr))}
 
 
+def compared(base: list[list[float]], own: list[list[float]]) -> float | None:
+    """BD-rate, or None where the curve of a variant falls: its quality ends before its rate does."""
+    try:
+        return bd_rate(*base, *own)
+    except OptionError:
+        return None
+
+
 def measure(init: LatticeInit, images: list[npt.NDArray[np.uint8]], qualities: list[int]) -> list[dict[str, Any]]:
     """All variants, each with its BD-rate against the first."""
     rows: list[dict[str, Any]] = []
@@ -180,7 +189,7 @@ def measure(init: LatticeInit, images: list[npt.NDArray[np.uint8]], qualities: l
         base, own = (
             [[p[k] for p in c] for k in ("bpp", "psnr")] for c in (rows[0]["points"] if rows else points, points)
         )
-        change = bd_rate(*base, *own) if rows else 0.0
+        change = compared(base, own) if rows else 0.0
         rows.append({"variant": variant.name, "bd_rate_percent": change, "cpu_seconds": seconds, "points": points})
         say(f"{variant.name}: {signed(change, '%')}, {seconds:.2f} s")
     return rows
