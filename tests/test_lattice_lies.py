@@ -118,7 +118,7 @@ def test_sections_of_the_other_field(parts, tmp_path):
     reader = Reader(io.BytesIO(modules))
     mixed = written(reader.header, [*((SectionType(s.type), s.payload) for s in reader.sections()), sections[0]])
     for options in ({}, {"partial": True}):
-        with pytest.raises(CorruptError, match="CELLS sections with init test-image, which is no lattice"):
+        with pytest.raises(CorruptError, match="CELLS section with init test-image, which is no lattice"):
             opened(mixed, "image", **options)
 
 

@@ -32,6 +32,7 @@ Run = tuple[int, int, int]  # symbols [start, stop) that share a table: row, sta
 
 LARGEST = 2**31 - 1  # magnitude of a symbol
 MAX_BITS = 8  # of one uniform code
+FLAG_BITS = 16  # of the chance of a flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,20 @@ def _uniform_model(bits: int) -> Any:
     if not 1 <= bits <= MAX_BITS:
         raise InternalError(f"uniform code of {bits} bits, outside 1…{MAX_BITS}")
     return _categorical((1,) * (1 << bits))
+
+
+@lru_cache(maxsize=1)
+def _flag_models() -> Any:
+    """constriction's family of tables given by their counts."""
+    import constriction
+
+    return constriction.stream.model.Categorical(perfect=False)
+
+
+def _flag_counts(chances: Ints) -> npt.NDArray[np.float64]:
+    """Counts (n, 2) of flags that are set in ``chances`` (n,) of 2^16 cases."""
+    _whole_numbers(chances, "chances", 1, (1 << FLAG_BITS) - 1)
+    return np.stack([(1 << FLAG_BITS) - chances, chances], 1).astype(np.float64)
 
 
 def _shortest(words: npt.NDArray[np.uint32], position: tuple[int, tuple[int, int]]) -> bytes:
@@ -180,6 +195,13 @@ class SymbolEncoder:
         _whole_numbers(values, "uniform values", 0, (1 << bits) - 1)
         self._encode(values.astype(np.int32), _uniform_model(bits))
 
+    def put_flags(self, flags: Ints, chances: Ints) -> None:
+        """Code ``flags`` (n,) of 0 and 1, each set in its entry of ``chances`` (n,), 1 … 2^16 − 1, of 2^16 cases."""
+        _whole_numbers(flags, "flags", 0, 1)
+        if flags.size:
+            with _guard(InternalError):
+                self._encoder.encode(np.ascontiguousarray(flags, np.int32), _flag_models(), _flag_counts(chances))
+
     def finish(self) -> bytes:
         """The payload; possibly empty."""
         with _guard(InternalError):
@@ -246,6 +268,16 @@ class SymbolDecoder:
         """The next ``count`` values of ``bits`` bits each, int32 (count,)."""
         self._charge(count)
         return self._decode(_uniform_model(bits), count)
+
+    def get_flags(self, chances: Ints) -> Indices:
+        """The next flags, int32 (n,), coded with ``chances`` (n,)."""
+        self._charge(chances.size)
+        if not chances.size:
+            return np.zeros(0, np.int32)
+        with _guard(CorruptError):
+            flags: Indices = self._decoder.decode(_flag_models(), _flag_counts(chances))
+        self._echo.put_flags(flags, chances)
+        return flags
 
     def finish(self) -> None:
         """Check that the payload is exactly what the encoder writes for the symbols that were read."""

@@ -35,11 +35,13 @@ class SectionType(IntEnum):
     DELTA = 0x01
     ALPHA = 0x02
     CELLS = 0x03
+    OVERLAY = 0x04
     METADATA = 0x81
     SOUND = 0x82
 
 
-CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS})  # payloads start with a chunk index
+# Their payloads start with a chunk index.
+CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY})
 
 
 @dataclass(frozen=True, slots=True)

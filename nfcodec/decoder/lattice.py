@@ -13,6 +13,7 @@ from nfcodec.coding.prior import decode_region
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.decoder.grid import Positions, signal_of
+from nfcodec.decoder.overlay import StoredOverlay
 from nfcodec.decoder.recent import Recent
 from nfcodec.errors import CorruptError
 from nfcodec.fields.coords import sample_positions
@@ -52,6 +53,7 @@ class LatticeField:
         self._entries = _by_region(index, self.layout, partial=partial)
         quality, channels = self.header.quality, self.info.channels
         self._renderer = LatticeRenderer(init, self.layout, quality, channels, self._decoded)
+        self.overlay = StoredOverlay(reader, index, self.info.shape, channels, self.chunk_length, limits)
 
     @property
     def chunk_length(self) -> int:
@@ -59,8 +61,10 @@ class LatticeField:
         return self.layout.chunk_rows * self.init.spec.spacing[0]
 
     def symbols(self, chunk: int) -> Symbols:
-        """The symbols of a row of regions, one region after the other: (n,)."""
-        return np.concatenate([self._decoded(r.index).ravel() for r in self.layout.row(chunk)])
+        """The symbols of a row of regions, one region after the other, and the numbers of its overlay: (n,)."""
+        parts = [self._decoded(r.index).ravel() for r in self.layout.row(chunk)]
+        overlay = self.overlay.chunk(chunk)
+        return np.concatenate(parts if overlay is None else [*parts, overlay.numbers()])
 
     def _decoded(self, region: int, layers: int = LAYERS) -> Symbols:
         payloads: list[bytes] = []
@@ -87,11 +91,14 @@ class LatticeField:
 
     def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
-        return self._renderer.render(positions, finer)
+        if not self.overlay:
+            return self._renderer.render(positions, finer)
+        return self.overlay.over(positions, lambda: self._renderer.render(positions, finer))
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, 2)."""
-        return self._renderer.sample(positions)
+        values = self._renderer.sample(positions)
+        return self.overlay.at(positions, values) if self.overlay else values
 
 
 class LatticeRenderer:

@@ -40,8 +40,9 @@ class ModuleField:
         complete = len(self.entries) == chunks or partial
         if not complete or max(self.entries, default=0) >= chunks:
             raise CorruptError(f"{len(self.entries)} DELTA sections for {chunks} chunks")
-        if any(e.type == SectionType.CELLS for e in index):
-            raise CorruptError(f"CELLS sections with init {init.id}, which is no lattice")
+        wrong = next((e for e in index if e.type in (SectionType.CELLS, SectionType.OVERLAY)), None)
+        if wrong is not None:
+            raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}, which is no lattice")
         # A chunk is rendered piece by piece, then the next one; points come in any order.
         self._rendered: Recent[npt.NDArray[np.int32]] = Recent(1)
         self._sampled: Recent[npt.NDArray[np.int32]] = Recent(4)

@@ -61,7 +61,7 @@ def reduced(decoder: Decoder, step: int, box: Box | None = None) -> Reduced:
 
 def _half_cell(field: StoredField) -> int | None:
     """Half the spacing of a lattice, the finest mean that its first layer gives."""
-    if not isinstance(field, LatticeField) or len(set(field.init.spec.spacing)) > 1:
+    if not isinstance(field, LatticeField) or len(set(field.init.spec.spacing)) > 1 or field.overlay:
         return None
     half = field.init.spec.spacing[0] // 2
     return half if half >= LEAST_PREVIEW else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,14 @@ from torch import Tensor
 from nfcodec.adapt.deadline import share
 from nfcodec.adapt.lattice.region import Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import cut_window, mirrored
+from nfcodec.adapt.overlay import Draft, filled
 from nfcodec.coding.planes import encode_plane
 from nfcodec.coding.prior import encode_region
 from nfcodec.container.layout import SectionType, chunk_payload, front_size, section_size
 from nfcodec.container.writer import Writer
 from nfcodec.decoder.lattice import LatticeRenderer
 from nfcodec.encoder.base import Encoder
+from nfcodec.encoder.overlay import EvenParts, OverlaySearch, even_parts, lattice_costs
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
 from nfcodec.errors import UnsupportedMediaError
@@ -40,6 +43,8 @@ Symbols = npt.NDArray[np.int32]
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
 _SPLIT_FROM = 4096
+# From this effort on several palettes are tried in full.
+_AT_LENGTH = 5
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,31 @@ class CodedPicture:
     quality: int
     regions: list[CodedRegion]
     error: ErrorSum
+    overlays: tuple[Draft | None, ...] = ()
+
+    def overlay_sections(self) -> list[bytes]:
+        """The payloads of the OVERLAY sections."""
+        return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
+
+    def payloads(self) -> list[bytes]:
+        """Of all sections that hold the picture."""
+        return [*self.overlay_sections(), *(payload for _, payload in self.sections())]
 
     def sections(self) -> list[tuple[int, bytes]]:
         """(first layer, payload) of every CELLS section: coarse layers first, each layer region by region."""
         runs = [run for i, region in enumerate(self.regions) for run in region.runs(i)]
         return [(run.first, pack_run(run)) for layer in range(LAYERS) for run in runs if run.first == layer]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A picture (h, w, C), what the lattice is to show of it as mirrored planes, and what lies over that, chunk by
+    chunk. ``empty``: nothing of the lattice shows."""
+
+    values: Floats
+    wide: Tensor
+    overlays: tuple[Draft | None, ...] = ()
+    empty: bool = False
 
 
 class LatticeEncoder(Encoder):
@@ -91,19 +116,21 @@ class LatticeEncoder(Encoder):
             )
 
     def write_signal(self, writer: Writer) -> int:
-        """CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
+        """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
         planes = [] if alpha is None else list(self._alpha_payloads(alpha))
         picture = self._choose(values, planes)
         self.quality, self.error = picture.quality, picture.error
         cells = picture.sections()
+        for payload in picture.overlay_sections():
+            writer.add(SectionType.OVERLAY, payload)
         for _, payload in (c for c in cells if c[0] == 0):
             writer.add(SectionType.CELLS, payload)
         for payload in planes:
             writer.add(SectionType.ALPHA, payload)
         for _, payload in (c for c in cells if c[0] > 0):
             writer.add(SectionType.CELLS, payload)
-        self._hash(picture.regions, alpha)
+        self._hash(picture, alpha)
         return len(values)
 
     def _collect(self) -> tuple[Floats, Ints | None]:
@@ -122,14 +149,13 @@ class LatticeEncoder(Encoder):
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        wide = mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
+        canvas, parts = self._canvas(values), even_parts(values, self.info)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
-            regions = list(self._encoded(wide, plan))
-            picture = CodedPicture(trial.quality, regions, self._error(values, regions, trial.quality))
-            size = self._file_size([payload for _, payload in picture.sections()] + rest)
-            return Attempt(trial, size, picture.error.psnr(self.info.measured_peak), picture)
+            made = self._picture(canvas, plan) if parts is None else self._overlaid(canvas, parts, plan, trial.effort)
+            size = self._file_size(made.payloads() + rest)
+            return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
         options, deadline = self.options, self._deadline
         goal = goal_of(options, self.info.samples, self._file_size(rest))
@@ -153,8 +179,63 @@ class LatticeEncoder(Encoder):
         """Bytes of a file of these sections."""
         return front_size(replace(self.header(), sections=len(payloads))) + sum(section_size(len(p)) for p in payloads)
 
+    # -- overlays ----------------------------------------------------------------------------------------
+    def _canvas(self, values: Floats, overlays: tuple[Draft | None, ...] = ()) -> Canvas:
+        """The picture as the lattice is to show it below ``overlays``."""
+        if not any(overlays):
+            wide = mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
+            return Canvas(values, wide)
+        chunks = range(0, len(values), self._chunk_length)
+        opaque = np.concatenate(
+            [
+                o.overlay.opaque if o else np.zeros(values[top : top + self._chunk_length].shape[:2], np.bool_)
+                for o, top in zip(overlays, chunks, strict=True)
+            ]
+        )
+        wide = mirrored(to_planes(torch.from_numpy(filled(values, opaque))), self.layout, self.init.spec.spacing)
+        return Canvas(values, wide, overlays, empty=bool(opaque.all()))
+
+    def _overlaid(self, canvas: Canvas, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
+        """The picture with an overlay where that pays, seen at effort 1, and without one where it does not."""
+        quick = replace(plan, rounds=0)
+        plain = self._picture(canvas, quick)
+        palettes = 1 if effort < _AT_LENGTH else 3
+        search = OverlaySearch(parts, self._chunk_length, self._error_bits(plan), palettes=palettes)
+        cheaper = search.cheaper(self._costs(plain, parts, plan))
+        options = [(canvas, plain)]
+        # All blocks of few colours, too: what a border between lattice and overlay costs is in no block's account.
+        for blocks in [cheaper, parts.blocks] if (cheaper != parts.blocks).any() else [cheaper]:
+            if blocks.any():
+                over = self._canvas(canvas.values, tuple(search.finals(blocks)))
+                options.append((over, self._picture(over, quick)))
+        canvas, best = min(options, key=lambda option: self._weight(option[1], plan))
+        return self._picture(canvas, plan) if plan.rounds and not canvas.empty else best
+
+    def _error_bits(self, plan: Plan) -> float:
+        """Bits that one unit of squared error of 8-bit samples is worth."""
+        grey = 3.0 if self.info.channels == 1 else 1.0
+        return grey / (255.0**2 * plan.trade(self.init))
+
+    def _costs(self, picture: CodedPicture, parts: EvenParts, plan: Plan) -> npt.NDArray[np.float64]:
+        """What the lattice's samples (h, w) cost in bits, errors included."""
+        rendered = np.concatenate(list(self._rendered(picture)))
+        errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
+        regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.regions]
+        bits = lattice_costs(regions, self.layout.columns, self.init.spec.spacing[0])
+        return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
+
+    def _weight(self, picture: CodedPicture, plan: Plan) -> float:
+        """Bits of the picture and of its errors."""
+        squared = picture.error.error * (255.0 / self.info.measured_peak) ** 2
+        return 8.0 * sum(map(len, picture.payloads())) + squared * self._error_bits(plan)
+
     # -- regions -----------------------------------------------------------------------------------------
-    def _encoded(self, wide: Tensor, plan: Plan) -> Iterator[CodedRegion]:
+    def _picture(self, canvas: Canvas, plan: Plan) -> CodedPicture:
+        regions = list(self._encoded(canvas, plan))
+        picture = CodedPicture(plan.quality, regions, ErrorSum(), canvas.overlays)
+        return replace(picture, error=self._error(canvas.values, picture))
+
+    def _encoded(self, canvas: Canvas, plan: Plan) -> Iterator[CodedRegion]:
         """Every region alone, on one thread each; a single one has all threads to itself."""
         many = self.layout.count > 1
         workers = torch.get_num_threads() if many else 1
@@ -162,37 +243,53 @@ class LatticeEncoder(Encoder):
         def coded(index: int) -> CodedRegion:
             rounds = -(-(self.layout.count - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
-            return self._region(wide, self.layout.region(index), fair)
+            return self._region(canvas, self.layout.region(index), fair)
 
         for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
             self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
             yield region
 
-    def _region(self, wide: Tensor, region: Region, plan: Plan) -> CodedRegion:
+    def _region(self, canvas: Canvas, region: Region, plan: Plan) -> CodedRegion:
         planes, spacing = self.info.channels, self.init.spec.spacing
-        if self.constant:
+        if self.constant or canvas.empty:
             symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
         else:
-            window = cut_window(wide, self.info.shape, self.layout, region, spacing)
-            weights = region_weights(self.init, wide, self.info.shape, self.layout, region)
+            window = cut_window(canvas.wide, self.info.shape, self.layout, region, spacing)
+            weights = region_weights(self.init, canvas.wide, self.info.shape, self.layout, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
         payloads = tuple(encode_region(self.init.prior, symbols, quality=plan.quality, planes=planes))
         return CodedRegion(symbols, payloads)
 
-    def _error(self, values: Floats, regions: list[CodedRegion], quality: int) -> ErrorSum:
+    def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
+        """What the picture decodes to, a row of regions at a time."""
+        regions = picture.regions
+        renderer = LatticeRenderer(
+            self.init, self.layout, picture.quality, self.info.channels, lambda i: regions[i].symbols
+        )  # fmt: skip
+        height, width = self.info.shape
+        columns = sample_positions(0.0, float(width), width)
+        for chunk, top in enumerate(range(0, height, self._chunk_length)):
+            bottom = min(height, top + self._chunk_length)
+            values = renderer.render([sample_positions(float(top), float(bottom), bottom - top), columns])
+            over = picture.overlays[chunk] if picture.overlays else None
+            if over is not None:
+                values = np.where(over.overlay.opaque[..., None], over.overlay.values(), values)
+            yield values
+
+    def _error(self, values: Floats, picture: CodedPicture) -> ErrorSum:
         """The error of the rendered picture, on samples as they would be written."""
-        renderer = LatticeRenderer(self.init, self.layout, quality, self.info.channels, lambda i: regions[i].symbols)
-        columns, error = sample_positions(0.0, float(self.info.shape[1]), self.info.shape[1]), ErrorSum()
-        for top in range(0, len(values), self._chunk_length):
-            part = values[top : top + self._chunk_length]
-            rows = sample_positions(float(top), float(top + len(part)), len(part))
-            error.add(self.written(part), self.written(renderer.render([rows, columns])))
+        error = ErrorSum()
+        for top, rendered in zip(count(0, self._chunk_length), self._rendered(picture)):
+            error.add(self.written(values[top : top + len(rendered)]), self.written(rendered))
         return error
 
-    def _hash(self, regions: list[CodedRegion], alpha: Ints | None) -> None:
-        """The digest in the decoder's order: row of regions by row, each followed by its alpha."""
+    def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:
+        """The digest in the decoder's order: row of regions by row, each followed by its overlay and its alpha."""
         for y in range(self.layout.rows):
             for region in self.layout.row(y):
-                self.symbols.update(regions[region.index].symbols.astype("<i4").tobytes())
+                self.symbols.update(picture.regions[region.index].symbols.astype("<i4").tobytes())
+            over = picture.overlays[y] if picture.overlays else None
+            if over is not None:
+                self.symbols.update(over.overlay.numbers().astype("<i4").tobytes())
             if alpha is not None:
                 self.hash_alpha(alpha[y * self._chunk_length : (y + 1) * self._chunk_length])

@@ -71,6 +71,17 @@ def interpolate(values: Floats, axis: int, at: npt.NDArray[np.float64]) -> Float
     return out
 
 
+def interpolate_points(values: Floats, at: npt.NDArray[np.float64]) -> Floats:
+    """Values (N, C) of a plane (h, w, C) at positions ``at`` (N, 2); as :func:`interpolate` along both axes."""
+    first = np.floor(at - 0.5).astype(np.int64) - (LOBES - 1)
+    offset = (at - 0.5 - first)[..., None] - np.arange(2 * LOBES)
+    weights = np.sinc(offset) * np.sinc(offset / LOBES)
+    weights = (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
+    places = first[..., None] + np.arange(2 * LOBES)
+    y, x = (np.clip(places[:, axis], 0, n - 1) for axis, n in enumerate(values.shape[:2]))
+    return np.asarray(np.einsum("ni,nj,nijc->nc", weights[:, 0], weights[:, 1], values[y[:, :, None], x[:, None]]))
+
+
 class Thinner:
     """:func:`thin` along the first axis of a signal that arrives in blocks."""
 

@@ -46,6 +46,11 @@ class Plan:
         return cls(quality, ROUNDS[effort - 1], rounding, deadline, effort >= _AHEAD)
 
 
+    def trade(self, init: LatticeInit) -> float:
+        """λ of the planes: squared error per bit."""
+        return 3.0 * init.trade_off(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+
+
 def rounded(y: Tensor, rounding: float) -> Symbols:
     """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
     drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
@@ -71,8 +76,7 @@ def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan,
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
-    trade = 3.0 * init.trade_off(plan.quality) * math.exp(plan.rounding / _ROUNDING_OF_TRADE)
     problem = Problem(
-        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
+        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
     )  # fmt: skip
     return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
