@@ -216,6 +216,7 @@ def test_blocks_of_the_whole_reader_are_read_once(small_regions, monkeypatch):
     data = picture(mixed())
     decoder, read = opened(data, KIND), []
     real = Reader.read
-    monkeypatch.setattr(Reader, "read", lambda reader, entry: read.append((entry.type, entry.first)) or real(reader, entry))
+    log = read.append
+    monkeypatch.setattr(Reader, "read", lambda reader, entry: log((entry.type, entry.first)) or real(reader, entry))
     list(decoder.blocks(DecodeOptions()))
     assert len(read) == len(set(read))

@@ -252,6 +252,7 @@ class SymbolDecoder:
         with _guard(CorruptError):
             self._decoder = constriction.stream.queue.RangeDecoder(words)
         self._echo = SymbolEncoder()
+        self._flags: list[tuple[Indices, Ints]] = []  # not yet echoed: they come in many small pieces
 
     def get(self, rows: Ints, family: Family = LAPLACE) -> Indices:
         """The next symbols, int32 (n,), coded with the tables ``rows`` (n,)."""
@@ -276,11 +277,18 @@ class SymbolDecoder:
             return np.zeros(0, np.int32)
         with _guard(CorruptError):
             flags: Indices = self._decoder.decode(_flag_models(), _flag_counts(chances))
-        self._echo.put_flags(flags, chances)
+        self._flags.append((flags, chances))
         return flags
+
+    def _echo_flags(self) -> None:
+        if self._flags:
+            flags, chances = (np.concatenate(parts) for parts in zip(*self._flags, strict=True))
+            self._echo.put_flags(flags, chances)
+            self._flags.clear()
 
     def finish(self) -> None:
         """Check that the payload is exactly what the encoder writes for the symbols that were read."""
+        self._echo_flags()
         echo = self._echo.finish()
         if echo != self._data:
             raise CorruptError(f"coded payload of {len(self._data)} bytes is not the {len(echo)} that its symbols need")
@@ -294,6 +302,7 @@ class SymbolDecoder:
             return np.zeros(0, np.int32)
         with _guard(CorruptError):
             indices: Indices = self._decoder.decode(model, count)
+        self._echo_flags()
         self._echo._encode(indices, model)
         return indices
 
@@ -302,6 +311,7 @@ class SymbolDecoder:
         with _guard(CorruptError):
             parts = [self._decoder.decode(_row_model(row, family), stop - start) for row, start, stop in runs]
         indices: Indices = np.concatenate([np.zeros(0, np.int32), *parts])
+        self._echo_flags()
         self._echo._encode_runs(indices, runs, family)
         return indices
 

@@ -42,22 +42,24 @@ class _Chances:
     """Adaptive chances of flags: ``contexts`` pairs of counts that start at one each."""
 
     def __init__(self, contexts: int, *, step: int, most: int) -> None:
-        self._counts = np.ones((contexts, 2), np.int64)
+        # Of unset and set flags in turn.
+        self._counts = np.ones(2 * contexts, np.int64)
         self._step, self._most = step, most
 
     def of(self, contexts: Ints) -> Wide:
         """Chances (n,) out of 2^16 that the flag is set."""
-        counts = self._counts[contexts]
-        chances: Wide = (counts[:, 1] << FLAG_BITS) // counts.sum(1)
+        ones = self._counts[2 * contexts + 1]
+        chances: Wide = (ones << FLAG_BITS) // (self._counts[2 * contexts] + ones)
         return chances
 
     def learn(self, contexts: Ints, flags: Ints) -> None:
         """Count flags (n,); pairs that grow too large are halved, so that what is old counts less."""
-        seen = np.bincount(2 * contexts + flags, minlength=self._counts.size).reshape(-1, 2)
-        self._counts += self._step * seen
-        large = self._counts.sum(1) > self._most
+        counts = self._counts
+        counts += self._step * np.bincount(2 * contexts + flags, minlength=counts.size)
+        large = counts[0::2] + counts[1::2] > self._most
         if large.any():
-            self._counts[large] = (self._counts[large] + 1) >> 1
+            both = large.repeat(2)
+            counts[both] = (counts[both] + 1) >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Ranker:
     def settle(self, front: Front, answers: Answers) -> Wide:
         """Learn the indices (n,) of a front from ``answers``."""
         values = np.zeros(len(front.x), np.int64)
-        left = np.arange(len(front.x))
+        left, open_ = np.arange(len(front.x)), np.ones(len(front.x), np.bool_)
         for stage, guesses in enumerate(front.guesses):
             if not left.size:
                 break
@@ -148,7 +150,8 @@ class Ranker:
             self._stages[stage].learn(contexts, flags)
             hit = asked[flags == 1]
             values[hit] = guesses[hit]
-            left = np.setdiff1d(left, hit, assume_unique=True)
+            open_[hit] = False
+            left = np.flatnonzero(open_)
         values[left] = self._spell(left, answers)
         self._remember(front, values)
         return values
