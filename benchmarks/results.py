@@ -121,6 +121,9 @@ def deltas(rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published:
         found = [d["bd_rate_percent"] for d in each if (d["codec"], d["against"]) == (own, other)]
         usable = [value for value in found if value is not None]
         files = {"files_bd_rate_percent": round(fmean(usable), 3) if usable else None, "files": len(usable)}
+        served = [d["no_worse_percent"] for d in each if (d["codec"], d["against"]) == (own, other)]
+        known = [value for value in served if value is not None]
+        files["files_no_worse_percent"] = round(fmean(known), 3) if known else None
         result.append(
             {"codec": own, "against": other, "published": False, **delta(curves[other], curves[own]), **files}
         )
@@ -175,14 +178,30 @@ def _rising(points: Curve) -> Curve:
 def delta(theirs: Curve, ours: Curve) -> Row:
     """Both deltas and the range of dB they are taken over, or the reason why there are none."""
     a, b = _rising(theirs), _rising(ours)
+    served = {"no_worse_percent": no_worse(theirs, ours)}
     left_out = len(theirs[0]) - len(a[0]) + len(ours[0]) - len(b[0])
     try:
         rate, decibels = bd_rate(*a, *b), bd_psnr(*a, *b)
     except OptionError as error:
-        return {"bd_rate_percent": None, "bd_db": None, "db_range": None, "left_out": left_out, "reason": str(error)}
+        none = {"bd_rate_percent": None, "bd_db": None, "db_range": None}
+        return {**none, "left_out": left_out, "reason": str(error), **served}
     span = [round(max(a[1][0], b[1][0]), 2), round(min(a[1][-1], b[1][-1]), 2)]
     found = {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "db_range": span}
-    return {**found, "left_out": left_out, "reason": None}
+    return {**found, "left_out": left_out, "reason": None, **served}
+
+
+def no_worse(theirs: Curve, ours: Curve) -> float | None:
+    """How many percent more bytes the smallest of our files takes that is at least as good as each of theirs.
+
+    The geometric mean over those of theirs that any of ours reaches; it counts exact files, which have no place on a
+    curve of decibels, and unlike BD-rate takes nothing from between two qualities.
+    """
+    gaps = []
+    for rate, value in zip(*theirs, strict=True):
+        enough = [r for r, v in zip(*ours, strict=True) if v >= value]
+        if enough:
+            gaps.append(math.log(min(enough) / rate))
+    return round(100.0 * math.expm1(fmean(gaps)), 3) if gaps else None
 
 
 def _plain(argument: str) -> str:

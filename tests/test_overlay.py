@@ -80,19 +80,27 @@ def test_part_of_a_picture():
 def test_paintings_have_none():
     assert not overlays(picture(painting(96, 96)))
     info = SignalInfo("image", (96, 96), 3, "u8")
-    assert even_parts(painting(96, 96).astype(np.float32) / 255, info) is None
+    assert even_parts(painting(96, 96).astype(np.float32) / 255, info, effort=9) is None
+
+
+def test_little_is_left_in_haste():
+    samples = painting(160, 160)
+    samples[:48, :48] = drawing()[:48, :48]
+    values, info = samples.astype(np.float32) / 255, SignalInfo("image", (160, 160), 3, "u8")
+    assert even_parts(values, info, effort=2) is None
+    assert even_parts(values, info, effort=3) is not None
 
 
 def test_other_samples_have_none():
     values = drawing().astype(np.float32) / 255
-    assert even_parts(values, SignalInfo("image", (70, 100), 3, "u8")) is not None
-    assert even_parts(values, SignalInfo("image", (70, 100), 3, "u16")) is None
-    assert even_parts(values[..., :1], SignalInfo("array", (70, 100), 1, "u8")) is None
+    assert even_parts(values, SignalInfo("image", (70, 100), 3, "u8"), effort=5) is not None
+    assert even_parts(values, SignalInfo("image", (70, 100), 3, "u16"), effort=5) is None
+    assert even_parts(values[..., :1], SignalInfo("array", (70, 100), 1, "u8"), effort=5) is None
 
 
 def test_fewer_bytes_and_more_psnr_than_without(monkeypatch):
     _, encoded = pack(memory("image", mixed()), KIND, effort=2, quality=60)
-    monkeypatch.setattr("nfcodec.encoder.lattice.even_parts", lambda values, info: None)
+    monkeypatch.setattr("nfcodec.encoder.lattice.even_parts", lambda values, info, effort: None)
     _, plain = pack(memory("image", mixed()), KIND, effort=2, quality=60)
     assert encoded.bytes < plain.bytes and encoded.psnr > plain.psnr
 

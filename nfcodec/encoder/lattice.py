@@ -149,7 +149,7 @@ class LatticeEncoder(Encoder):
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        canvas, parts = self._canvas(values), even_parts(values, self.info)
+        canvas, parts = self._canvas(values), even_parts(values, self.info, effort=self.options.effort)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
