@@ -23,6 +23,8 @@ _SPELLED = 0.8
 # A sample takes another than its nearest colour only for bits worth so many times the error. Weighed evenly, whole
 # areas would go under, one sample at a time: the first of many samples is dear, the others are cheap.
 _RELUCTANCE = 20.0
+# Nor does it take one whose squared error is larger by more: at low qualities everything would be worth it.
+_MOST_ERROR = 800.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ class _Choice:
         nearest = self._nearest[at].astype(np.int64)
         options = np.concatenate([front.guesses, nearest[None]])
         bits = _bits(ranker, front)
-        errors = ((self._colours[np.maximum(options, 0)] - self._samples[at]) ** 2).sum(2) * self._error_bits
-        allowed = (options > 0) == (nearest > 0)
+        errors = ((self._colours[np.maximum(options, 0)] - self._samples[at]) ** 2).sum(2)
+        allowed = ((options > 0) == (nearest > 0)) & ((errors - errors[-1] <= _MOST_ERROR) | (nearest == 0))
+        errors *= self._error_bits
         errors[:, nearest == 0] = 0.0  # of what shows the lattice
         costs = np.where(allowed, bits + errors + _RELUCTANCE * (errors - errors[-1]), np.inf)
         best, here = costs.argmin(0), np.arange(len(nearest))
