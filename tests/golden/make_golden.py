@@ -1,5 +1,6 @@
-"""Make the golden files: only on purpose, when the format or the test inits change for good.
+"""Make golden files: new ones by name, old ones only when the format or the test inits change for good.
 
+    python tests/golden/make_golden.py NAME…
     python tests/golden/make_golden.py --force
 
 Files that were written once must decode to the same samples for ever; that is what test_golden.py holds. New
@@ -26,6 +27,14 @@ from nfcodec.media.samples import dequantize, quantize  # noqa: E402
 from nfcodec.signal import MemorySource, Metadata, SignalInfo  # noqa: E402
 
 
+def drawn() -> Any:
+    """A painting with a box of two colours in it: part of the file is an overlay."""
+    samples = painting(40, 50, 5)
+    samples[:32, :32] = 230
+    samples[4:28:3, 5:30] = (200, 20, 40)
+    return samples
+
+
 def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
     """Name, source, init and options of every golden file. The tall picture has two regions."""
     grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
@@ -44,13 +53,16 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
         "stereo": (memory("audio", sound(333, 2)), "audio", {"quality": 60}),
         "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
         "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
+        "drawn": (memory("image", drawn()), "tiny-lattice", {}),
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
     }
 
 
 def main() -> None:
-    if "--force" not in sys.argv[1:]:
+    names = sys.argv[1:]
+    force = "--force" in names
+    if not names or (not force and any((HERE / f"{name}.nfc").exists() for name in names)):
         sys.exit("golden files are kept, not made; --force replaces them (read the top of this script first)")
     import io
 
@@ -59,8 +71,10 @@ def main() -> None:
     from nfcodec.options import DecodeOptions
 
     lattice._SPLIT_FROM = 0  # a section for every layer, as larger pictures have them
-    expected, stored = {}, {}
+    expected, stored = json.loads((HERE / "expected.json").read_text()), dict(np.load(HERE / "samples.npz"))
     for name, (source, kind, options) in sources().items():
+        if not force and name not in names:
+            continue
         data, encoded = pack(source, kind, effort=4, **options)
         (HERE / f"{name}.nfc").write_bytes(data)
         decoder = Decoder(io.BytesIO(data), inits=(str(HERE.parent / "data" / f"{kind}.safetensors"),))
