@@ -20,10 +20,9 @@ Mask = npt.NDArray[np.bool_]
 
 # A spelled index costs about so much of its bits: some colours are more frequent than others.
 _SPELLED = 0.8
-# A sample takes another than its nearest colour only for bits worth so many times the error. Weighed evenly, whole
-# areas would go under, one sample at a time: the first of many samples is dear, the others are cheap.
-_RELUCTANCE = 20.0
-# Nor does it take one whose squared error is larger by more: at low qualities everything would be worth it.
+# A sample takes another than its nearest colour only for bits worth so many times the error, and not one whose squared
+# error is larger by more: at low qualities everything would be worth it.
+_RELUCTANCE = 3.0
 _MOST_ERROR = 800.0
 
 
@@ -47,6 +46,7 @@ class _Choice:
 
     def __init__(self, samples: Bytes, palette: Bytes, nearest: Ints, error_bits: float) -> None:
         self._samples, self._nearest, self._error_bits = samples, nearest, error_bits
+        self._alone = _alone(nearest)
         self._colours = np.concatenate([np.zeros((1, palette.shape[1])), palette.astype(np.float64)])
         self.costs: Doubles = np.zeros(nearest.shape)
 
@@ -56,7 +56,8 @@ class _Choice:
         options = np.concatenate([front.guesses, nearest[None]])
         bits = _bits(ranker, front)
         errors = ((self._colours[np.maximum(options, 0)] - self._samples[at]) ** 2).sum(2)
-        allowed = ((options > 0) == (nearest > 0)) & ((errors - errors[-1] <= _MOST_ERROR) | (nearest == 0))
+        free = self._alone[at] & (options > 0) & (errors - errors[-1] <= _MOST_ERROR)
+        allowed = free | (options == nearest)
         errors *= self._error_bits
         errors[:, nearest == 0] = 0.0  # of what shows the lattice
         costs = np.where(allowed, bits + errors + _RELUCTANCE * (errors - errors[-1]), np.inf)
@@ -64,6 +65,21 @@ class _Choice:
         self.costs[at] = (bits + errors)[best, here]
         chosen: Ints = options[best, here]
         return chosen
+
+
+def _alone(plane: Ints) -> Mask:
+    """Which samples (h, w) have no neighbour of their own index.
+
+    Others keep their colour: were samples of an area free, it would go under one by one, since the first of many is
+    dear and the others are cheap.
+    """
+    alike = np.zeros((plane.shape[0] + 2, plane.shape[1] + 2), np.bool_)
+    down, across = plane[1:] == plane[:-1], plane[:, 1:] == plane[:, :-1]
+    alike[1:-2, 1:-1] |= down
+    alike[2:-1, 1:-1] |= down
+    alike[1:-1, 1:-2] |= across
+    alike[1:-1, 2:-1] |= across
+    return ~alike[1:-1, 1:-1]
 
 
 def _bits(ranker: Ranker, front: Front) -> Doubles:
