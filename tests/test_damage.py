@@ -40,9 +40,13 @@ def small(kind):
         return pack(memory("audio", sound(150, 2)), kind, quality=85, effort=3)[0]
     if kind == "video":
         return pack(memory("video", moving(5, 9, 17)), kind, quality=95, effort=1)[0]
-    texture = np.random.default_rng(0).normal(0, 12 * (kind == "tiny-lattice"), (12, 18, 1))
-    source = memory("image", np.clip(painting(12, 18) + texture, 0, 255).astype(np.uint8))
-    alpha = (np.indices((12, 18)).sum(0) % 5 == 0).astype(np.uint8) * 200
+    width, noise = (27, 12) if kind == "tiny-lattice" else (18, 0)
+    texture = np.random.default_rng(0).normal(0, noise, (12, width, 1))
+    samples = np.clip(painting(12, width) + texture, 0, 255).astype(np.uint8)
+    if kind == "tiny-lattice":  # stripes, which become an overlay
+        samples[:, :16], samples[:, 3:16:4] = 30, 220
+    source = memory("image", samples)
+    alpha = (np.indices((12, width)).sum(0) % 5 == 0).astype(np.uint8) * 200
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
     with pytest.MonkeyPatch.context() as patch:
@@ -85,6 +89,11 @@ def fault(call, data):
     assert caught.value.exit_code == 4 and "\n" not in str(caught.value) and str(caught.value)
     assert not isinstance(caught.value, InternalError)
     return caught.value
+
+
+def test_the_lattice_has_all_kinds_of_sections(files):
+    found = {s.type for s in Reader(io.BytesIO(files["tiny-lattice"])).sections()}
+    assert found == {SectionType.OVERLAY, SectionType.CELLS, SectionType.ALPHA, SectionType.METADATA}
 
 
 @pytest.mark.parametrize("kind", KINDS)
