@@ -125,11 +125,11 @@ def deltas(rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published:
         known = [value for value in served if value is not None]
         files["files_no_worse_percent"] = round(fmean(known), 3) if known else None
         result.append(
-            {"codec": own, "against": other, "published": False, **delta(curves[other], curves[own]), **files}
+            {"codec": own, "against": other, "published": False, **_of_means(curves[other], curves[own]), **files}
         )
     for own in filter(is_nfc, codecs):
         fixed = {"codec": own, "published": True}
-        result += [{**fixed, "against": name, **delta(theirs, curves[own])} for name, theirs in published.items()]
+        result += [{**fixed, "against": name, **_of_means(theirs, curves[own])} for name, theirs in published.items()]
     return result
 
 
@@ -188,6 +188,11 @@ def delta(theirs: Curve, ours: Curve) -> Row:
     span = [round(max(a[1][0], b[1][0]), 2), round(min(a[1][-1], b[1][-1]), 2)]
     found = {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "db_range": span}
     return {**found, "left_out": left_out, "reason": None, **served}
+
+
+def _of_means(theirs: Curve, ours: Curve) -> Row:
+    """As :func:`delta`; one exact file makes a mean of decibels infinite, so what is no worse is told by files only."""
+    return {name: value for name, value in delta(theirs, ours).items() if name != "no_worse_percent"}
 
 
 def no_worse(theirs: Curve, ours: Curve) -> float | None:
@@ -289,10 +294,11 @@ def report(content: Row) -> str:
     if content["deltas"]:
         rows = [
             (d["codec"], d["against"] + (", published" if d["published"] else ""), signed(d["bd_rate_percent"], "%"),
-             signed(d["bd_db"], "dB"), signed(d.get("files_bd_rate_percent"), "%"), d.get("files"), d["reason"] or "")
+             signed(d["bd_db"], "dB"), signed(d.get("files_bd_rate_percent"), "%"), d.get("files"),
+             signed(d.get("files_no_worse_percent"), "%"), d["reason"] or "")
             for d in content["deltas"]
         ]  # fmt: skip
-        text += "\n\n" + table(["codec", "against", "BD-rate", "BD", "mean BD-rate of files", "files", "note"], rows)
+        text += "\n\n" + table(["codec", "against", "BD-rate", "BD", "mean BD-rate of files", "files", "no worse", "note"], rows)
     return text
 
 
