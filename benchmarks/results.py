@@ -298,7 +298,8 @@ def report(content: Row) -> str:
              signed(d.get("files_no_worse_percent"), "%"), d["reason"] or "")
             for d in content["deltas"]
         ]  # fmt: skip
-        text += "\n\n" + table(["codec", "against", "BD-rate", "BD", "mean BD-rate of files", "files", "no worse", "note"], rows)
+        header = ["codec", "against", "BD-rate", "BD", "mean BD-rate of files", "files", "no worse", "note"]
+        text += "\n\n" + table(header, rows)
     return text
 
 
