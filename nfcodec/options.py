@@ -50,7 +50,8 @@ class EncodeOptions:
 
     Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, or ``target_size``, bytes of
     the file, both at most; ``target_psnr``, dB, at least. One that cannot be met gives the smallest or best file
-    there is, and a warning. ``max_time``: seconds after which no further inner step begins.
+    there is, and a warning. ``max_time``: seconds that encoding may take: all but the first inner steps are left
+    out when they would take longer (of a field of modules: begin later).
 
     ``strip``: metadata kinds to leave out. ``verify``: read the file back and decode it before it gets its final
     name.

@@ -79,7 +79,7 @@ def encode_options(function: F) -> F:
         ),
         click.option(
             "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",
-            help="Begin no further step after this time.",
+            help="Leave out steps that would take longer.",
         ),
         click.option(
             "--field", type=click.Choice(FIELD_KINDS), default=_DEFAULT.field,

@@ -40,7 +40,7 @@ Example:
     "--max-time",
     callback=DURATION,
     metavar="SECONDS",
-    help="Begin no further step after this time.",
+    help="Leave out steps that would take longer.",
 )
 @init_option
 @threads_option

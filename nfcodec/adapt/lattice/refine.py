@@ -26,6 +26,9 @@ from nfcodec.lattice.synthesis import last_layers
 Symbols = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
+# Times relative to one look at what symbols cost: a first round that looks ahead; coding, rendering and verification.
+_FIRST_ROUND, _REST = 5.5, 2.5
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -127,10 +130,15 @@ def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Flo
 
 
 def refine(problem: Problem, symbols: Symbols, rounds: int, *, deadline: float | None = None) -> State:
-    """The best state after at most ``rounds``; never worse than ``symbols``. No round begins after ``deadline``."""
+    """The best state after at most ``rounds``; never worse than ``symbols``. No round begins that would leave too
+    little time until ``deadline`` (monotonic) to code the region and to check it."""
+    began = time.monotonic()
     state, share = problem.state(symbols), 0.5
+    look = time.monotonic() - began
+    round_time, rest = _FIRST_ROUND * look, _REST * look
     for _ in range(rounds):
-        if deadline is not None and time.monotonic() > deadline:
+        began = time.monotonic()
+        if deadline is not None and began + round_time + rest > deadline:
             break
         move, gain = proposals(problem, state)
         hopeful = np.flatnonzero(gain > 0.05)
@@ -145,4 +153,5 @@ def refine(problem: Problem, symbols: Symbols, rounds: int, *, deadline: float |
             state = trial
         else:
             share /= 2.0
+        round_time = time.monotonic() - began
     return state
