@@ -20,7 +20,7 @@ _NAME_LENGTH = 24  # hex digits
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A folder by its URL. ``state``: local folder for the manifest and for files in transit; None: in the cache."""
+    """A folder by its URL. ``state``: local folder below which manifests and files in transit are; None: the cache."""
 
     text: str
     state: Path | None = None
@@ -60,9 +60,14 @@ def with_state(place: Place, state: Path | None) -> Place:
 
 def state_folder(place: Place) -> Path:
     """The local folder that belongs to an output: it follows from its URL or path; it may not exist yet."""
-    if isinstance(place, Url) and place.state is not None:
-        return place.state
-    return _cache() / "nfcodec" / "batch" / hashlib.sha256(recorded(place).encode()).hexdigest()[:_NAME_LENGTH]
+    above = place.state if isinstance(place, Url) else None
+    return folder_in(above, place)
+
+
+def folder_in(above: Path | None, place: Place) -> Path:
+    """The folder of an output's own below ``above``, or in the cache."""
+    name = hashlib.sha256(recorded(place).encode()).hexdigest()[:_NAME_LENGTH]
+    return (above if above is not None else _cache() / "nfcodec" / "batch") / name
 
 
 def _cache() -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,17 +21,18 @@ from nfcodec.batch.items import Event, Failure, Item
 from nfcodec.batch.job import How, Job, Listener, Summary
 from nfcodec.batch.keys import file_sha256, item_key
 from nfcodec.batch.manifest import Manifest, Record, State, is_open, manifest_path, manifests, read_state
-from nfcodec.batch.places import Url, state_folder
+from nfcodec.batch.places import Url, folder_in
 from nfcodec.batch.plan import Plan
 from nfcodec.batch.remote_plan import Opened, Source, check_reach, items_in, remote_plan
 from nfcodec.batch.remote_state import pull
 from nfcodec.batch.remote_tree import Listed, Tree, stale_target, unreadable
 from nfcodec.batch.runner import Run, make_folder, refuse_second
-from nfcodec.batch.transfer import Transfers
+from nfcodec.batch.transfer import Transfers, disk_full
 from nfcodec.errors import OutputError
 from nfcodec.media.reading import reason
 
 _MOST_WAITING = 64  # outputs that wait to be sent while workers make more
+_ROOM = "make room and go on with --resume; nothing is lost"
 _AGAIN = "nothing is lost: when it can be reached, --resume goes on"
 
 Arrivals = list[tuple[Item, Future[None] | None]]
@@ -69,7 +70,7 @@ def run_remote(
 
 def _state(job: Job) -> Path:
     named = [p.state for p in (job.output, *job.inputs) if isinstance(p, Url) and p.state is not None]
-    return named[0] if named else state_folder(job.output)
+    return folder_in(named[0] if named else None, job.output)
 
 
 def _take_copies(output: Tree, path: Path, how: How) -> None:
@@ -189,7 +190,6 @@ class _RemoteRun(Run):
     def _leave(self) -> None:
         """Before an exception goes on: let what is half sent arrive, and count it."""
         self._transfers.cancel()
-        wait([future for future in self._sent if not future.cancelled()])
         for future, (item, record) in list(self._sent.items()):
             if not future.cancelled() and future.exception() is None:
                 with suppress(Exception):
@@ -276,6 +276,8 @@ class _RemoteRun(Run):
         else:
             if not isinstance(error, Exception):
                 raise error
+            if disk_full(error):
+                raise OutputError(f"cannot write {self._named(item)}: {reason(error)}", hint=_ROOM) from error
             self._publish()  # which says whether anything can be written there
             message = f"cannot write {self._named(item)}: {reason(error)}"
             self._failed(item.path, error="OutputError", message=message, hint=None, attempts=2)

@@ -79,10 +79,11 @@ class Tree:
             return False
 
     def files(self) -> Iterator[tuple[str, Listed | Skipped]]:
-        """All files below the folder by name, in no certain order."""
-        # Walking leaves out what cannot be read; implementations with a listing of their own raise by themselves.
-        strict = {"on_error": "raise"} if _walks(type(self._fs)) else {}
-        for path, info in self._fs.find(self._root, detail=True, **strict).items():
+        """All files below the folder by name, in no certain order; folders named with a dot first are left out."""
+        # The walk of fsspec is silent about folders below the first one that cannot be read.
+        walks = _walks(type(self._fs))
+        found = self._walked(self._root) if walks else self._fs.find(self._root, detail=True).items()
+        for path, info in found:
             name = path[len(self._root) :].lstrip("/")
             if not name or info.get("type") == "directory":
                 continue
@@ -90,6 +91,14 @@ class Tree:
                 with contextlib.suppress(OSError):
                     info = self._fs.info(path)
             yield name, _listed(info) if info.get("type") == "file" else Skipped(name, "is not a regular file")
+
+    def _walked(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for info in self._fs.ls(folder, detail=True):
+            path = str(info["name"]).rstrip("/")
+            if info["type"] != "directory":
+                yield path, info
+            elif path != folder.rstrip("/") and not path.rpartition("/")[2].startswith("."):
+                yield from self._walked(path)
 
     def beside(self, pattern: re.Pattern[str]) -> list[str]:
         """The names of the files directly in the folder that match; none where there is no folder."""

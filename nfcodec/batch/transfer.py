@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -38,9 +38,9 @@ class Transfers:
                 yield value, future
 
     def cancel(self) -> None:
-        """Forget what has not begun."""
-        for future in tuple(self._open):
-            future.cancel()
+        """Forget what has not begun, and wait for the rest."""
+        under_way = [future for future in tuple(self._open) if not future.cancel()]
+        wait(under_way)
 
     def __enter__(self) -> Transfers:
         return self
@@ -59,5 +59,5 @@ def _twice(work: Callable[[], T]) -> T:
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether it is this machine that takes no more."""
+    """Whether a disk takes no more, which every further file would meet."""
     return isinstance(error, OSError) and error.errno in TARGET_FAULTS

@@ -90,7 +90,7 @@ def _workers(value: str) -> int | None:
 
 def state_option(function: F) -> F:
     """``--state DIR``."""
-    text = "Where the manifest of an OUT that is a URL is kept, and files on their way.  [default: in the user's cache]"
+    text = "With URLs: the folder below which manifests and files on their way are.  [default: in the user's cache]"
     return click.option("--state", type=_FOLDER, metavar="DIR", help=text)(function)
 
 

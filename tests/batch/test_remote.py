@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ import pytest
 from helpers import init, painting, save_picture
 
 from nfcodec import EncodeOptions
-from nfcodec.batch import remote
+from nfcodec.batch import remote_plan
 from nfcodec.batch.actions import Decode, Encode
 from nfcodec.batch.job import How, Job, MaxFailures, Summary
 from nfcodec.batch.manifest import manifests, read_state
@@ -44,7 +46,7 @@ class Flaky(MemoryFileSystem):  # type: ignore[misc]
     got: list[str] = []
     puts_left = 10**9
     bad: tuple[str, ...] = ()
-    gone = False
+    gone = ""
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -52,7 +54,9 @@ class Flaky(MemoryFileSystem):  # type: ignore[misc]
 
     def get_file(self, rpath: str, lpath: Any, **options: Any) -> Any:
         type(self).got.append(rpath)
-        if self.gone or any(b in rpath for b in self.bad):
+        if self.bad == ("everything",):
+            type(self).gone = "/in"
+        if (self.gone and rpath.startswith(self.gone)) or any(b in rpath for b in self.bad):
             raise ConnectionError("the line is dead")
         return super().get_file(rpath, lpath, **options)
 
@@ -65,7 +69,7 @@ class Flaky(MemoryFileSystem):  # type: ignore[misc]
         return super().put_file(lpath, rpath, **options)
 
     def info(self, path: str, **options: Any) -> Any:
-        if self.gone:
+        if self.gone and path.startswith(self.gone):
             raise ConnectionError("the line is dead")
         return super().info(path, **options)
 
@@ -79,7 +83,7 @@ def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for kind in (MemoryFileSystem, Flaky):
         kind.store.clear()
         kind.pseudo_dirs[:] = [""]
-    Flaky.got, Flaky.puts_left, Flaky.bad, Flaky.gone = [], 10**9, (), False
+    Flaky.got, Flaky.puts_left, Flaky.bad, Flaky.gone = [], 10**9, (), ""
 
 
 def upload(url: str, files: Files) -> Url:
@@ -172,7 +176,7 @@ def test_files_through_the_command_line(tmp_path: Path) -> None:
     assert (found[-1]["done"], found[-1]["output"]) == (2, output)
     assert nfc("in", "-d", "local", *options).returncode == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "local")
-    assert (tmp_path / "out" / "nfc-batch.jsonl").read_bytes() == (state / "nfc-batch.jsonl").read_bytes()
+    assert (tmp_path / "out" / "nfc-batch.jsonl").read_bytes() == next(state.glob("*/nfc-batch.jsonl")).read_bytes()
     ran = nfc("status", output)
     assert ran.returncode == 0 and "2 done, 0 failed, 1 skipped" in ran.stdout and output in ran.stdout
     assert nfc(source, "-d", output, *options).returncode == 1
@@ -268,19 +272,60 @@ def test_files_that_cannot_be_moved_are_failures(go: Go) -> None:
     assert stored("flaky://out") == copied(numbered(10))
 
 
-def test_an_input_that_goes_away_stops_it(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_goes_away_stops_it(go: Go) -> None:
     upload("flaky://in", numbered(10))
+    Flaky.bad = ("everything",)
+    with pytest.raises(MediaReadError, match="cannot read flaky://in: the line is dead") as caught:
+        go()
+    assert "--resume" in str(caught.value.hint)
+    assert remote_lines("flaky://out", "failed") == [] and stored("flaky://out") == {}
+    Flaky.bad, Flaky.gone = (), ""
+    assert numbers(go(resume=True)) == (10, 10, 0, 0, 0)
 
-    def vanish(*_: Any) -> None:
-        Flaky.gone = True
 
-    monkeypatch.setattr(remote._RemoteRun, "_append", lambda self, kind, **v: vanish() if kind == "slice" else None)
-    with pytest.raises(OutputError):
+def test_a_remote_disk_that_is_full(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload("flaky://in", numbered(10))
+    put = Flaky.put_file
+
+    def full(self: Any, lpath: Any, rpath: str, **options: Any) -> Any:
+        if "002.out" in rpath:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return put(self, lpath, rpath, **options)
+
+    monkeypatch.setattr(Flaky, "put_file", full)
+    with pytest.raises(OutputError, match="002.out: No space left on device"):
         go()
     monkeypatch.undo()
-    Flaky.gone = True
-    with pytest.raises(MediaReadError, match="cannot read flaky://in: the line is dead"):
-        go()
+    assert remote_lines("flaky://out", "failed") == []
+    kept = len(remote_lines("flaky://out", "done"))
+    assert numbers(go(resume=True)) == (10, 10, kept, 0, 0) and kept >= 1
+
+
+def test_a_folder_that_cannot_be_read_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "in", {"a.in": b"", "locked/b.in": b""})
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(MediaReadError, match="Permission denied"):
+        preview(Job((Url(f"file://{tmp_path}/in"),), tmp_path / "out", Copy()))  # type: ignore[arg-type]
+
+
+def test_decoding_looks_further_than_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_picture(fill(tmp_path / "in", {"x.txt": b""}) / "a.png", painting(40, 40))
+    run(Job((tmp_path / "in",), tmp_path / "out", Encode(OPTIONS)), How(workers=1))
+    (tmp_path / "out" / "bad.nfc").write_bytes((tmp_path / "out" / "a.nfc").read_bytes()[:30])
+    upload("flaky://in", tree(tmp_path / "out"))
+    monkeypatch.setattr(remote_plan, "HEAD", 20)
+    plan = preview(Job((Url("flaky://in"),), tmp_path / "back", Decode()))
+    local = preview(Job((tmp_path / "out",), tmp_path / "back", Decode()))
+    assert [(i.path, i.target, i.cost) for i in plan.items] == [(i.path, i.target, i.cost) for i in local.items]
+    assert [(r.path, r.error) for r in plan.refused] == [(r.path, r.error) for r in local.refused] != []
+    assert len(plan.items) == 1
 
 
 def test_a_changed_date_is_no_change_and_a_changed_byte_is(go: Go) -> None:
@@ -386,7 +431,7 @@ def test_what_a_url_is() -> None:
         place_of("ftp://me:secret@host/x")
     url = Url("s3://b/x")
     assert state_folder(url) != state_folder(Url("s3://b/y"))
-    assert state_folder(replace(url, state=Path("here"))) == Path("here")
+    assert state_folder(replace(url, state=Path("here"))) == Path("here", state_folder(url).name)
 
 
 def test_ray_is_refused() -> None:
