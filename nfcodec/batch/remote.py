@@ -90,8 +90,9 @@ def _transit(state: Path, shard: tuple[int, int]) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another shard is in it
-            folder.parent.rmdir()
+        for empty in (folder.parent, state):
+            with suppress(OSError):  # another shard is in it, or a manifest
+                empty.rmdir()
 
 
 @dataclass(frozen=True, slots=True)

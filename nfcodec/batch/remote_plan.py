@@ -11,7 +11,7 @@ from pathlib import Path
 from nfcodec.batch.actions import Action, Sorted
 from nfcodec.batch.items import Found, Item, Refused, Skipped
 from nfcodec.batch.job import Job
-from nfcodec.batch.places import Place
+from nfcodec.batch.places import Place, shown
 from nfcodec.batch.plan import Plan, check_folder, gone, local_files, own_prefix, plan_of
 from nfcodec.batch.remote_tree import Listed, Tree, unreadable
 from nfcodec.batch.transfer import Transfers, disk_full
@@ -126,7 +126,7 @@ def _listing(tree: Tree) -> list[tuple[str, Listed | Skipped]]:
             return list(tree.files())
     except Exception as error:
         raise unreadable(tree.url, error) from error
-    raise MediaReadError(f"cannot read {tree.named('')}: there is no such folder")
+    raise MediaReadError(f"cannot read {shown(tree.url)}: there is no such folder")
 
 
 def _escapes(name: str) -> bool:

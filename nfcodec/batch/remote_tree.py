@@ -195,7 +195,7 @@ def _connect(url: Url) -> tuple[Any, str]:
         fs, root = url_to_fs(url.text)
     except ImportError as error:
         raise OptionError(
-            f"{shown(url)} needs a further package: {reason(error)}", hint=f"{INSTALL}, and that"
+            f"{shown(url)} needs a further package: {reason(error)}", hint=f"{INSTALL}, and what it names"
         ) from error
     except ValueError as error:
         raise OptionError(f"{shown(url)} cannot be used: {reason(error)}") from error

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from nfcodec.errors import MediaReadError, OptionError, OutputError, OutputExist
 
 from .conftest import Files, copied, fill, lines, numbered, tree
 from .jobs import Copy
+from .test_kill import JOBS, done
 from .test_runner import failed_of_copy, numbers
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra [remote]")
@@ -235,6 +237,25 @@ def test_an_upload_that_breaks_off(go: Go, tmp_path: Path) -> None:
     paths = [r["path"] for r in lines(home, "done")]
     assert len(paths) == len(set(paths)) == 10, "nothing twice"
     assert remote_lines("flaky://out") == lines(home)
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    fill(tmp_path / "in", numbered(30))
+    urls = [f"file://{tmp_path}/{name}" for name in ("in", "out")]
+    home = state_folder(Url(urls[1]))
+    command = [sys.executable, str(JOBS), *urls, "1"]
+    for goal in (3, 11, 17):
+        with subprocess.Popen(command) as process:
+            limit = time.monotonic() + 60
+            while len(done(home)) < goal and process.poll() is None and time.monotonic() < limit:
+                time.sleep(0.002)
+            process.kill()
+        whole = {n: data for n, data in tree(tmp_path / "out").items() if ".tmp-" not in n}
+        assert whole == {n: copied(numbered(30))[n] for n in whole}, "nothing half under its name"
+        assert {p.replace(".in", ".out") for p in done(home)} <= set(whole)
+    assert subprocess.run(command, check=False).returncode == 0
+    assert tree(tmp_path / "out") == copied(numbered(30))
+    assert sorted(done(home)) == sorted(numbered(30)) and not (home / "transit").exists()
 
 
 def test_another_machine_goes_on(go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
