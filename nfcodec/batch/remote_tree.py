@@ -74,7 +74,8 @@ class Tree:
         """Whether the folder exists. Raises what the file system raises when that cannot be told."""
         self._fs.invalidate_cache()
         try:
-            return bool(self._fs.info(self._root)["type"] == "directory")
+            # The index page of a web server is a file and a folder.
+            return bool(self._fs.info(self._root)["type"] == "directory" or self._fs.isdir(self._root))
         except FileNotFoundError:
             return False
 
