@@ -229,7 +229,7 @@ def test_an_upload_that_breaks_off(go: Go, tmp_path: Path) -> None:
     done = [r["target"] for r in lines(home, "done")]
     assert sorted(done) == sorted(whole) and 0 < len(done) < 10
     assert whole == {n: copied(numbered(10))[n] for n in whole}, "nothing half under its name"
-    assert not list(home.rglob("*.in"))
+    assert not list(home.rglob("*.in")) and lines(home, "failed") == [], "no fault of a file"
     Flaky.puts_left = 10**9
     summary = go(resume=True)
     assert numbers(summary) == (10, 10, len(done), 0, 0)
