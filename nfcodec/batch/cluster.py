@@ -17,7 +17,7 @@ from typing import Any
 from nfcodec.batch.job import Counts, How, Job, Listener, Summary
 from nfcodec.batch.manifest import Record, State, is_open, manifest_path, manifests, read_state
 from nfcodec.batch.plan import WHOLE
-from nfcodec.batch.runner import preview, run
+from nfcodec.batch.runner import local_folders, preview, run
 from nfcodec.errors import NfcError, OptionError, OutputExistsError
 from nfcodec.media.reading import named
 
@@ -33,17 +33,19 @@ def run_on_ray(job: Job, how: How | None = None, *, listener: Listener | None = 
     :class:`~nfcodec.errors.OptionError` without the package ray, and what the runner raises.
     """
     how = how or How()
-    job = replace(
-        job, inputs=tuple(Path(os.path.abspath(p)) for p in job.inputs), output=Path(os.path.abspath(job.output))
-    )
-    _check(job, how)
+    inputs, output = local_folders(job)
+    if output is None:
+        raise OptionError("--engine ray takes folders that all nodes see, no URLs", hint="--shard I/N takes URLs")
+    output = Path(os.path.abspath(output))
+    job = replace(job, inputs=tuple(Path(os.path.abspath(p)) for p in inputs), output=output)
+    _check(job, output, how)
     total = preview(job).total
     with _cluster() as ray:
         count = how.workers or int(ray.cluster_resources().get("CPU", 1))
         remote = ray.remote(num_cpus=1, max_retries=_MOST_LOSSES)(_shard)
         mine = replace(how, workers=1, resume=True, max_failures=None)
         tasks = [remote.remote(replace(job, shard=(i, count)), mine) for i in range(1, count + 1)]
-        watch = _Watch(job, total, how.max_failures.of(total) if how.max_failures else total, listener)
+        watch = _Watch(output, total, how.max_failures.of(total) if how.max_failures else total, listener)
         try:
             parts = _gather(ray, tasks, watch)
         finally:
@@ -55,18 +57,18 @@ def run_on_ray(job: Job, how: How | None = None, *, listener: Listener | None = 
     return Summary(job, _sum([p.counts for p in parts]), tuple(r for p in parts for r in p.failures))
 
 
-def _check(job: Job, how: How) -> None:
+def _check(job: Job, output: Path, how: How) -> None:
     if job.shard != WHOLE:
         raise OptionError("Ray makes shards of its own: leave --shard out")
     if how.force:
         raise OptionError("-f cannot be told from going on after a loss: with Ray, begin in an empty folder")
-    if manifests(job.output) and not (how.resume or how.skip_existing):
-        raise OutputExistsError(f"{named(job.output)} holds a batch already", hint="--resume goes on with it")
+    if manifests(output) and not (how.resume or how.skip_existing):
+        raise OutputExistsError(f"{named(output)} holds a batch already", hint="--resume goes on with it")
 
 
 def _shard(job: Job, how: How) -> Summary:
     """Do one shard; runs on a node. The process before, if it was lost, may take a moment to vanish."""
-    path, limit = manifest_path(job.output, job.shard), time.monotonic() + _LOCK_PATIENCE
+    path, limit = manifest_path(Path(str(job.output)), job.shard), time.monotonic() + _LOCK_PATIENCE
     while is_open(path) and time.monotonic() < limit:
         time.sleep(0.2)
     return run(job, how)
@@ -112,8 +114,8 @@ def _result(ray: Any, task: Any) -> Summary:
 class _Watch:
     """Tells the listener of new lines in the manifests of all shards."""
 
-    def __init__(self, job: Job, total: int, bound: int, listener: Listener | None) -> None:
-        self._output, self._bound, self._listener = job.output, bound, listener
+    def __init__(self, output: Path, total: int, bound: int, listener: Listener | None) -> None:
+        self._output, self._bound, self._listener = output, bound, listener
         self._began, self._seen = time.time(), State()
         self.counts = Counts(total=total)
         self.failures: tuple[Record, ...] = ()

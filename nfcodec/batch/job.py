@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from nfcodec.batch.actions import Decode, Encode, action_of
 from nfcodec.batch.items import Verdict
 from nfcodec.batch.manifest import Record
+from nfcodec.batch.places import Place, Url, place_of, recorded, with_state
 from nfcodec.batch.plan import WHOLE
 from nfcodec.errors import InputError, OptionError
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``inputs``: folders. ``shard``: (i, n), the i-th of n parts, counted from 1."""
+    """``inputs``: folders, local or by URL. ``shard``: (i, n), the i-th of n parts, counted from 1."""
 
-    inputs: tuple[Path, ...]
-    output: Path
+    inputs: tuple[Place, ...]
+    output: Place
     action: Encode | Decode = field(default_factory=Encode)
     shard: tuple[int, int] = WHOLE
+
+    @property
+    def local(self) -> bool:
+        """Whether no part of it is a URL."""
+        return not any(isinstance(place, Url) for place in (self.output, *self.inputs))
 
     def record(self) -> Record:
         """The job as the manifest keeps it."""
         return {
             "action": self.action.name, "settings": self.action.settings(), "key": self.action.key(),
-            "inputs": [os.path.abspath(p) for p in self.inputs], "shard": list(self.shard),
+            "inputs": [recorded(p) for p in self.inputs], "shard": list(self.shard),
         }  # fmt: skip
 
 
-def job_of(record: Record, output: Path) -> Job:
+def job_of(record: Record, output: Place) -> Job:
     """The job of a run's line in the manifest. Raises :class:`~nfcodec.errors.InputError`."""
     try:
         action = action_of(record["action"], record["settings"])
         index, count = record["shard"]
-        return Job(tuple(Path(p) for p in record["inputs"]), output, action, (int(index), int(count)))
+        return Job(_inputs(record, output), output, action, (int(index), int(count)))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the manifest in {output} names no job that this version knows: {error}") from error
+
+
+def _inputs(record: Record, output: Place) -> tuple[Place, ...]:
+    state = output.state if isinstance(output, Url) else None
+    return tuple(with_state(place_of(text), state) for text in record["inputs"])
 
 
 @dataclass(frozen=True, slots=True)

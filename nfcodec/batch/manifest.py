@@ -2,6 +2,7 @@
 
     {"type": "run", "action": "encode", "settings": {…}, …}       a run began
     {"type": "start", "path": "a/b.png", "target": "a/b.nfc"}     a worker began with an item
+    {"type": "slice", "targets": ["a/b.nfc", …]}                  before outputs go to a remote folder
     {"type": "done", "path": …, "target": …, "key": …, "bytes": …, "psnr": …, …}
     {"type": "failed", "path": …, "error": …, "message": …, …}
     {"type": "skipped", "path": …, "reason": …}
@@ -64,6 +65,8 @@ class State:
             self.runs.append(record)
         elif kind == "start":
             self.begun.add(record["target"])
+        elif kind == "slice":
+            self.begun.update(record["targets"])
         elif kind in _VERDICTS and record["time"] >= self.last.get(record["path"], record)["time"]:
             self.last[record["path"]] = record
         self.ended = kind == "end"
@@ -120,6 +123,16 @@ class Manifest:
         text = json.dumps({"type": kind, **values}, allow_nan=False, separators=(",", ":"))
         with self._telling():
             _write(self._file, text.encode() + b"\n")
+            os.fsync(self._file.fileno())
+
+    def merge(self, other: bytes) -> None:
+        """Take the lines of another copy of this manifest that are not in it."""
+        assert self._file is not None
+        with self._telling():
+            self._file.seek(0)
+            own = set(self._file.read().splitlines())
+            new = [line for line in other.splitlines() if line not in own]
+            _write(self._file, b"".join(line + b"\n" for line in new))
             os.fsync(self._file.fileno())
 
     def close(self) -> None:

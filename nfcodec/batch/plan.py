@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +45,11 @@ def make_plan(
     """
     found = [f for f in _all(inputs, output) if only is None or f.path in only]
     known: list[Sorted] = [f if isinstance(f, Skipped) else action.sort(f) for f in found]
-    known += [_gone(path) for path in sorted((only or frozenset()) - {f.path for f in found})]
+    return plan_of([*known, *gone(only, {f.path for f in found})], shard)
+
+
+def plan_of(known: Sequence[Sorted], shard: tuple[int, int]) -> Plan:
+    """The plan of a shard out of everything in the tree. Raises :class:`~nfcodec.errors.OutputError` as above."""
     check_names([k for k in known if isinstance(k, Item)])
     kept = [k for k in known if in_shard(k.path, shard)]
     return Plan(
@@ -55,24 +59,43 @@ def make_plan(
     )
 
 
-def _gone(path: str) -> Refused:
-    return Refused(path, MediaReadError.__name__, f"cannot read {path}: No such file or directory")
+def gone(only: frozenset[str] | None, found: Set[str]) -> list[Refused]:
+    """Those of the paths ``only`` that are not there any more."""
+    lost = sorted((only or frozenset()) - found)
+    return [Refused(p, MediaReadError.__name__, f"cannot read {p}: No such file or directory") for p in lost]
 
 
 def _all(inputs: Sequence[Path], output: Path) -> Iterator[Found | Skipped]:
-    names: dict[str, Path] = {}
+    names: dict[str, str] = {}
     for folder in inputs:
-        if not folder.is_dir():
-            what = "is no folder" if folder.exists() else "there is no such folder"
-            raise MediaReadError(f"cannot read {named(folder)}: {what}", hint="nfc encode takes single files")
-        name = Path(os.path.realpath(folder)).name
-        if _plain(name) in names:
-            both = f"{named(names[_plain(name)])} and {named(folder)}"
-            raise InputError(f"{both} would both be the folder {name} of the output", hint="run them apart")
-        names[_plain(name)] = folder
-        same = os.path.realpath(folder) == os.path.realpath(output)
-        prefix = f"{name}/" if len(inputs) > 1 else ""
-        yield from walk(folder, prefix, leave_out=None if same else output)
+        check_folder(folder)
+        prefix = own_prefix(Path(os.path.realpath(folder)).name, named(folder), names)
+        yield from local_files(folder, prefix if len(inputs) > 1 else "", output)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises :class:`~nfcodec.errors.MediaReadError` for an input that is no folder."""
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "there is no such folder"
+        raise MediaReadError(f"cannot read {named(folder)}: {what}", hint="nfc encode takes single files")
+
+
+def own_prefix(name: str, shown: str, taken: dict[str, str]) -> str:
+    """What leads the paths of one of several inputs. Raises :class:`~nfcodec.errors.InputError` for a second one.
+
+    ``taken``: the inputs so far, as messages show them; the new one is added.
+    """
+    if _plain(name) in taken:
+        both = f"{taken[_plain(name)]} and {shown}"
+        raise InputError(f"{both} would both be the folder {name} of the output", hint="run them apart")
+    taken[_plain(name)] = shown
+    return f"{name}/"
+
+
+def local_files(folder: Path, prefix: str, output: Path) -> Iterator[Found | Skipped]:
+    """The files of a local input, without those of an output folder inside of it."""
+    same = os.path.realpath(folder) == os.path.realpath(output)
+    return walk(folder, prefix, leave_out=None if same else output)
 
 
 def in_shard(path: str, shard: tuple[int, int]) -> bool:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from nfcodec.batch.manifest import NAME, Record, State, is_open, read_state
+from nfcodec.batch.places import Place, Url, place_of
 from nfcodec.batch.runner import existing_manifests, make_folder
 from nfcodec.media.atomic import atomic_output
 
@@ -34,9 +35,12 @@ class Status:
     failures: tuple[Record, ...]
 
 
-def status_of(output: Path) -> Status:
+def status_of(output: Place) -> Status:
     """Read how far a batch is. Raises :class:`~nfcodec.errors.InputError` where there is none."""
-    paths = existing_manifests(output)
+    return _status(output, existing_manifests(output))
+
+
+def _status(output: Place, paths: list[Path]) -> Status:
     state = read_state(paths)
     done, failed, skipped = (state.of(v) for v in ("done", "failed", "skipped"))
     over = len(done) + len(failed) + len(skipped)
@@ -61,10 +65,10 @@ def _sum(records: list[Record], name: str) -> int:
     return sum(int(r.get(name) or 0) for r in records)
 
 
-def report_of(output: Path) -> dict[str, Any]:
+def report_of(output: Place) -> dict[str, Any]:
     """The report as JSON values: totals, distributions of bpp and PSNR, the worst files, and all failures."""
-    status = status_of(output)
-    state = read_state(existing_manifests(output))
+    paths = existing_manifests(output)
+    status, state = _status(output, paths), read_state(paths)
     done = state.of("done")
     rates = [r["rate"] for r in done if r.get("rate_unit") == "bpp"]
     psnrs = [r["psnr"] for r in done if r.get("psnr") is not None]
@@ -101,19 +105,43 @@ def distribution(values: list[float], bins: int = 24, *, ratios: bool = False) -
     }  # fmt: skip
 
 
-def write_report(output: Path, folder: Path) -> tuple[dict[str, Any], tuple[Path, Path]]:
+def write_report(output: Place, folder: Place) -> tuple[dict[str, Any], tuple[Place, Place]]:
     """Write the report of a batch as HTML and as JSON; returns its content and where the two are.
 
     Raises :class:`~nfcodec.errors.NfcError`.
     """
     from nfcodec.batch.html import page
-    from nfcodec.batch.thumbnails import thumbnails
 
     content = report_of(output)
-    make_folder(folder)
-    html, values = folder / f"{NAME}-report.html", folder / f"{NAME}-report.json"
-    pictures = thumbnails(content["worst"], content["runs"], output)
-    for path, text in ((html, page(content, pictures)), (values, json.dumps(content, indent=1))):
-        with atomic_output(path, force=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    texts = {
+        f"{NAME}-report.html": page(content, _pictures(content, output)),
+        f"{NAME}-report.json": json.dumps(content, indent=1),
+    }
+    if isinstance(folder, Path):
+        write_texts(folder, texts)
+    else:
+        from nfcodec.batch.remote_report import send_texts
+
+        send_texts(folder, texts)
+    html, values = (folder / n if isinstance(folder, Path) else Url(f"{folder}/{n}") for n in texts)
     return content, (html, values)
+
+
+def _pictures(content: dict[str, Any], output: Place) -> dict[str, tuple[bytes, bytes]]:
+    from nfcodec.batch.thumbnails import thumbnails
+
+    runs = content["runs"]
+    if isinstance(output, Path) and not any(isinstance(place_of(i), Url) for run in runs[-1:] for i in run["inputs"]):
+        return thumbnails(content["worst"], runs, output)
+    from nfcodec.batch.remote_report import fetched
+
+    with fetched(content["worst"], runs, output) as (here, folder):
+        return thumbnails(content["worst"], here, folder)
+
+
+def write_texts(folder: Path, texts: dict[str, str]) -> None:
+    """Write files of these names. Raises :class:`~nfcodec.errors.OutputError`."""
+    make_folder(folder)
+    for name, text in texts.items():
+        with atomic_output(folder / name, force=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")

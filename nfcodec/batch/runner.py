@@ -16,6 +16,7 @@ from nfcodec.batch.items import Event, Failure, Finished, Item, Skipped, Started
 from nfcodec.batch.job import Counts, How, Job, Listener, Summary, job_of
 from nfcodec.batch.keys import file_sha256, item_key
 from nfcodec.batch.manifest import Manifest, Record, State, manifest_path, manifests, read_state
+from nfcodec.batch.places import Place, shown
 from nfcodec.batch.plan import Plan, in_shard, make_plan
 from nfcodec.batch.schedule import Schedule
 from nfcodec.errors import InputError, OutputError, OutputExistsError
@@ -34,15 +35,27 @@ def run(job: Job, how: How | None = None, *, listener: Listener | None = None) -
     included, and after a crash, the same job with ``How(resume=True)`` goes on.
     """
     how = how or How()
-    plan = make_plan(job.inputs, job.output, job.action, shard=job.shard, only=how.only)
-    make_folder(job.output)
-    path = manifest_path(job.output, job.shard)
+    inputs, output = local_folders(job)
+    if output is None:
+        from nfcodec.batch.remote import run_remote
+
+        return run_remote(job, how, listener=listener)
+    plan = make_plan(inputs, output, job.action, shard=job.shard, only=how.only)
+    make_folder(output)
+    path = manifest_path(output, job.shard)
     with Manifest(path) as manifest:
-        _refuse_second(read_state([path]), job, how)
-        return _Run(job, how, plan, manifest, listener).run(read_state(manifests(job.output)))
+        refuse_second(read_state([path]), job, how)
+        return Run(job, how, plan, manifest, listener, output).run(read_state(manifests(output)))
 
 
-def retry(output: Path, how: How | None = None, *, listener: Listener | None = None) -> list[Summary]:
+def local_folders(job: Job) -> tuple[tuple[Path, ...], Path | None]:
+    """The inputs and the output of a job without URLs; an output of None for one with URLs."""
+    if job.local and isinstance(job.output, Path):
+        return tuple(p for p in job.inputs if isinstance(p, Path)), job.output
+    return (), None
+
+
+def retry(output: Place, how: How | None = None, *, listener: Listener | None = None) -> list[Summary]:
     """Do what failed in a batch once more, with its own settings; one summary for each shard with failures."""
     return [
         run(job, replace(how or How(), resume=True, only=failed), listener=listener)
@@ -50,7 +63,7 @@ def retry(output: Path, how: How | None = None, *, listener: Listener | None = N
     ]
 
 
-def failed_of(output: Path) -> Iterator[tuple[Job, frozenset[str]]]:
+def failed_of(output: Place) -> Iterator[tuple[Job, frozenset[str]]]:
     """The jobs of a batch with the paths that failed. Raises :class:`~nfcodec.errors.InputError` without a batch."""
     state = read_state(existing_manifests(output))
     failed = frozenset(r["path"] for r in state.of("failed"))
@@ -62,11 +75,19 @@ def failed_of(output: Path) -> Iterator[tuple[Job, frozenset[str]]]:
         failed -= mine
 
 
-def existing_manifests(output: Path) -> list[Path]:
-    """The manifests of a batch. Raises :class:`~nfcodec.errors.InputError` when there is none."""
-    found = manifests(output)
+def existing_manifests(output: Place) -> list[Path]:
+    """The manifests of a batch; of a remote one they are fetched first.
+
+    Raises :class:`~nfcodec.errors.InputError` when there is none.
+    """
+    if isinstance(output, Path):
+        found = manifests(output)
+    else:
+        from nfcodec.batch.remote_state import pulled
+
+        found = pulled(output)
     if not found:
-        raise InputError(f"{named(output)} holds no batch", hint="nfc batch DIR -d OUT begins one")
+        raise InputError(f"{shown(output)} holds no batch", hint="nfc batch DIR -d OUT begins one")
     return found
 
 
@@ -82,7 +103,13 @@ def auto_workers() -> int:
 
 def preview(job: Job, how: How | None = None) -> Plan:
     """The plan alone; nothing is written."""
-    return make_plan(job.inputs, job.output, job.action, shard=job.shard, only=how.only if how else None)
+    only = how.only if how else None
+    inputs, output = local_folders(job)
+    if output is None:
+        from nfcodec.batch.remote_plan import preview_remote
+
+        return preview_remote(job, only)
+    return make_plan(inputs, output, job.action, shard=job.shard, only=only)
 
 
 def make_folder(output: Path) -> None:
@@ -93,17 +120,21 @@ def make_folder(output: Path) -> None:
         raise OutputError(f"cannot make the folder {named(output)}: {reason(error)}") from error
 
 
-def _refuse_second(own: State, job: Job, how: How) -> None:
+def refuse_second(own: State, job: Job, how: How) -> None:
+    """Raises :class:`~nfcodec.errors.OutputExistsError` when a batch has begun and nobody said what to do with it."""
     if own.runs and not (how.resume or how.force or how.skip_existing):
         hint = "--resume goes on with it, -f does all of it again"
-        raise OutputExistsError(f"{named(job.output)} holds a batch already", hint=hint)
+        raise OutputExistsError(f"{shown(job.output)} holds a batch already", hint=hint)
 
 
-class _Run:
+class Run:
     """One run: what it was asked, its counts, and the items that are in the works."""
 
-    def __init__(self, job: Job, how: How, plan: Plan, manifest: Manifest, listener: Listener | None) -> None:
-        self._job, self._how, self._plan = job, how, plan
+    def __init__(
+        self, job: Job, how: How, plan: Plan, manifest: Manifest, listener: Listener | None, output: Path
+    ) -> None:
+        """``output``: the local folder that workers write to."""
+        self._job, self._how, self._plan, self._output = job, how, plan, output
         self._manifest, self._listener = manifest, listener
         self._counts = Counts(total=plan.total)
         self._failures: list[Record] = []
@@ -114,7 +145,7 @@ class _Run:
     def run(self, state: State) -> Summary:
         """Do everything that ``state`` does not say is done."""
         items, skipped = self._open_items(state)
-        sweep(self._job.output, self._plan.items)
+        sweep(self._output, self._plan.items)
         about = {"tool": __version__, "total": self._plan.total, "retry": self._how.only is not None}
         self._append("run", **{**self._job.record(), **about})
         for refused in self._plan.refused:
@@ -133,7 +164,7 @@ class _Run:
         todo: list[Item] = []
         skipped: list[Skipped] = []
         for item in self._plan.items:
-            exists = os.path.lexists(self._place(item))
+            exists = self._exists(item)
             ours = self._how.force or (self._how.resume and item.target in state.begun)
             if self._how.resume and exists and self._is_done(item, state.last.get(item.path)):
                 self._keep()
@@ -143,7 +174,7 @@ class _Run:
                 skipped.append(Skipped(item.path, f"{item.target} exists already"))
             else:
                 hint = "--skip-existing leaves such files, -f replaces them"
-                raise OutputExistsError(f"{named(self._job.output / item.target)} exists already", hint=hint)
+                raise OutputExistsError(f"{self._named(item)} exists already", hint=hint)
         return todo, skipped
 
     def _is_done(self, item: Item, line: Record | None) -> bool:
@@ -151,16 +182,31 @@ class _Run:
         if line is None or line["type"] != "done" or line["target"] != item.target:
             return False
         with suppress(OSError):
-            size = os.path.getsize(self._place(item))
-            return bool(size == line["bytes"] and line["key"] == item_key(file_sha256(item.source), self._key))
+            return bool(self._size(item) == line["bytes"] and self._same_question(item, line))
         return False
+
+    def _exists(self, item: Item) -> bool:
+        """Whether something has the name of an output."""
+        return os.path.lexists(self._place(item))
+
+    def _named(self, item: Item) -> str:
+        """An output as messages name it."""
+        return named(self._output / item.target)
+
+    def _size(self, item: Item) -> int | None:
+        """Bytes of an output that exists. Raises ``OSError``."""
+        return os.path.getsize(self._place(item))
+
+    def _same_question(self, item: Item, line: Record) -> bool:
+        """Whether a line is of this input's bytes and these options. Raises ``OSError``."""
+        return bool(line["key"] == item_key(file_sha256(item.source), self._key))
 
     def _keep(self) -> None:
         self._counts.done += 1
         self._counts.kept += 1
 
     def _place(self, item: Item) -> str:
-        return os.path.abspath(self._job.output / item.target)
+        return os.path.abspath(self._output / item.target)
 
     # -- the work --------------------------------------------------------------------------------------------
     def _work(self, items: list[Item]) -> bool:
@@ -181,7 +227,7 @@ class _Run:
                     self._note(event)
         finally:
             # What killed workers were writing; those that ended by themselves have removed it.
-            sweep(self._job.output, self._active.values())
+            sweep(self._output, self._active.values())
         return schedule.exhausted
 
     def _note(self, event: Event) -> None:
@@ -191,12 +237,16 @@ class _Run:
             self._append("start", path=item.path, target=item.target)
         elif isinstance(event, Finished):
             self._active.pop(item.path, None)
-            key = item_key(event.record["sha256"], self._key)
-            self._verdict("done", {"path": item.path, "target": item.target, "key": key, **event.record})
+            self._finished(item, event.record)
         elif isinstance(event, Failure):
             about = {"error": event.error, "message": event.message, "hint": event.hint, "attempts": event.attempts}
             trace = {"trace": event.trace} if event.trace else {}
             self._failed(item.path, **about, **trace)
+
+    def _finished(self, item: Item, record: Record) -> None:
+        """A worker has made the output of an item; ``record``: what it says of it."""
+        key = item_key(record["sha256"], self._key)
+        self._verdict("done", {"path": item.path, "target": item.target, "key": key, **record})
 
     def _failed(self, path: str, **about: Any) -> None:
         record = {"path": path, **about}

@@ -16,7 +16,7 @@ from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 # No fault of the item: the whole batch has to wait for a person.
-_TARGET_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+TARGET_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 # Samples per byte of containers that have no header to tell their size cheaply.
 _DENSE = 300.0
 
@@ -136,7 +136,7 @@ def target_is_full(error: BaseException) -> bool:
         return False
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _TARGET_FAULTS:
+        if isinstance(cause, OSError) and cause.errno in TARGET_FAULTS:
             return True
         cause = cause.__cause__
     return False

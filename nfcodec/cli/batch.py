@@ -21,11 +21,27 @@ from nfcodec.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
     from nfcodec.batch.job import How, Job, Listener, Summary
+    from nfcodec.batch.places import Place
 
 SOME_FAILED = 3
 _VERBS = ("encode", "decode", "status", "retry", "report")
 ENGINES = ("local", "ray")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class PlaceType(click.Path):
+    """A folder, or the URL of one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check a local folder as ever; a URL when it is used."""
+        from nfcodec.batch.places import Url, place_of
+
+        with usage_errors():
+            place = place_of(str(value))
+        return place if isinstance(place, Url) else super().convert(value, param, ctx)
+
+
+_PLACE = PlaceType(file_okay=False, path_type=Path)
 _EPILOG = """\
 \b
 Further commands:
@@ -39,6 +55,7 @@ Examples:
   nfc batch photos -d small -q 60
   nfc batch photos -d small -q 60 --resume        after Ctrl-C, a crash or a power cut
   nfc batch photos -d small --shard 3/8           the third of eight machines
+  nfc batch s3://in/photos -d s3://out/small      with nfcodec[remote]
 
 Exit code 3: the batch came to its end, and some files failed.
 """
@@ -71,6 +88,12 @@ def _workers(value: str) -> int | None:
     return number
 
 
+def state_option(function: F) -> F:
+    """``--state DIR``."""
+    text = "With URLs: the folder below which manifests and files on their way are.  [default: in the user's cache]"
+    return click.option("--state", type=_FOLDER, metavar="DIR", help=text)(function)
+
+
 def run_options(function: F) -> F:
     """How to run: shared by all verbs that process files."""
     options = (
@@ -101,8 +124,9 @@ def run_options(function: F) -> F:
 def tree_options(function: F) -> F:
     """Which trees: the options of the verbs that begin a batch."""
     options = (
-        click.argument("inputs", metavar="DIR...", nargs=-1, required=True, type=_FOLDER),
-        click.option("-d", "--folder", required=True, type=_FOLDER, metavar="OUT", help="The tree of outputs."),
+        click.argument("inputs", metavar="DIR...", nargs=-1, required=True, type=_PLACE),
+        click.option("-d", "--folder", required=True, type=_PLACE, metavar="OUT", help="The tree of outputs."),
+        state_option,
         click.option("--resume", is_flag=True, help="Go on with the batch that OUT holds."),
         click.option("-f", "--force", is_flag=True, help="Do everything again; replace outputs that exist."),
         click.option("--skip-existing", is_flag=True, help="Leave out inputs whose output exists."),
@@ -171,40 +195,47 @@ def decode(ctx: click.Context, /, kind: str | None, init: str | None, **values: 
 
 
 @command.command("retry")
-@click.argument("output", metavar="OUT", type=_FOLDER)
+@click.argument("output", metavar="OUT", type=_PLACE)
+@state_option
 @run_options
 @click.pass_context
-def retry(ctx: click.Context, /, output: Path, **values: Any) -> int:
+def retry(ctx: click.Context, /, output: Place, state: Path | None, **values: Any) -> int:
     """Do once more what failed in a batch, as it was asked for then."""
     from nfcodec.batch import runner
+    from nfcodec.batch.places import with_state
 
-    return _run(ctx.obj, values, lambda how, listener: runner.retry(output, how, listener=listener))
+    place = with_state(output, state)
+    return _run(ctx.obj, values, lambda how, listener: runner.retry(place, how, listener=listener))
 
 
 @command.command("status")
-@click.argument("output", metavar="OUT", type=_FOLDER)
+@click.argument("output", metavar="OUT", type=_PLACE)
+@state_option
 @json_option
 @verbose_option
 @click.pass_obj
-def status(session: Session, /, output: Path, as_json: bool) -> None:
+def status(session: Session, /, output: Place, state: Path | None, as_json: bool) -> None:
     """Say how far a batch is; works while it runs, too."""
+    from nfcodec.batch.places import with_state
     from nfcodec.batch.report import status_of
 
-    found = status_of(output)
+    found = status_of(with_state(output, state))
     click.echo(json.dumps(asdict(found)) if as_json else text.status(found, verbose=session.verbose))
 
 
 @command.command("report")
-@click.argument("output", metavar="OUT", type=_FOLDER)
-@click.option("-o", "--folder", type=_FOLDER, metavar="DIR", help="Where to write the two files.  [default: OUT]")
+@click.argument("output", metavar="OUT", type=_PLACE)
+@state_option
+@click.option("-o", "--folder", type=_PLACE, metavar="DIR", help="Where to write the two files.  [default: OUT]")
 @json_option
 @verbose_option
-def report(output: Path, folder: Path | None, as_json: bool) -> None:
+def report(output: Place, state: Path | None, folder: Place | None, as_json: bool) -> None:
     """Write nfc-batch-report.html, one file that needs no other, and nfc-batch-report.json."""
+    from nfcodec.batch.places import with_state
     from nfcodec.batch.report import write_report
 
-    content, paths = write_report(output, folder or output)
-    click.echo(json.dumps(strict(content)) if as_json else text.reported(content, paths))
+    content, places = write_report(with_state(output, state), folder or output)
+    click.echo(json.dumps(strict(content)) if as_json else text.reported(content, places))
 
 
 # -- running -------------------------------------------------------------------------------------------------
@@ -212,8 +243,11 @@ def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]
     """Begin or resume a batch, or show its plan."""
     from nfcodec.batch import runner
     from nfcodec.batch.job import Job
+    from nfcodec.batch.places import with_state
 
-    job = Job(values.pop("inputs"), values.pop("folder"), action(), values.pop("shard"))
+    state = values.pop("state")
+    inputs = tuple(with_state(place, state) for place in values.pop("inputs"))
+    job = Job(inputs, with_state(values.pop("folder"), state), action(), values.pop("shard"))
     engine = values.pop("engine")
     if values.pop("dry_run"):
         return _preview(job, values["as_json"])

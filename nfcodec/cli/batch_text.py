@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfcodec.cli.text import count, label, safe
 
 if TYPE_CHECKING:
     from nfcodec.batch.job import Counts, Summary
+    from nfcodec.batch.places import Place
     from nfcodec.batch.plan import Plan
     from nfcodec.batch.report import Status
 
@@ -116,9 +116,9 @@ def _trace(record: dict[str, Any]) -> list[str]:
     return [f"    {safe(line)}" for line in str(record.get("trace") or "").splitlines()]
 
 
-def reported(content: dict[str, Any], paths: tuple[Path, ...]) -> str:
+def reported(content: dict[str, Any], places: tuple[Place, ...]) -> str:
     """Where the report is, and its totals."""
     t = content["totals"]
     ratio = f"  {t['ratio']:.1f}×" if t["ratio"] else ""
     line = f"{count(t['done'])} done, {count(t['failed'])} failed, {count(t['skipped'])} skipped{ratio}"
-    return "\n".join([line, *(label(str(path)) for path in paths)])
+    return "\n".join([line, *(label(str(place)) for place in places)])

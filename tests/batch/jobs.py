@@ -1,6 +1,6 @@
 """A batch of jobs that need no codec: what an input says is what happens to it. Run as a program, it is a batch.
 
-    python jobs.py IN OUT [WORKERS]         resumes where a batch is
+    python jobs.py IN OUT [WORKERS]         resumes where a batch is; folders or URLs
 
 Everything else than the words below is written backwards.
 """
@@ -21,6 +21,7 @@ from nfcodec.batch.actions import stem_of
 from nfcodec.batch.items import Found, Item, Refused, Skipped
 from nfcodec.batch.job import How, Job
 from nfcodec.batch.keys import file_sha256, settings_key
+from nfcodec.batch.places import place_of
 from nfcodec.batch.runner import run
 from nfcodec.batch.work import Begun, Task, Work
 from nfcodec.errors import MediaReadError, OutputError
@@ -124,7 +125,7 @@ class Copy:
 
 
 def main() -> None:
-    source, output, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    source, output, workers = place_of(sys.argv[1]), place_of(sys.argv[2]), int(sys.argv[3])
     summary = run(Job((source,), output, Copy(pause=0.01)), How(workers=workers, resume=True))  # type: ignore[arg-type]
     sys.exit(3 if summary.counts.failed else 0)
 
