@@ -201,8 +201,8 @@ def mean_differences(means: Ints) -> npt.NDArray[np.int16]:
     wide, inside = np.pad(means, ((0, 0), (2, 2), (2, 2))), np.pad(np.ones((height, width), np.int64), 2)
     out = np.empty((len(means), len(RING), height, width), np.int16)
     for j, (dy, dx) in enumerate(RING):
-        at = slice(2 + dy, 2 + dy + height), slice(2 + dx, 2 + dx + width)
-        out[:, j] = compand((wide[:, *at] - means) * inside[at])
+        y, x = slice(2 + dy, 2 + dy + height), slice(2 + dx, 2 + dx + width)
+        out[:, j] = compand((wide[:, y, x] - means) * inside[y, x])
     return out
 
 
@@ -279,7 +279,8 @@ class Neighbourhood:
         last = self._store.size - (rows - 1) * width - columns
         strides = tuple(self._store.itemsize * step for step in (1, width, 1))
         rectangles = np.lib.stride_tricks.as_strided(self._store, (last + 1, rows, columns), strides, writeable=False)
-        return rectangles[slots * area + top * width + left].reshape(len(slots), -1)
+        found: Floats = rectangles[slots * area + top * width + left]
+        return found.reshape(len(slots), -1)
 
     def _compare(self) -> None:
         """Keep the differences of the means."""

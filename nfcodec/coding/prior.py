@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ Symbols = npt.NDArray[np.int32]
 Scales = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24."""
 
@@ -67,12 +68,19 @@ class Layer:
 
     def __call__(self, x: Floats) -> Floats:
         """Whole outputs (rows, cells) of whole inputs (inputs, cells), in float32."""
+        weight, bias = self._shifted
         # Some matrix kernels raise floating-point flags for what lies beside the operands; whole numbers raise none.
         with np.errstate(all="ignore"):
-            out: Floats = self.weight @ x
-        out += (self.bias + np.ldexp(np.float32(1), self.shift - 1))[:, None]
-        out *= np.ldexp(np.float32(1), -self.shift)[:, None]  # a power of two: exact
+            out: Floats = weight @ x
+        out += bias
         return np.floor(out, out=out)
+
+    @cached_property
+    def _shifted(self) -> tuple[Floats, Floats]:
+        """Weight (rows, inputs) and bias (rows, 1) over 2^shift: powers of two change no digit of any sum."""
+        scale = np.ldexp(np.float32(1), -self.shift)[:, None]
+        half = np.ldexp(np.float32(1), self.shift - 1)
+        return self.weight * scale, (self.bias + half)[:, None] * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +94,11 @@ class Network:
         x = features
         for layer in self.layers[:-1]:
             x = layer(x)
-            np.clip(x, 0, LARGEST_HIDDEN, out=x)
+            np.minimum(np.maximum(x, 0, out=x), LARGEST_HIDDEN, out=x)
         out = self.layers[-1](x)
         n = len(out) // 2
-        mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
-        return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8)
+        mean = np.minimum(np.maximum(out[:n], -LARGEST_MEAN), LARGEST_MEAN).astype(np.int32)
+        return mean, np.minimum(np.maximum(out[n:], 0), logistic.SCALES - 1).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
