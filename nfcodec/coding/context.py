@@ -83,10 +83,12 @@ def compand(symbols: Ints) -> npt.NDArray[np.int16]:
     return features
 
 
+@lru_cache(maxsize=101)
 def quality_features(quality: int) -> npt.NDArray[np.int16]:
     """Quality 0 … 100 as hat functions over ``QUALITY_LEVELS`` anchors: (8,), two neighbours share 16."""
     t = (quality * _HAT * (QUALITY_LEVELS - 1) + 50) // 100
     hats: npt.NDArray[np.int16] = np.maximum(0, _HAT - np.abs(t - _HAT * np.arange(QUALITY_LEVELS))).astype(np.int16)
+    hats.flags.writeable = False
     return hats
 
 
@@ -166,7 +168,7 @@ def mean_bases(values: Ints, neighbours: npt.NDArray[np.int64]) -> npt.NDArray[n
     """The rounded mean (n,) of the nearest known neighbours; 0 where there is none."""
     near = neighbours[:, :NEAREST]
     present = near >= 0
-    total = (values[near] * present).sum(1, dtype=np.int64)
+    total = (values.take(near, mode="wrap") * present).sum(1, dtype=np.int64)
     count = np.maximum(present.sum(1, dtype=np.int64), 1)
     bases: npt.NDArray[np.int64] = (2 * total + count) // (2 * count)
     return bases
@@ -178,10 +180,12 @@ def mean_features(planes: Ints, plane: int, step: MeanPass, bases: list[Ints], q
     ``bases``: predicted means of this plane and of the earlier ones at these cells, (plane + 1) × (n,).
     """
     present = step.neighbours >= 0
-    rows = [compand((planes[plane][step.neighbours] - bases[plane][:, None]) * present).T]
-    for p in range(plane):
-        rows.append(compand((planes[p][step.neighbours] - bases[p][:, None]) * present).T)
-        rows.append(compand(planes[p][step.cells] - bases[p])[None])
+    rows = []
+    for p in (plane, *range(plane)):
+        around = (planes[p].take(step.neighbours, mode="wrap") - bases[p][:, None]) * present
+        rows.append(compand(around).T)
+        if p != plane:
+            rows.append(compand(planes[p].take(step.cells) - bases[p])[None])
     n = len(step.cells)
     level = np.zeros((LEVEL_CLASSES, n), np.int16)
     level[step.level] = _HAT

@@ -300,14 +300,17 @@ def _decode_layer(
     decoder, anything = SymbolDecoder(b"" if data == _NOTHING else data, limits=limits), False
     for step in _steps(known.shape, known.planes, layer):
         base, rows, negative = _tables(*step.expect(prior, known))
-        coded = decoder.get(rows, LOGISTIC).astype(np.int64)
-        values = np.where(negative, -coded, coded) + base
-        if values.min() < -LARGEST_SYMBOL or values.max() > LARGEST_SYMBOL:
-            raise CorruptError(f"symbols {values.min()}…{values.max()} leave ±{LARGEST_SYMBOL}")
-        anything = anything or bool(values.any())
-        values = values.reshape(symbols[step.select].shape)
-        symbols[step.select] = values
-        step.remember(known, values)
+        values = decoder.get(rows, LOGISTIC).astype(np.int64)
+        np.negative(values, out=values, where=negative)
+        values += base
+        low, high = values.min(), values.max()
+        if low < -LARGEST_SYMBOL or high > LARGEST_SYMBOL:
+            raise CorruptError(f"symbols {low}…{high} leave ±{LARGEST_SYMBOL}")
+        if low or high:  # everything is zero so far
+            anything, select = True, step.select
+            values = values.reshape(symbols[select].shape)
+            symbols[select] = values
+            step.remember(known, values)
     decoder.finish()
     if not anything:
         raise CorruptError(f"layer {layer} of zeros in {len(data)} bytes, where it needs none")
