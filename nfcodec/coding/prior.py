@@ -94,11 +94,11 @@ class Network:
         x = features
         for layer in self.layers[:-1]:
             x = layer(x)
-            np.minimum(np.maximum(x, 0, out=x), LARGEST_HIDDEN, out=x)
+            np.clip(x, 0, LARGEST_HIDDEN, out=x)
         out = self.layers[-1](x)
         n = len(out) // 2
-        mean = np.minimum(np.maximum(out[:n], -LARGEST_MEAN), LARGEST_MEAN).astype(np.int32)
-        return mean, np.minimum(np.maximum(out[n:], 0), logistic.SCALES - 1).astype(np.uint8)
+        mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
+        return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
