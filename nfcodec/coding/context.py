@@ -217,6 +217,16 @@ _SLOTS = BASES - 1 + len(RING)
 
 
 @lru_cache(maxsize=len(PASSES) * len(PHASES))
+def seen_features(number: int, phase: int) -> npt.NDArray[np.int64]:
+    """Which of the features of pass ``number`` can be other than zero in a phase: (S,), rising."""
+    return np.flatnonzero(_places(number, phase)[0] != _NOTHING)
+
+
+@lru_cache(maxsize=len(PASSES) * len(PHASES))
+def _seen_places(number: int, phase: int) -> npt.NDArray[np.int64]:
+    return _places(number, phase)[:, seen_features(number, phase)]
+
+
 def _places(number: int, phase: int) -> npt.NDArray[np.int64]:
     """Where the features of a phase of pass ``number`` come from: slots, first rows and first columns (3, F)."""
     plane, low, high = PASSES[number]
@@ -271,10 +281,10 @@ class Neighbourhood:
         grid[low - 1 : low - 1 + n, 1 : 1 + height, 1 : 1 + width] = compand(values)
 
     def features(self, number: int, phase: int) -> Floats:
-        """Features (F, cells of the phase) of pass ``number``."""
+        """Features (S, cells of the phase) of pass ``number``: those of :func:`seen_features`, the others are zero."""
         if not self._compared:
             self._compare()
-        slots, top, left = _places(number, phase)
+        slots, top, left = _seen_places(number, phase)
         if self.planes < PLANES:
             slots = np.where(slots < len(self._store), slots, _NOTHING)
         rows, columns = (len(range(n)[s]) for n, s in zip(self.shape, phase_cells(phase), strict=True))

@@ -17,7 +17,7 @@ another layer whose range-coded stream happens to be empty is one zero byte, whi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,7 @@ from nfcodec.coding.context import (
     mean_features,
     mean_levels,
     phase_cells,
+    seen_features,
 )
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
@@ -100,13 +101,24 @@ class Network:
         mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
         return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8)
 
+    def only(self, inputs: Ints) -> Network:
+        """The network of some of the inputs; the others are zero."""
+        first, *rest = self.layers
+        return Network((replace(first, weight=first.weight[:, inputs]), *rest))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Prior:
     """``groups``: one network per entry of ``context.PASSES``; ``means``: diagonal and edge network of each plane."""
 
     groups: tuple[Network, ...]
     means: tuple[Network, ...]
+
+    @cached_property
+    def phases(self) -> tuple[tuple[Network, ...], ...]:
+        """The networks of ``groups``, for each phase without the inputs that are zero in all its cells."""
+        numbered = enumerate(self.groups)
+        return tuple(tuple(n.only(seen_features(i, phase)) for phase in range(len(PHASES))) for i, n in numbered)
 
     def validate(self) -> None:
         """Raise :class:`CorruptError` unless shapes fit the features and every sum stays exact."""
@@ -201,7 +213,7 @@ class _Group:
         return plane, slice(low, high), *phase_cells(self.phase)
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.groups[self.number](known.features(self.number, self.phase))
+        return prior.phases[self.number][self.phase](known.features(self.number, self.phase))
 
     def remember(self, known: Neighbourhood, values: Ints) -> None:
         plane, low, _ = PASSES[self.number]
