@@ -52,6 +52,27 @@ def test_a_part_is_cut_from_the_whole(coded, step, box):
     assert np.abs(part.block.values - whole[top:bottom, left:right]).max() < 1e-6
 
 
+@pytest.mark.parametrize("step", PREVIEW_STEPS)
+def test_rough_halves_are_near_and_nothing_else_changes(coded, step):
+    kind, data = coded
+    found, exact = (reduced(opened(data, kind), step, rough=rough).block.values for rough in (True, False))
+    if kind == "image" or step != 2:
+        assert np.array_equal(found, exact)
+    else:
+        off = found - exact
+        assert 0 < np.sqrt(np.mean(off**2)) < 0.02 and abs(off.mean()) < 0.002
+
+
+@pytest.mark.parametrize("box", [(0, 0, 90, 61), (13, 9, 40, 30), (88, 59, 2, 2), (0, 60, 1, 1), (64, 1, 26, 60)])
+def test_a_rough_part_is_cut_from_the_rough_whole(coded, box):
+    kind, data = coded
+    decoder = opened(data, kind)
+    whole, part = (reduced(decoder, 2, b, rough=True).block.values for b in (None, box))
+    left, top, right, bottom = box[0] // 2, box[1] // 2, -(-(box[0] + box[2]) // 2), -(-(box[1] + box[3]) // 2)
+    assert part.shape == (bottom - top, right - left, 3)
+    assert np.abs(part - whole[top:bottom, left:right]).max() < 1e-6
+
+
 def test_several_regions_meet_without_a_seam():
     """More cells than a region has; what the tiny init cannot tell is far below what a seam would be."""
     picture = np.tile(painting(64, 64, seed=3), (1, 18, 1))
@@ -84,7 +105,7 @@ def test_alpha_and_grey(kind, step):
 
 
 def test_a_preview_reads_the_first_layer_only():
-    """Damage in a finer layer stops the whole picture, not its preview."""
+    """Damage in a finer layer stops the whole picture, not its preview; rough halves do without the last layer."""
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
     data = bytearray(pack(memory("image", noise), "tiny-lattice", effort=1)[0])
     decoder = opened(bytes(data), "tiny-lattice")
@@ -92,8 +113,12 @@ def test_a_preview_reads_the_first_layer_only():
     assert len(sections) == LAYERS
     data[sections[-1].offset + 40] ^= 1
     assert reduced(opened(bytes(data), "tiny-lattice"), 4).block.values.shape == (24, 24, 3)
+    assert reduced(opened(bytes(data), "tiny-lattice"), 2, rough=True).block.values.shape == (48, 48, 3)
     with pytest.raises(ChecksumError):
         reduced(opened(bytes(data), "tiny-lattice"), 2)
+    data[sections[1].offset + 40] ^= 1
+    with pytest.raises(ChecksumError):
+        reduced(opened(bytes(data), "tiny-lattice"), 2, rough=True)
 
 
 @pytest.mark.parametrize("step", [0, 3, 16, -1])

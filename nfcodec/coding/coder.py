@@ -35,7 +35,7 @@ MAX_BITS = 8  # of one uniform code
 FLAG_BITS = 16  # of the chance of a flag
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equal by identity: it is looked up for every run
 class Family:
     """Tables to choose from: ``rows`` of them, at most 256; ``counts`` gives one, 0, +1, −1, …, +L, −L, escape."""
 
@@ -79,6 +79,11 @@ def _categorical(counts: tuple[int, ...]) -> Any:
 @lru_cache(maxsize=LAPLACE.rows + LOGISTIC.rows)
 def _row_model(row: int, family: Family = LAPLACE) -> Any:
     return _categorical(family.counts(row))
+
+
+@lru_cache(maxsize=LAPLACE.rows + LOGISTIC.rows)
+def _support(row: int, family: Family) -> int:
+    return family.support(row)
 
 
 @lru_cache(maxsize=1)
@@ -139,15 +144,16 @@ def _sorted_rows(rows: Ints, family: Family) -> tuple[npt.NDArray[np.intp], list
     _whole_numbers(rows, "table rows", 0, family.rows - 1)
     small = rows.astype(np.uint8)  # 8 bits make numpy's stable sort a radix sort
     order = np.argsort(small, kind="stable")
-    ends = np.cumsum(np.bincount(small, minlength=family.rows)).tolist()
-    starts = [0, *ends[:-1]]
-    return order, [(r, a, b) for r, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
+    counts = np.bincount(small, minlength=family.rows)
+    present = np.flatnonzero(counts)
+    ends = np.cumsum(counts[present]).tolist()
+    return order, list(zip(present.tolist(), [0, *ends][:-1], ends, strict=True))
 
 
 def _supports(runs: list[Run], family: Family) -> npt.NDArray[np.int64]:
     """The largest magnitude without escape of each of the sorted symbols (n,)."""
-    lasts = np.array([family.support(row) for row, _, _ in runs], np.int64)
-    return np.repeat(lasts, [stop - start for _, start, stop in runs])
+    lasts = np.array([_support(row, family) for row, _, _ in runs], np.int64)
+    return lasts.repeat(np.array([stop - start for _, start, stop in runs], np.int64))
 
 
 def _to_indices(symbols: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Indices:

@@ -9,7 +9,6 @@ The order of everything here is part of the format: the networks were trained wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -80,14 +79,16 @@ def _compand_table() -> npt.NDArray[np.int16]:
 
 def compand(symbols: Ints) -> npt.NDArray[np.int16]:
     """Symbols as features: sign(q) · T[min(|q|, 255)], within ±127."""
-    features: npt.NDArray[np.int16] = _compand_table().take(np.clip(symbols, -255, 255) + 255)
+    features: npt.NDArray[np.int16] = _compand_table().take(np.minimum(np.maximum(symbols, -255), 255) + 255)
     return features
 
 
+@lru_cache(maxsize=101)
 def quality_features(quality: int) -> npt.NDArray[np.int16]:
     """Quality 0 … 100 as hat functions over ``QUALITY_LEVELS`` anchors: (8,), two neighbours share 16."""
     t = (quality * _HAT * (QUALITY_LEVELS - 1) + 50) // 100
     hats: npt.NDArray[np.int16] = np.maximum(0, _HAT - np.abs(t - _HAT * np.arange(QUALITY_LEVELS))).astype(np.int16)
+    hats.flags.writeable = False
     return hats
 
 
@@ -131,7 +132,7 @@ def _lowest_bit(n: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.where(n == 0, np.int64(1) << 40, n & -n)
 
 
-def _reflected(at: Ints, offset: int, n: int) -> npt.NDArray[np.int64]:
+def _reflected(at: Ints, offset: Ints, n: int) -> npt.NDArray[np.int64]:
     """``at + offset``, or ``at − offset`` when that is outside [0, n), or −1 when both are."""
     there, back = at + offset, at - offset
     inside = np.where((back >= 0) & (back < n), back, -1)
@@ -139,12 +140,11 @@ def _reflected(at: Ints, offset: int, n: int) -> npt.NDArray[np.int64]:
 
 
 def _mean_pass(edge: bool, unit: int, cells: npt.NDArray[np.int64], shape: tuple[int, int]) -> MeanPass:
-    y, x = np.divmod(cells, shape[1])
-    columns = []
-    for a, b in EDGE if edge else DIAGONAL:
-        ny, nx = _reflected(y, a * unit, shape[0]), _reflected(x, b * unit, shape[1])
-        columns.append(np.where((ny < 0) | (nx < 0), -1, ny * shape[1] + nx))
-    return MeanPass(edge, min(unit.bit_length() - 1, LEVEL_CLASSES - 1), cells, np.stack(columns, 1))
+    y, x = np.divmod(cells[:, None], shape[1])
+    offsets = unit * np.array(EDGE if edge else DIAGONAL)
+    ny, nx = _reflected(y, offsets[:, 0], shape[0]), _reflected(x, offsets[:, 1], shape[1])
+    neighbours = np.where((ny < 0) | (nx < 0), -1, ny * shape[1] + nx)
+    return MeanPass(edge, min(unit.bit_length() - 1, LEVEL_CLASSES - 1), cells, neighbours)
 
 
 @lru_cache(maxsize=16)
@@ -168,7 +168,7 @@ def mean_bases(values: Ints, neighbours: npt.NDArray[np.int64]) -> npt.NDArray[n
     """The rounded mean (n,) of the nearest known neighbours; 0 where there is none."""
     near = neighbours[:, :NEAREST]
     present = near >= 0
-    total = (values[near] * present).sum(1, dtype=np.int64)
+    total = (values.take(near, mode="wrap") * present).sum(1, dtype=np.int64)
     count = np.maximum(present.sum(1, dtype=np.int64), 1)
     bases: npt.NDArray[np.int64] = (2 * total + count) // (2 * count)
     return bases
@@ -180,10 +180,12 @@ def mean_features(planes: Ints, plane: int, step: MeanPass, bases: list[Ints], q
     ``bases``: predicted means of this plane and of the earlier ones at these cells, (plane + 1) × (n,).
     """
     present = step.neighbours >= 0
-    rows = [compand((planes[plane][step.neighbours] - bases[plane][:, None]) * present).T]
-    for p in range(plane):
-        rows.append(compand((planes[p][step.neighbours] - bases[p][:, None]) * present).T)
-        rows.append(compand(planes[p][step.cells] - bases[p])[None])
+    rows = []
+    for p in (plane, *range(plane)):
+        around = (planes[p].take(step.neighbours, mode="wrap") - bases[p][:, None]) * present
+        rows.append(compand(around).T)
+        if p != plane:
+            rows.append(compand(planes[p].take(step.cells) - bases[p])[None])
     n = len(step.cells)
     level = np.zeros((LEVEL_CLASSES, n), np.int16)
     level[step.level] = _HAT
@@ -197,43 +199,80 @@ def phase_cells(phase: int) -> tuple[slice, slice]:
     return slice(y, None, 2), slice(x, None, 2)
 
 
-def _meeting(offset: int, size: int) -> tuple[slice, slice]:
-    """The positions i in [0, size) for which i + offset is there too, and those i + offset."""
-    here = slice(max(0, -offset), max(0, size - max(0, offset)))
-    return here, slice(max(0, offset), max(0, size + min(0, offset)))
-
-
 def mean_differences(means: Ints) -> npt.NDArray[np.int16]:
     """Companded means around each cell less its own, (planes, RING, h, w) of (planes, h, w); 0 for none."""
-    planes, height, width = means.shape
-    out = np.zeros((planes, len(RING), height, width), np.int16)
+    height, width = means.shape[1:]
+    wide, inside = np.pad(means, ((0, 0), (2, 2), (2, 2))), np.pad(np.ones((height, width), np.int64), 2)
+    out = np.empty((len(means), len(RING), height, width), np.int16)
     for j, (dy, dx) in enumerate(RING):
-        (y, there_y), (x, there_x) = _meeting(dy, height), _meeting(dx, width)
-        out[:, j, y, x] = compand(means[:, there_y, there_x] - means[:, y, x])
+        y, x = slice(2 + dy, 2 + dy + height), slice(2 + dx, 2 + dx + width)
+        out[:, j] = compand((wide[:, y, x] - means) * inside[y, x])
     return out
+
+
+# What a feature is copied from: one slot of a neighbourhood's store. First one of zeros and one of ones, then the
+# quality features, then for every plane and phase the symbols but the mean and the differences of the means.
+_NOTHING, _ONES, _QUALITY, _PLANES = 0, 1, 2, 2 + QUALITY_LEVELS
+_SLOTS = BASES - 1 + len(RING)
+
+
+@lru_cache(maxsize=len(PASSES) * len(PHASES))
+def seen_features(number: int, phase: int) -> npt.NDArray[np.int64]:
+    """Which of the features of pass ``number`` can be other than zero in a phase: (S,), rising."""
+    return np.flatnonzero(_places(number, phase)[0] != _NOTHING)
+
+
+@lru_cache(maxsize=len(PASSES) * len(PHASES))
+def _seen_places(number: int, phase: int) -> npt.NDArray[np.int64]:
+    return _places(number, phase)[:, seen_features(number, phase)]
+
+
+def _places(number: int, phase: int) -> npt.NDArray[np.int64]:
+    """Where the features of a phase of pass ``number`` come from: slots, first rows and first columns (3, F)."""
+    plane, low, high = PASSES[number]
+    others = [p for p in range(PLANES) if p != plane]
+    nothing = _NOTHING, 0, 0
+    found = [_place(plane, s, offset, phase) for offset in NINE for s in range(low - 1)]
+    for offset, known in zip(EIGHT, known_mask()[phase], strict=True):
+        found += [_place(plane, s, offset, phase) if known else nothing for s in range(low - 1, high - 1)]
+    found += [_place(plane, BASES - 1 + j, (0, 0), phase) for j in range(len(RING))]
+    found += [_place(p, BASES - 1 + j, (0, 0), phase) for p in others for j in _CLOSE]
+    found += [_place(p, s, (0, 0), phase) for p in others for s in range(known_before(number, p) - 1)]
+    found += [(_QUALITY + i, 0, 0) for i in range(QUALITY_LEVELS)]
+    found += [(_ONES, 0, 0) if i == phase else nothing for i in range(len(PHASES))]
+    return np.array(found).T.copy()
+
+
+def _place(plane: int, slot: int, offset: tuple[int, int], phase: int) -> tuple[int, int, int]:
+    """Slot, first row and first column of what lies at ``offset`` from the cells of a phase."""
+    y, x = (p + o for p, o in zip(PHASES[phase], offset, strict=True))
+    return _PLANES + ((plane * 2 + y % 2) * 2 + x % 2) * _SLOTS + slot, 1 + y // 2, 1 + x // 2
 
 
 class Neighbourhood:
     """What is known of a region, ready to become features of one phase after the other.
 
     Companded symbols are kept by (y mod 2, x mod 2) with a border of zero cells: the neighbours at one offset of
-    all cells of a phase are then one rectangle, which copies fast. All values are whole numbers in float32,
-    which is what the matrix product takes.
+    all cells of a phase are then one rectangle. All rectangles of a phase are gathered at once. All values are whole
+    numbers in float32, which is what the matrix product takes.
     """
 
     def __init__(self, shape: tuple[int, int], *, planes: int, quality: int) -> None:
         """Nothing known: all symbols of all ``planes`` (1 … 3) are zero."""
         half = [(n + 1) // 2 + 2 for n in shape]
-        self.shape, self.planes, self.quality = shape, planes, quality
+        self.shape, self.planes = shape, planes
         self.means = np.zeros((planes, shape[0] * shape[1]), np.int64)
-        self._grids = np.zeros((planes, 2, 2, BASES - 1, *half), np.float32)
-        self._differences: npt.NDArray[np.int16] | None = None
-        self._space = np.empty(0, np.float32)
+        self.quality = quality
+        self._store = np.zeros((_PLANES + planes * 4 * _SLOTS, *half), np.float32)
+        self._store[_ONES] = _HAT
+        self._store[_QUALITY:_PLANES] = quality_features(quality)[:, None, None]
+        self._grids = self._store[_PLANES:].reshape(planes, 2, 2, _SLOTS, *half)
+        self._compared = False
 
     def put_means(self, plane: int, cells: Ints, values: Ints) -> None:
         """Remember means ``values`` (n,) at flat positions ``cells`` (n,)."""
         self.means[plane, cells] = values
-        self._differences = None
+        self._compared = False
 
     def put(self, plane: int, low: int, phase: int, values: Ints) -> None:
         """Remember symbols [low, low + n) of all cells of a phase, ``values`` (n, rows, columns)."""
@@ -242,49 +281,25 @@ class Neighbourhood:
         grid[low - 1 : low - 1 + n, 1 : 1 + height, 1 : 1 + width] = compand(values)
 
     def features(self, number: int, phase: int) -> Floats:
-        """Features (F, cells of the phase) of pass ``number``; good until the next call."""
-        inside = [len(range(n)[s]) for n, s in zip(self.shape, phase_cells(phase), strict=True)]
-        count = feature_count(number) * inside[0] * inside[1]
-        if self._space.size < count:
-            self._space = np.empty(count, np.float32)
-        out = self._space[:count].reshape(-1, *inside)
-        at = 0
-        for block in self._blocks(number, phase, inside):
-            out[at : at + len(block)] = block
-            at += len(block)
-        return out.reshape(at, -1)
+        """Features (S, cells of the phase) of pass ``number``: those of :func:`seen_features`, the others are zero."""
+        if not self._compared:
+            self._compare()
+        slots, top, left = _seen_places(number, phase)
+        if self.planes < PLANES:
+            slots = np.where(slots < len(self._store), slots, _NOTHING)
+        rows, columns = (len(range(n)[s]) for n, s in zip(self.shape, phase_cells(phase), strict=True))
+        area, width = self._store[0].size, self._store.shape[2]
+        # Every rectangle of this size, by the position of its first value.
+        last = self._store.size - (rows - 1) * width - columns
+        strides = tuple(self._store.itemsize * step for step in (1, width, 1))
+        rectangles = np.lib.stride_tricks.as_strided(self._store, (last + 1, rows, columns), strides, writeable=False)
+        found: Floats = rectangles[slots * area + top * width + left]
+        return found.reshape(len(slots), -1)
 
-    def _blocks(self, number: int, phase: int, inside: list[int]) -> Iterator[npt.NDArray[Any]]:
-        """The rows of :meth:`features` from top to bottom, each (n, rows, columns) or (n, 1, 1)."""
-        plane, low, high = PASSES[number]
-        others = [p for p in range(PLANES) if p != plane]
-        for offset in NINE:
-            yield self._at(plane, slice(0, low - 1), offset, phase, inside)
-        for offset, known in zip(EIGHT, known_mask()[phase], strict=True):
-            own = self._at(plane, slice(low - 1, high - 1), offset, phase, inside)
-            yield own if known else np.zeros((high - low, 1, 1), np.int16)
-        yield self._around(plane, phase)
-        for p in others:
-            yield self._around(p, phase)[_CLOSE]
-        for p in others:
-            yield self._at(p, slice(0, known_before(number, p) - 1), (0, 0), phase, inside)
-        yield quality_features(self.quality)[:, None, None]
-        yield _HAT * np.eye(len(PHASES), dtype=np.int16)[phase, :, None, None]
-
-    def _at(
-        self, plane: int, symbols: slice, offset: tuple[int, int], phase: int, inside: list[int]
-    ) -> npt.NDArray[Any]:
-        """Features ``symbols`` of the neighbours at ``offset`` of the cells of a phase."""
-        if plane >= self.planes:
-            return np.zeros((symbols.stop - symbols.start, 1, 1), np.int16)
-        y, x = (p + o for p, o in zip(PHASES[phase], offset, strict=True))
-        top, left = 1 + y // 2, 1 + x // 2
-        return self._grids[plane, y % 2, x % 2, symbols, top : top + inside[0], left : left + inside[1]]
-
-    def _around(self, plane: int, phase: int) -> npt.NDArray[np.int16]:
-        """Differences of means (RING, rows, columns) at the cells of a phase."""
-        if plane >= self.planes:
-            return np.zeros((len(RING), 1, 1), np.int16)
-        if self._differences is None:
-            self._differences = mean_differences(self.means.reshape(self.planes, *self.shape))
-        return self._differences[(plane, slice(None), *phase_cells(phase))]
+    def _compare(self) -> None:
+        """Keep the differences of the means."""
+        differences = mean_differences(self.means.reshape(self.planes, *self.shape))
+        for phase, (y, x) in enumerate(PHASES):
+            part = differences[(slice(None), slice(None), *phase_cells(phase))]
+            self._grids[:, y, x, BASES - 1 :, 1 : 1 + part.shape[2], 1 : 1 + part.shape[3]] = part
+        self._compared = True

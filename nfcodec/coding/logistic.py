@@ -147,7 +147,7 @@ def rows_of(scale: Ints, fraction: Ints) -> tuple[npt.NDArray[np.uint8], npt.NDA
 
     index = scale.astype(np.intp) * EIGHTHS + (fraction + _HALF)
     rows, negative = _selection()
-    return rows[index], negative[index]
+    return rows.take(index), negative.take(index)
 
 
 def _charged(counts: tuple[int, ...]) -> npt.NDArray[np.float64]:

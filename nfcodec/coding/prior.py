@@ -17,7 +17,8 @@ another layer whose range-coded stream happens to be empty is one zero byte, whi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from nfcodec.coding.context import (
     mean_features,
     mean_levels,
     phase_cells,
+    seen_features,
 )
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
@@ -57,7 +59,7 @@ Symbols = npt.NDArray[np.int32]
 Scales = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24."""
 
@@ -67,12 +69,19 @@ class Layer:
 
     def __call__(self, x: Floats) -> Floats:
         """Whole outputs (rows, cells) of whole inputs (inputs, cells), in float32."""
+        weight, bias = self._shifted
         # Some matrix kernels raise floating-point flags for what lies beside the operands; whole numbers raise none.
         with np.errstate(all="ignore"):
-            out: Floats = self.weight @ x
-        out += (self.bias + np.ldexp(np.float32(1), self.shift - 1))[:, None]
-        out *= np.ldexp(np.float32(1), -self.shift)[:, None]  # a power of two: exact
+            out: Floats = weight @ x
+        out += bias
         return np.floor(out, out=out)
+
+    @cached_property
+    def _shifted(self) -> tuple[Floats, Floats]:
+        """Weight (rows, inputs) and bias (rows, 1) over 2^shift: powers of two change no digit of any sum."""
+        scale = np.ldexp(np.float32(1), -self.shift)[:, None]
+        half = np.ldexp(np.float32(1), self.shift - 1)
+        return self.weight * scale, (self.bias + half)[:, None] * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +101,24 @@ class Network:
         mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
         return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8)
 
+    def only(self, inputs: Ints) -> Network:
+        """The network of some of the inputs; the others are zero."""
+        first, *rest = self.layers
+        return Network((replace(first, weight=first.weight[:, inputs]), *rest))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Prior:
     """``groups``: one network per entry of ``context.PASSES``; ``means``: diagonal and edge network of each plane."""
 
     groups: tuple[Network, ...]
     means: tuple[Network, ...]
+
+    @cached_property
+    def phases(self) -> tuple[tuple[Network, ...], ...]:
+        """The networks of ``groups``, for each phase without the inputs that are zero in all its cells."""
+        numbered = enumerate(self.groups)
+        return tuple(tuple(n.only(seen_features(i, phase)) for phase in range(len(PHASES))) for i, n in numbered)
 
     def validate(self) -> None:
         """Raise :class:`CorruptError` unless shapes fit the features and every sum stays exact."""
@@ -193,7 +213,7 @@ class _Group:
         return plane, slice(low, high), *phase_cells(self.phase)
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.groups[self.number](known.features(self.number, self.phase))
+        return prior.phases[self.number][self.phase](known.features(self.number, self.phase))
 
     def remember(self, known: Neighbourhood, values: Ints) -> None:
         plane, low, _ = PASSES[self.number]
@@ -292,14 +312,17 @@ def _decode_layer(
     decoder, anything = SymbolDecoder(b"" if data == _NOTHING else data, limits=limits), False
     for step in _steps(known.shape, known.planes, layer):
         base, rows, negative = _tables(*step.expect(prior, known))
-        coded = decoder.get(rows, LOGISTIC).astype(np.int64)
-        values = np.where(negative, -coded, coded) + base
-        if values.min() < -LARGEST_SYMBOL or values.max() > LARGEST_SYMBOL:
-            raise CorruptError(f"symbols {values.min()}…{values.max()} leave ±{LARGEST_SYMBOL}")
-        anything = anything or bool(values.any())
-        values = values.reshape(symbols[step.select].shape)
-        symbols[step.select] = values
-        step.remember(known, values)
+        values = decoder.get(rows, LOGISTIC).astype(np.int64)
+        np.negative(values, out=values, where=negative)
+        values += base
+        low, high = values.min(), values.max()
+        if low < -LARGEST_SYMBOL or high > LARGEST_SYMBOL:
+            raise CorruptError(f"symbols {low}…{high} leave ±{LARGEST_SYMBOL}")
+        if low or high:  # everything is zero so far
+            anything, select = True, step.select
+            values = values.reshape(symbols[select].shape)
+            symbols[select] = values
+            step.remember(known, values)
     decoder.finish()
     if not anything:
         raise CorruptError(f"layer {layer} of zeros in {len(data)} bytes, where it needs none")

@@ -76,15 +76,15 @@ class LatticeField:
             planes=self.info.channels, limits=self.limits,
         )  # fmt: skip
 
-    def lowest(self, rows: Span, columns: Span, bases: int) -> Tensor:
-        """Last layers (3·bases, …) of the cells [rows) × [columns) from the first layer of the file alone, without
+    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
+        """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
         steps = self.init.steps(self.header.quality)[:, :bases]
         bands = []
         for row in self.layout.touched(rows, columns):
             parts = []
             for region in row:
-                symbols = self._decoded(region.index, 1)[:, :bases].astype(np.float32)
+                symbols = self._decoded(region.index, layers)[:, :bases].astype(np.float32)
                 parts.append((torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1))
             bands.append(torch.cat([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
         return torch.cat(bands, 1)

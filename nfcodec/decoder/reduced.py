@@ -2,7 +2,8 @@
 
 Halves are exact: the whole field is decoded and averaged. From a quarter on, a lattice shows hardly more than its
 first layer holds, as a JPEG reader takes the lowest frequencies of its blocks: the other layers are not even read, the
-weight network is left out, and the functions of the trunk are averaged once instead of the samples.
+weight network is left out, and the functions of the trunk are averaged once instead of the samples. Halves can be made
+so, too, of two layers, where a sample may be off by a little.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from nfcodec.signal import Block, Floats, Ints
 Box = tuple[int, int, int, int]
 # The first layer of a lattice is too coarse for more than a quarter of the size.
 LEAST_PREVIEW = 4
-# Symbols per plane in the first layer of a lattice.
-_LOWEST = max(high for _, _, high in PASSES[slice(*LAYERS[0])])
 # Rows of cells that are rendered at once.
 _BAND = 128
 
@@ -42,29 +41,52 @@ class Reduced:
     y: int
 
 
-def reduced(decoder: Decoder, step: int, box: Box | None = None) -> Reduced:
+@dataclass(frozen=True, slots=True)
+class _Rough:
+    """A lattice seen through its first ``layers``, as means over ``side`` × ``side`` samples."""
+
+    field: LatticeField
+    side: int
+    layers: int
+
+    @property
+    def bases(self) -> int:
+        """Symbols per plane in these layers: the lowest ones."""
+        return max(high for _, _, high in PASSES[: LAYERS[self.layers - 1][1]])
+
+    @property
+    def per_cell(self) -> tuple[int, int]:
+        """Means along each side of a cell."""
+        tall, wide = self.field.init.spec.spacing
+        return tall // self.side, wide // self.side
+
+
+def reduced(decoder: Decoder, step: int, box: Box | None = None, *, rough: bool = False) -> Reduced:
     """The picture, or the part of it that covers ``box`` (x, y, width, height, in native samples), as means over
     ``step`` × ``step`` samples: values (⌈h/step⌉, ⌈w/step⌉, C) and alpha.
 
-    What is there of the last squares counts, where the size is no multiple. Raises :class:`OptionError` when this is
+    What is there of the last squares counts, where the size is no multiple. ``rough``: halves of a lattice, too, are
+    made without its last layer and the weight network, in half the time. Raises :class:`OptionError` when this is
     no picture, the step none of :data:`~nfcodec.options.PREVIEW_STEPS`, or the box empty or not inside.
     """
     x, y, width, height = _aligned(decoder, step, box)
     whole = x, y, width, height
-    half = _half_cell(decoder.field)
-    if half is None or step % half:
+    seen = _seen(decoder.field, step, rough=rough)
+    if seen is None:
         return Reduced(_averaged(decoder, step, whole), step, x, y)
-    assert isinstance(decoder.field, LatticeField)
-    values = _means(_preview(decoder.field, whole), step // half)
+    values = _means(_preview(seen, whole), step // seen.side)
     return Reduced(Block(values, _alpha(decoder, step, whole)), step, x, y)
 
 
-def _half_cell(field: StoredField) -> int | None:
-    """Half the spacing of a lattice, the finest mean that its first layer gives."""
+def _seen(field: StoredField, step: int, *, rough: bool) -> _Rough | None:
+    """The least of a lattice that shows means over ``step`` samples; None where the whole field is needed."""
     if not isinstance(field, LatticeField) or len(set(field.init.spec.spacing)) > 1 or field.overlay:
         return None
     half = field.init.spec.spacing[0] // 2
-    return half if half >= LEAST_PREVIEW else None
+    if half >= LEAST_PREVIEW and step % half == 0:
+        return _Rough(field, half, 1)
+    quarter = half // 2
+    return _Rough(field, quarter, 2) if rough and quarter >= 2 and step % quarter == 0 else None
 
 
 def _aligned(decoder: Decoder, step: int, box: Box | None) -> Box:
@@ -120,37 +142,38 @@ def _alpha(decoder: Decoder, step: int, box: Box) -> Ints | None:
     return means
 
 
-# -- the first layer of a lattice ------------------------------------------------------------------------
-def _preview(field: LatticeField, box: Box) -> Floats:
-    """Values (⌈h/half⌉, ⌈w/half⌉, C) of a box that starts at multiples of half a spacing."""
-    tall, wide = field.init.spec.spacing
+# -- the first layers of a lattice -----------------------------------------------------------------------
+def _preview(seen: _Rough, box: Box) -> Floats:
+    """Values (⌈h/side⌉, ⌈w/side⌉, C) of a box that starts at multiples of the side."""
+    field, side, (tall, wide) = seen.field, seen.side, seen.field.init.spec.spacing
     (x, y, width, height), (rows, columns) = box, field.layout.cells
-    # A half cell is reached by its own cell and by the next one on that side.
+    # A mean is reached by its own cell and by the next one on that side.
     first = max(0, y // tall - 1), max(0, x // wide - 1)
     stop = min(rows, -(-(y + height) // tall) + 1), min(columns, -(-(x + width) // wide) + 1)
     with torch.no_grad():
-        weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), _LOWEST)
-        values = [to_values(planes, field.info.channels) for planes in _bands(field, weights)]
-    top, left = y // (tall // 2) - 2 * first[0], x // (wide // 2) - 2 * first[1]
-    bottom, right = top - (-height // (tall // 2)), left - (-width // (wide // 2))
+        weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), seen.bases, seen.layers)
+        values = [to_values(planes, field.info.channels) for planes in _bands(seen, weights)]
+    top, left = (n // side - m * f for n, m, f in zip((y, x), seen.per_cell, first, strict=True))
+    bottom, right = top - (-height // side), left - (-width // side)
     return np.asarray(torch.cat(values)[top:bottom, left:right].numpy(), np.float32)
 
 
-def _bands(field: LatticeField, weights: Tensor) -> Iterator[Tensor]:
-    """Planes (3, 2·rows, 2·columns) of last layers (3·lowest, h, w), some rows of cells at a time."""
-    few, functions = replace(field.init.spec, bases=_LOWEST, extra=0), _mean_functions(field)
+def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
+    """Planes (3, m·rows, m·columns), m means per cell, of last layers (3·bases, h, w), some rows of cells at a time."""
+    few, functions = replace(seen.field.init.spec, bases=seen.bases, extra=0), _mean_functions(seen)
+    dense = seen.per_cell[0]
     for start in range(0, weights.shape[1], _BAND):
         stop = min(start + _BAND, weights.shape[1])
         above, below = max(0, start - 1), min(weights.shape[1], stop + 1)
-        planes = render(few, weights[None, :, above:below], functions, (2, 2))[0]
-        yield planes[:, 2 * (start - above) : 2 * (stop - above)]
+        planes = render(few, weights[None, :, above:below], functions, seen.per_cell)[0]
+        yield planes[:, dense * (start - above) : dense * (stop - above)]
 
 
-def _mean_functions(field: LatticeField) -> Tensor:
-    """The lowest functions of the trunk (2·lowest, 16) averaged over halves of cells."""
-    spec = field.init.spec
+def _mean_functions(seen: _Rough) -> Tensor:
+    """The lowest functions of the trunk (2·bases, ∏ 2·per_cell) averaged over the squares."""
+    spec, (high, wide) = seen.field.init.spec, seen.per_cell
     with torch.no_grad():
-        whole = table(spec, field.init.trunk, spec.spacing)
-        parts = [t[:_LOWEST] for t in by_plane(spec, whole)[: spec.tables]]
-        (high, wide) = (s // 2 for s in spec.spacing)
-        return torch.cat(parts).reshape(-1, 4, high, 4, wide).mean((2, 4)).flatten(1)
+        whole = table(spec, seen.field.init.trunk, spec.spacing)
+        parts = [t[: seen.bases] for t in by_plane(spec, whole)[: spec.tables]]
+        squares = torch.cat(parts).reshape(-1, 2 * high, seen.side, 2 * wide, seen.side)
+        return squares.mean((2, 4)).flatten(1)

@@ -330,7 +330,7 @@ def _seen(table: Tensor, patterns: tuple[Pattern, ...]) -> list[tuple[tuple[int,
 
 
 def _take(values: Tensor, axis: int, index: Ints) -> Tensor:
-    if (np.diff(index) == 1).all():
+    if (index[1:] - index[:-1] == 1).all():
         return values.narrow(axis, int(index[0]), len(index))
     return values.index_select(axis, torch.from_numpy(index).to(values.device))
 

@@ -124,7 +124,7 @@ class NfcDataset(Dataset[Any]):
         x, y, width, height = part.box
         size = self.regions.size or (width, height)
         step = step_for((width, height), (self.gap * size[0], self.gap * size[1]))
-        image, found = reduced_picture(decoder, step, part.box, eight=True)
+        image, found = reduced_picture(decoder, step, part.box, eight=True, rough=True)
         image = image.convert(self.mode)
         left, top = (x - found.x) / step, (y - found.y) / step
         # The last square of a picture may be a part of one.

@@ -34,12 +34,13 @@ def picture(decoder: Decoder) -> Image.Image:
 
 
 def reduced_picture(
-    decoder: Decoder, step: int, box: Box | None = None, *, eight: bool = False
+    decoder: Decoder, step: int, box: Box | None = None, *, eight: bool = False, rough: bool = False
 ) -> tuple[Image.Image, Reduced]:
     """The picture, or the part of it around ``box``, at 1/``step`` of its size: see :func:`reduced`.
 
     ``eight``: with 8 bits, whatever the file has; floats then count from the least to the largest of the picture.
+    ``rough``: as for :func:`reduced`.
     """
-    part = reduced(decoder, step, box)
+    part = reduced(decoder, step, box, rough=rough)
     kind: SampleType = "u8" if eight else _written(decoder.info)
     return to_pillow(_samples(part.block, decoder.info, kind), kind), part

@@ -30,6 +30,14 @@ def known_of(symbols, quality, planes=3):
     return known
 
 
+def all_features(known, number, phase):
+    """With those that are always zero."""
+    found = known.features(number, phase)
+    out = np.zeros((context.feature_count(number), found.shape[1]), found.dtype)
+    out[context.seen_features(number, phase)] = found
+    return out
+
+
 def float_features(symbols, quality, monkeypatch):
     """What every network of the float prior sees, times 16, by its name."""
     seen = {}
@@ -56,7 +64,7 @@ def test_features_are_those_of_training(shape, quality, monkeypatch):
     cells = np.arange(shape[0] * shape[1]).reshape(shape)
     for number in range(len(context.PASSES)):
         for phase in range(4):
-            found = known.features(number, phase)
+            found = all_features(known, number, phase)
             where = cells[context.phase_cells(phase)].ravel()
             assert found.dtype == np.float32
             assert np.array_equal(found, wanted[f"p.{number}"][:, where])
@@ -82,7 +90,7 @@ def test_features_are_counted_and_stay_in_range(shape):
     known = known_of(random_symbols(shape), 50)
     for number in range(len(context.PASSES)):
         found = known.features(number, 0)
-        assert found.shape == (context.feature_count(number), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
+        assert found.shape == (len(context.seen_features(number, 0)), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
         assert np.abs(found).max() <= context.LARGEST_FEATURE
 
 
@@ -128,6 +136,9 @@ def test_quality_features_share_sixteen():
 
 def test_neighbours_known_in_each_phase():
     assert context.known_mask().sum(1).tolist() == [0, 4, 4, 8]
+    for number, (_, low, high) in enumerate(context.PASSES):
+        unseen = [context.feature_count(number) - len(context.seen_features(number, phase)) for phase in range(4)]
+        assert unseen == [n * (high - low) + 3 for n in (8, 4, 4, 0)]
 
 
 def test_new_means_make_new_features():

@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from nfcodec.decoder import Decoder
+from nfcodec.decoder.lattice import LatticeField
 from nfcodec.errors import ChecksumError, MediaReadError, ModelNotFoundError, NotNfcError, OptionError
 from nfcodec.torch import NfcDataset
 
@@ -86,6 +87,15 @@ def test_boxes(folder, kind, gap):
         assert np.abs(sample.permute(1, 2, 0).numpy().astype(int) - exact).max() <= 1
         small_exact = np.asarray(Image.fromarray(exact).resize((10, 10), Image.Resampling.BICUBIC))
         assert psnr_of(small.permute(1, 2, 0).numpy(), small_exact, 255) > 28
+
+
+def test_samples_of_half_the_size_do_without_the_last_layer(folder, kind, monkeypatch):
+    """As long as the gap allows it."""
+    asked, lowest = [], LatticeField.lowest
+    monkeypatch.setattr(LatticeField, "lowest", lambda self, *args: asked.append(args[3]) or lowest(self, *args))
+    for gap in (1.0, 1.5):
+        _ = data(folder, kind, crop=(7, 5, 40, 40), size=20, gap=gap)[1]
+    assert asked == ([] if kind == "image" else [2])
 
 
 def test_the_centre_has_the_shape_of_the_size(folder, kind):
