@@ -69,7 +69,9 @@ def palette_of(colours: Colours, size: int) -> tuple[Bytes, Ints]:
 
 
 def _nearest(colours: Doubles, centres: Doubles) -> Ints:
-    return np.asarray(((centres**2).sum(1) - 2.0 * colours @ centres.T).argmin(1))
+    # Not a matrix product: numpy's wakes a thread per core, which then spins while other processes want to work.
+    products = [np.multiply.outer(c, k) for c, k in zip(colours.T, centres.T, strict=True)]
+    return np.asarray(((centres**2).sum(1) - 2.0 * sum(products)).argmin(1))
 
 
 def _centres(colours: Colours, size: int) -> Doubles:
