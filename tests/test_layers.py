@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nfcodec"
 
@@ -306,3 +311,9 @@ def test_public_names_exist_without_loading_anything_heavy():
     code = "import nfcodec as n; print([x for x in n.__all__ if x not in n.__dict__ and x not in n._FROM_API])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.strip() == "[]"
+
+
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    found = {module_name(p) for p in sources() if p.name == "__init__.py"}
+    assert found == set(listed) - {"nfcodec.models"}
