@@ -44,7 +44,7 @@ from nfcodec.signal import Ints, SignalInfo
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
     from nfcodec.field_file import FieldFile
-    from nfcodec.meta.train import Report
+    from nfcodec.meta.running import Report
 
 PathLike = str | os.PathLike[str]
 RateUnit = Literal["bpp", "bpe", "kbps"]

@@ -8,8 +8,6 @@ straight through. After these outer steps what is trained is frozen, and X is fi
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from nfcodec.meta.lattice_export import export_lattice
 from nfcodec.meta.lattice_sparse import TrunkPruning
 from nfcodec.meta.lattice_start import start_analysis, start_trunk
 from nfcodec.meta.lattice_tasks import Batch, Crops
-from nfcodec.meta.train import Report, smooth
+from nfcodec.meta.running import Running, smooth
 
 Params = dict[str, Tensor]
 
@@ -57,7 +55,7 @@ def objective(outer: OuterConfig, out: lm.Outcome, quality: Tensor) -> Tensor:
     return (cost * share).mean()
 
 
-class LatticeTrainer:
+class LatticeTrainer(Running):
     """Meta-trains one lattice init. ``step()`` does one step; ``run()`` all of them."""
 
     def __init__(self, config: LatticeConfig, crops: Crops, *, device: str = "cpu") -> None:
@@ -148,28 +146,7 @@ class LatticeTrainer:
         pair = self.crops.pairs(self.config.seed, at, detail.batch, lowest=detail.lowest)
         self.loss = smooth(self.loss, self.detail_trainer().step(pair, at))
 
-    # -- running -----------------------------------------------------------------------------------------
-    def run(
-        self, *, checkpoint: Path | None = None, every: float = 15.0, report: Callable[[Report], None] | None = None,
-        until: int | None = None,
-    ) -> None:  # fmt: skip
-        """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second."""
-        begin, first = time.monotonic(), self.at
-        saved = told = begin
-        while self.at < min(self.total, until or self.total):
-            self.step()
-            now = time.monotonic()
-            if report and (now - told > 1.0 or self.at == self.total):
-                eta = (now - begin) / (self.at - first) * (self.total - self.at)
-                psnr = -10.0 * math.log10(max(self.error, 1e-12))
-                report(Report(self.at, self.total, self.loss, psnr, self.bits, eta))
-                told = now
-            if checkpoint and now - saved > every:
-                self.save(checkpoint)
-                saved = now
-        if checkpoint:
-            self.save(checkpoint)
-
+    # -- checkpoints --------------------------------------------------------------------------------------
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
         groups = {"params": self.params, "average": self.average}

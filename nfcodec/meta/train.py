@@ -6,8 +6,6 @@ and i. So a run that was interrupted and resumed ends in the same init as one th
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,8 @@ from nfcodec.fields.registry import field_kind
 from nfcodec.meta.checkpoint import grouped, moments, read_state, restore_moments, write_state
 from nfcodec.meta.config import TrainConfig
 from nfcodec.meta.maml import Bootstrap, Learner, outer_loss
-from nfcodec.meta.rate import RateState, first_state, flatten, floor_fisher, psnr_of, rate_loss, sensitivity, unflatten
+from nfcodec.meta.rate import RateState, first_state, flatten, floor_fisher, rate_loss, sensitivity, unflatten
+from nfcodec.meta.running import Running, smooth
 from nfcodec.meta.sparse import Score, apply_mask, full_mask, magnitude, prune, random_score
 from nfcodec.meta.tasks import Tasks
 
@@ -52,19 +51,7 @@ def plan(config: TrainConfig) -> list[Stage]:
     return stages
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Progress of training: outer step, total, recent loss and PSNR (dB), bits per sample, seconds left."""
-
-    step: int
-    total: int
-    loss: float
-    psnr: float
-    bits: float
-    eta: float
-
-
-class Trainer:
+class Trainer(Running):
     """Meta-trains one init. ``step()`` does one outer step; ``run()`` all of them."""
 
     def __init__(self, config: TrainConfig, tasks: Tasks, *, device: str = "cpu") -> None:
@@ -199,27 +186,7 @@ class Trainer:
         assert isinstance(total, Tensor)
         return {n: t[0] for n, t in unflatten(total.unsqueeze(0), self.theta0).items()}
 
-    # -- running -----------------------------------------------------------------------------------------
-    def run(
-        self, *, checkpoint: Path | None = None, every: float = 15.0, report: Callable[[Report], None] | None = None,
-        until: int | None = None,
-    ) -> None:  # fmt: skip
-        """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second."""
-        begin, first = time.monotonic(), self.at
-        saved = told = begin
-        while self.at < min(self.total, until or self.total):
-            self.step()
-            now = time.monotonic()
-            if report and (now - told > 1.0 or self.at == self.total):
-                eta = (now - begin) / (self.at - first) * (self.total - self.at)
-                report(Report(self.at, self.total, self.loss, psnr_of(self.error), self.bits, eta))
-                told = now
-            if checkpoint and now - saved > every:
-                self.save(checkpoint)
-                saved = now
-        if checkpoint:
-            self.save(checkpoint)
-
+    # -- checkpoints --------------------------------------------------------------------------------------
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
         tensors = {f"{g}/{n}": t for g, group in self._groups().items() for n, t in group.items()}
@@ -260,11 +227,6 @@ class Trainer:
             self.state = RateState(groups["state"]["fisher"], groups["state"]["log_scale"])
         self._leaves()
         restore_moments(self.optimizer, self._all_leaves(), groups)
-
-
-def smooth(old: float, new: float) -> float:
-    """A running mean that starts at its first value."""
-    return new if old == 0.0 else 0.98 * old + 0.02 * new
 
 
 def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
