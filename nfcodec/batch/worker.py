@@ -45,8 +45,8 @@ def _listen() -> None:
     # Ctrl-C goes to the whole group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _unwind)
-    # Read when the libraries are loaded: each worker is one thread, until an order says otherwise.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Read when torch is loaded: each worker is one thread, until an order says otherwise.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
 
 

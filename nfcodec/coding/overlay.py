@@ -36,10 +36,18 @@ class Overlay:
         """All indices, then all colours: int32 (n,)."""
         return np.concatenate([self.indices.ravel(), self.palette.astype(np.int32).ravel()])
 
+    def part(self, rows: slice, columns: slice) -> Overlay:
+        """The overlay of some of the samples."""
+        return Overlay(self.palette, self.indices[rows, columns])
+
     def values(self) -> npt.NDArray[np.float32]:
         """Colours (h, w, C) in [0, 1]; those of samples that are not opaque mean nothing."""
         colours: npt.NDArray[np.float32] = self.palette.astype(np.float32) / np.float32(255.0)
         return colours[np.maximum(self.indices - 1, 0)]
+
+    def over(self, below: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The values (h, w, C) of what shows with ``below`` under the overlay."""
+        return np.where(self.opaque[..., None], self.values(), below)
 
 
 def encode_overlay(
@@ -95,13 +103,3 @@ def _palette(differences: list[Ints]) -> npt.NDArray[np.uint8]:
     if palette.min() < 0 or palette.max() > 255:
         raise CorruptError(f"colour {palette.min()}…{palette.max()} of a palette")
     return palette.astype(np.uint8)
-
-
-def known(indices: Ints) -> Choose:
-    """A choice that is made already: ``indices`` (h, w)."""
-
-    def choose(_: Any, front: Any) -> Ints:
-        line: Ints = indices[np.arange(front.top, front.bottom), front.x].astype(np.int64)
-        return line
-
-    return choose

@@ -59,9 +59,10 @@ class StoredOverlay:
         for chunk in range(rows[0] // self._length, (rows[1] - 1) // self._length + 1):
             overlay, top = self.chunk(chunk), chunk * self._length
             if overlay is not None:
-                mine = slice(max(rows[0], top) - top, min(rows[1], top + self._length) - top), slice(*columns)
-                out = slice(mine[0].start + top - rows[0], mine[0].stop + top - rows[0])
-                opaque[out], values[out] = overlay.opaque[mine], overlay.values()[mine]
+                start, stop = max(rows[0], top), min(rows[1], top + self._length)
+                part = overlay.part(slice(start - top, stop - top), slice(*columns))
+                out = slice(start - rows[0], stop - rows[0])
+                opaque[out], values[out] = part.opaque, part.values()
         return opaque, values
 
     # -- rendering ---------------------------------------------------------------------------------------

@@ -7,9 +7,8 @@ decode to these symbols is checked on the finished file (``EncodeOptions.verify`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ from nfcodec.container.layout import SectionType, chunk_payload, front_size, sec
 from nfcodec.container.writer import Writer
 from nfcodec.decoder.lattice import LatticeRenderer
 from nfcodec.encoder.base import Encoder
-from nfcodec.encoder.overlay import EvenParts, OverlaySearch, even_parts, lattice_costs
+from nfcodec.encoder.overlay import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
 from nfcodec.errors import UnsupportedMediaError
@@ -85,7 +84,7 @@ class CodedPicture:
 
 
 @dataclass(frozen=True)
-class Canvas:
+class Scene:
     """A picture (h, w, C), what the lattice is to show of it as mirrored planes, and what lies over that, chunk by
     chunk. ``empty``: nothing of the lattice shows."""
 
@@ -149,11 +148,11 @@ class LatticeEncoder(Encoder):
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        canvas, parts = self._canvas(values), even_parts(values, self.info, effort=self.options.effort)
+        scene, parts = Scene(values, self._wide(values)), even_parts(values, self.info, effort=self.options.effort)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
-            made = self._picture(canvas, plan) if parts is None else self._overlaid(canvas, parts, plan, trial.effort)
+            made = self._picture(scene, plan) if parts is None else self._overlaid(scene, parts, plan, trial.effort)
             size = self._file_size(made.payloads() + rest)
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
@@ -180,45 +179,41 @@ class LatticeEncoder(Encoder):
         return front_size(replace(self.header(), sections=len(payloads))) + sum(section_size(len(p)) for p in payloads)
 
     # -- overlays ----------------------------------------------------------------------------------------
-    def _canvas(self, values: Floats, overlays: tuple[Draft | None, ...] = ()) -> Canvas:
-        """The picture as the lattice is to show it below ``overlays``."""
-        if not any(overlays):
-            wide = mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
-            return Canvas(values, wide)
-        chunks = range(0, len(values), self._chunk_length)
-        opaque = np.concatenate(
-            [
-                o.overlay.opaque if o else np.zeros(values[top : top + self._chunk_length].shape[:2], np.bool_)
-                for o, top in zip(overlays, chunks, strict=True)
-            ]
-        )
-        wide = mirrored(to_planes(torch.from_numpy(filled(values, opaque))), self.layout, self.init.spec.spacing)
-        return Canvas(values, wide, overlays, empty=bool(opaque.all()))
+    def _wide(self, values: Floats) -> Tensor:
+        """Mirrored planes of the whole picture."""
+        return mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
 
-    def _overlaid(self, canvas: Canvas, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
+    def _below(self, values: Floats, overlays: Overlays) -> Scene:
+        """The picture with ``overlays``."""
+        return Scene(values, self._wide(filled(values, overlays.opaque)), overlays.drafts, bool(overlays.opaque.all()))
+
+    def _overlaid(self, scene: Scene, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
         """The picture with an overlay where that pays, seen at effort 1, and without one where it does not."""
         quick = replace(plan, rounds=0)
-        plain = self._picture(canvas, quick)
+        plain = self._coded(scene, quick)
+        rendered = np.concatenate(list(self._rendered(plain)))
+        plain = replace(plain, error=self._error(scene.values, [rendered]))
         palettes = 1 if effort < _AT_LENGTH else 3
         search = OverlaySearch(parts, self._chunk_length, self._error_bits(plan), palettes=palettes)
-        cheaper = search.cheaper(self._costs(plain, parts, plan))
-        options = [(canvas, plain)]
+        cheaper = search.cheaper(self._costs(plain, rendered, parts, plan))
+        options = [(scene, plain)]
         # All blocks of few colours, too: what a border between lattice and overlay costs is in no block's account.
         for blocks in [cheaper, parts.blocks] if (cheaper != parts.blocks).any() else [cheaper]:
             if blocks.any():
-                over = self._canvas(canvas.values, tuple(search.finals(blocks)))
+                over = self._below(scene.values, search.finals(blocks))
                 options.append((over, self._picture(over, quick)))
-        canvas, best = min(options, key=lambda option: self._weight(option[1], plan))
-        return self._picture(canvas, plan) if plan.rounds and not canvas.empty else best
+        scene, best = min(options, key=lambda option: self._weight(option[1], plan))
+        return self._picture(scene, plan) if plan.rounds and not scene.empty else best
 
     def _error_bits(self, plan: Plan) -> float:
         """Bits that one unit of squared error of 8-bit samples is worth."""
         grey = 3.0 if self.info.channels == 1 else 1.0
         return grey / (255.0**2 * plan.trade(self.init))
 
-    def _costs(self, picture: CodedPicture, parts: EvenParts, plan: Plan) -> npt.NDArray[np.float64]:
-        """What the lattice's samples (h, w) cost in bits, errors included."""
-        rendered = np.concatenate(list(self._rendered(picture)))
+    def _costs(
+        self, picture: CodedPicture, rendered: Floats, parts: EvenParts, plan: Plan
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
         errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
         regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.regions]
         bits = lattice_costs(regions, self.layout.columns, self.init.spec.spacing[0])
@@ -230,12 +225,15 @@ class LatticeEncoder(Encoder):
         return 8.0 * sum(map(len, picture.payloads())) + squared * self._error_bits(plan)
 
     # -- regions -----------------------------------------------------------------------------------------
-    def _picture(self, canvas: Canvas, plan: Plan) -> CodedPicture:
-        regions = list(self._encoded(canvas, plan))
-        picture = CodedPicture(plan.quality, regions, ErrorSum(), canvas.overlays)
-        return replace(picture, error=self._error(canvas.values, picture))
+    def _picture(self, scene: Scene, plan: Plan) -> CodedPicture:
+        picture = self._coded(scene, plan)
+        return replace(picture, error=self._error(scene.values, self._rendered(picture)))
 
-    def _encoded(self, canvas: Canvas, plan: Plan) -> Iterator[CodedRegion]:
+    def _coded(self, scene: Scene, plan: Plan) -> CodedPicture:
+        """The picture before its error is known."""
+        return CodedPicture(plan.quality, list(self._encoded(scene, plan)), ErrorSum(), scene.overlays)
+
+    def _encoded(self, scene: Scene, plan: Plan) -> Iterator[CodedRegion]:
         """Every region alone, on one thread each; a single one has all threads to itself."""
         many = self.layout.count > 1
         workers = torch.get_num_threads() if many else 1
@@ -243,19 +241,19 @@ class LatticeEncoder(Encoder):
         def coded(index: int) -> CodedRegion:
             rounds = -(-(self.layout.count - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
-            return self._region(canvas, self.layout.region(index), fair)
+            return self._region(scene, self.layout.region(index), fair)
 
         for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
             self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
             yield region
 
-    def _region(self, canvas: Canvas, region: Region, plan: Plan) -> CodedRegion:
+    def _region(self, scene: Scene, region: Region, plan: Plan) -> CodedRegion:
         planes, spacing = self.info.channels, self.init.spec.spacing
-        if self.constant or canvas.empty:
+        if self.constant or scene.empty:
             symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
         else:
-            window = cut_window(canvas.wide, self.info.shape, self.layout, region, spacing)
-            weights = region_weights(self.init, canvas.wide, self.info.shape, self.layout, region)
+            window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
+            weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
         payloads = tuple(encode_region(self.init.prior, symbols, quality=plan.quality, planes=planes))
         return CodedRegion(symbols, payloads)
@@ -272,15 +270,14 @@ class LatticeEncoder(Encoder):
             bottom = min(height, top + self._chunk_length)
             values = renderer.render([sample_positions(float(top), float(bottom), bottom - top), columns])
             over = picture.overlays[chunk] if picture.overlays else None
-            if over is not None:
-                values = np.where(over.overlay.opaque[..., None], over.overlay.values(), values)
-            yield values
+            yield values if over is None else over.overlay.over(values)
 
-    def _error(self, values: Floats, picture: CodedPicture) -> ErrorSum:
-        """The error of the rendered picture, on samples as they would be written."""
-        error = ErrorSum()
-        for top, rendered in zip(count(0, self._chunk_length), self._rendered(picture)):
+    def _error(self, values: Floats, pieces: Iterable[Floats]) -> ErrorSum:
+        """The error of a picture rendered in pieces, on samples as they would be written."""
+        error, top = ErrorSum(), 0
+        for rendered in pieces:
             error.add(self.written(values[top : top + len(rendered)]), self.written(rendered))
+            top += len(rendered)
         return error
 
     def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:

@@ -63,6 +63,14 @@ def _spread(symbols: Symbols, size: int) -> Doubles:
     return 8.0 * size * weight / max(float(weight.sum()), 1e-9)
 
 
+@dataclass(frozen=True)
+class Overlays:
+    """One overlay, or none, for each chunk, and which samples (h, w) do not show the lattice."""
+
+    drafts: tuple[Draft | None, ...]
+    opaque: Mask
+
+
 class OverlaySearch:
     """Overlays of one picture, one for each ``length`` rows."""
 
@@ -87,7 +95,7 @@ class OverlaySearch:
                 costs[rows] = found.costs
         return self._parts.blocks & (per_block(costs) < per_block(lattice))
 
-    def finals(self, blocks: Mask) -> list[Draft | None]:
+    def finals(self, blocks: Mask) -> Overlays:
         """The overlays of some of the blocks."""
         mask, out = blocky(blocks, self._parts.samples.shape[:2]), list[Draft | None]()
         for found, rows in zip(self._drafts, self._chunks(), strict=True):
@@ -97,6 +105,6 @@ class OverlaySearch:
                 out.append(found)
             else:
                 out.append(final(self._parts.samples[rows], mask[rows], self._error_bits, found))
-        return out
+        return Overlays(tuple(out), mask)
 
 

@@ -58,28 +58,28 @@ def interpolate(values: Floats, axis: int, at: npt.NDArray[np.float64]) -> Float
 
     Exact at the samples themselves.
     """
-    n = values.shape[axis]
-    first = np.floor(at - 0.5).astype(np.int64) - (LOBES - 1)
-    offset = at - 0.5 - first
+    places, weights = _lanczos(at, values.shape[axis])
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-    weights = [np.sinc(offset - i) * np.sinc((offset - i) / LOBES) for i in range(2 * LOBES)]
-    total = np.sum(weights, 0)
     out = np.zeros((*values.shape[:axis], len(at), *values.shape[axis + 1 :]), np.float32)
-    for i, weight in enumerate(weights):
-        part = np.take(values, np.clip(first + i, 0, n - 1), axis)
-        out += part * (weight / total).astype(np.float32).reshape(shape)
+    for place, weight in zip(places.T, weights.T, strict=True):
+        out += np.take(values, place, axis) * weight.reshape(shape)
     return out
 
 
 def interpolate_points(values: Floats, at: npt.NDArray[np.float64]) -> Floats:
     """Values (N, C) of a plane (h, w, C) at positions ``at`` (N, 2); as :func:`interpolate` along both axes."""
+    (y, down), (x, across) = (_lanczos(at[:, axis], values.shape[axis]) for axis in (0, 1))
+    return np.asarray(np.einsum("ni,nj,nijc->nc", down, across, values[y[:, :, None], x[:, None]]))
+
+
+def _lanczos(at: npt.NDArray[np.float64], size: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The samples (N, 6) of an axis of ``size`` that positions (N,) are made of, and their weights."""
     first = np.floor(at - 0.5).astype(np.int64) - (LOBES - 1)
-    offset = (at - 0.5 - first)[..., None] - np.arange(2 * LOBES)
+    taps = np.arange(2 * LOBES)
+    offset = (at - 0.5 - first)[:, None] - taps
     weights = np.sinc(offset) * np.sinc(offset / LOBES)
-    weights = (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
-    places = first[..., None] + np.arange(2 * LOBES)
-    y, x = (np.clip(places[:, axis], 0, n - 1) for axis, n in enumerate(values.shape[:2]))
-    return np.asarray(np.einsum("ni,nj,nijc->nc", weights[:, 0], weights[:, 1], values[y[:, :, None], x[:, None]]))
+    places = np.clip(first[:, None] + taps, 0, size - 1)
+    return places, (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
 
 
 class Thinner:
