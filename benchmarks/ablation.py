@@ -30,7 +30,7 @@ from nfcodec.adapt.lattice.refine import Problem, refine
 from nfcodec.adapt.lattice.region import rounded
 from nfcodec.adapt.lattice.window import Window, cut_window, mirrored
 from nfcodec.coding import logistic
-from nfcodec.coding.prior import encode_region
+from nfcodec.coding.region import ALONE, RegionSymbols
 from nfcodec.errors import OptionError
 from nfcodec.fields import lattice as field
 from nfcodec.lattice.init import LatticeInit
@@ -149,7 +149,7 @@ def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, varian
     trade = 3.0 * init.trade_off(quality)
     problem = Problem(init, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
     state = refine(problem, symbols, variant.rounds)
-    payloads = encode_region(init.prior, state.symbols, quality=quality, planes=3)
+    payloads = ALONE.encode(init.prior, RegionSymbols(state.symbols, quality, 3))
     return Outcome(state.symbols, 8.0 * sum(map(len, payloads)), state.error, image.shape[0] * image.shape[1])
 
 

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from nfcodec import zoo
+from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
@@ -122,12 +123,13 @@ def rate_of(size: int, info: SignalInfo) -> tuple[float, RateUnit]:
 # -- encode ----------------------------------------------------------------------------------------------
 def encode(
     source: PathLike, output: PathLike | None = None, *, options: EncodeOptions | None = None, force: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | None = None, coder: RegionCoder = ALONE,
 ) -> EncodeResult:  # fmt: skip
     """Encode a media file (or ``-``) to an .nfc file; the name is derived when ``output`` is None.
 
     The file is decoded again before it gets its name (``options.verify``), so an existing ``output`` is never
-    replaced by a bad one. Raises :class:`~nfcodec.errors.NfcError` subclasses only.
+    replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.coding.together`.
+    Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
     from nfcodec.encoder import choose_init, encode_signal
 
@@ -139,12 +141,13 @@ def encode(
         try:
             with temporary.open("wb") as file:
                 encoded = encode_signal(
-                    media, file, options, progress=progress, again=lambda: open_source(path, limits=options.limits)
-                )
+                    media, file, options, progress=progress, again=lambda: open_source(path, limits=options.limits),
+                    coder=coder,
+                )  # fmt: skip
         finally:
             media.close()
         if options.verify:
-            _verify_written(temporary, encoded.digest, options)
+            _verify_written(temporary, encoded.digest, options, coder)
         input_bytes = path.stat().st_size if path.is_file() else 0
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
@@ -161,9 +164,9 @@ def _derived(source: PathLike, suffix: str) -> Path:
     return output_name(source, suffix)
 
 
-def _verify_written(path: Path, digest: str, options: EncodeOptions) -> None:
+def _verify_written(path: Path, digest: str, options: EncodeOptions, coder: RegionCoder) -> None:
     inits = (options.init,) if options.init else ()
-    with _opened(path) as file, _decoder(file, limits=options.limits, inits=inits) as decoder:
+    with _opened(path) as file, _decoder(file, limits=options.limits, inits=inits, coder=coder) as decoder:
         if decoder.digest()[0] != digest:
             raise InternalError("the written file decodes to other symbols than were encoded")
 
@@ -171,12 +174,12 @@ def _verify_written(path: Path, digest: str, options: EncodeOptions) -> None:
 # -- decode ----------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _decoder(
-    file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False
+    file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False, coder: RegionCoder = ALONE
 ) -> Iterator[Decoder]:
     from nfcodec.decoder import Decoder
 
     try:
-        decoder = Decoder(file, limits=limits, inits=inits, partial=partial)  # type: ignore[arg-type]
+        decoder = Decoder(file, limits=limits, inits=inits, partial=partial, coder=coder)  # type: ignore[arg-type]
     except TruncatedError as error:
         if partial or not _header_is_whole(file, limits):
             raise
@@ -196,12 +199,12 @@ def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
 def decode(
     source: PathLike, output: PathLike | None = None, *, options: DecodeOptions | None = None, force: bool = False,
     format: str | None = None, folder: PathLike | None = None, init: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, coder: RegionCoder = ALONE,
 ) -> DecodeResult:  # fmt: skip
     """Decode an .nfc file (or ``-``) to a media file.
 
     ``format`` (a suffix) decides the kind of output where the name does not; otherwise it follows from the
-    kind recorded in the file. ``init``: path of an init that is not shipped.
+    kind recorded in the file. ``init``: path of an init that is not shipped. ``coder``: as for :func:`encode`.
     """
     options = options or DecodeOptions()
     began = time.monotonic()
@@ -209,7 +212,7 @@ def decode(
     with (
         input_file(source) as path,
         _opened(path) as file,
-        _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
+        _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder) as decoder,
     ):
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)

@@ -13,7 +13,7 @@ and comparing: every list of symbols has exactly one legal payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +28,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 Ints = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int32]
-Run = tuple[int, int, int]  # symbols [start, stop) that share a table: row, start, stop
+Run = tuple[int, int, int, int]  # symbols [start, stop) that share a stream and a table: stream, row, start, stop
 
 LARGEST = 2**31 - 1  # magnitude of a symbol
 MAX_BITS = 8  # of one uniform code
@@ -76,14 +76,14 @@ def _categorical(counts: tuple[int, ...]) -> Any:
     return constriction.stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
 
 
-@lru_cache(maxsize=LAPLACE.rows + LOGISTIC.rows)
-def _row_model(row: int, family: Family = LAPLACE) -> Any:
-    return _categorical(family.counts(row))
+@lru_cache(maxsize=2)
+def _row_models(family: Family) -> tuple[Any, ...]:
+    return tuple(_categorical(family.counts(row)) for row in range(family.rows))
 
 
-@lru_cache(maxsize=LAPLACE.rows + LOGISTIC.rows)
-def _support(row: int, family: Family) -> int:
-    return family.support(row)
+@lru_cache(maxsize=2)
+def _row_supports(family: Family) -> npt.NDArray[np.int64]:
+    return np.array([family.support(row) for row in range(family.rows)], np.int64)
 
 
 @lru_cache(maxsize=1)
@@ -139,21 +139,17 @@ def _whole_numbers(values: Ints, what: str, low: int, high: int) -> None:
         raise InternalError(f"{what}: {values.min()}…{values.max()} leaves {low}…{high}")
 
 
-def _sorted_rows(rows: Ints, family: Family) -> tuple[npt.NDArray[np.intp], list[Run]]:
-    """The stable order by row (n,), and the runs in that order."""
+def _sorted_rows(owners: Ints | None, rows: Ints, family: Family) -> tuple[npt.NDArray[np.intp], list[Run]]:
+    """The stable order by stream and row (n,), and the runs in that order. ``owners``: the streams; None for one."""
     _whole_numbers(rows, "table rows", 0, family.rows - 1)
-    small = rows.astype(np.uint8)  # 8 bits make numpy's stable sort a radix sort
-    order = np.argsort(small, kind="stable")
-    counts = np.bincount(small, minlength=family.rows)
+    # 8 and 16 bits make numpy's stable sort a radix sort.
+    key = rows.astype(np.uint8) if owners is None else (owners * family.rows + rows).astype(np.uint16)
+    order = np.argsort(key, kind="stable")
+    counts = np.bincount(key)
     present = np.flatnonzero(counts)
+    streams, used = np.divmod(present, family.rows)
     ends = np.cumsum(counts[present]).tolist()
-    return order, list(zip(present.tolist(), [0, *ends][:-1], ends, strict=True))
-
-
-def _supports(runs: list[Run], family: Family) -> npt.NDArray[np.int64]:
-    """The largest magnitude without escape of each of the sorted symbols (n,)."""
-    lasts = np.array([_support(row, family) for row, _, _ in runs], np.int64)
-    return lasts.repeat(np.array([stop - start for _, start, stop in runs], np.int64))
+    return order, list(zip(streams.tolist(), used.tolist(), [0, *ends][:-1], ends, strict=True))
 
 
 def _to_indices(symbols: npt.NDArray[np.int64], last: npt.NDArray[np.int64]) -> Indices:
@@ -186,15 +182,7 @@ class SymbolEncoder:
 
     def put(self, symbols: Ints, rows: Ints, family: Family = LAPLACE) -> None:
         """Code ``symbols`` (n,), magnitudes up to 2^31 − 1, each with the table of its entry in ``rows`` (n,)."""
-        _whole_numbers(symbols, "symbols", -LARGEST, LARGEST)
-        if symbols.shape != rows.shape:
-            raise InternalError(f"{symbols.size} symbols with {rows.size} table rows")
-        order, runs = _sorted_rows(rows, family)
-        ordered = symbols[order].astype(np.int64)
-        last = _supports(runs, family)
-        self._encode_runs(_to_indices(ordered, last), runs, family)
-        out = np.flatnonzero(np.abs(ordered) > last)
-        self._put_escapes(ordered[out] - last[out] * np.sign(ordered[out]))
+        put_each([self], None, symbols, rows, family)
 
     def put_bits(self, values: Ints, bits: int) -> None:
         """Code ``values`` (n,) in 0 … 2^bits − 1 at exactly ``bits`` (1 … 8) bits each."""
@@ -217,12 +205,6 @@ class SymbolEncoder:
         if indices.size:
             with _guard(InternalError):
                 self._encoder.encode(np.ascontiguousarray(indices), model)
-
-    def _encode_runs(self, indices: Indices, runs: list[Run], family: Family) -> None:
-        """Code ``indices`` (n,), sorted by row."""
-        with _guard(InternalError):
-            for row, start, stop in runs:
-                self._encoder.encode(indices[start:stop], _row_model(row, family))
 
     def _put_escapes(self, excess: npt.NDArray[np.int64]) -> None:
         """Signed excesses (n,), never zero: bit lengths, signs, then for each length the bits below the top one."""
@@ -262,14 +244,7 @@ class SymbolDecoder:
 
     def get(self, rows: Ints, family: Family = LAPLACE) -> Indices:
         """The next symbols, int32 (n,), coded with the tables ``rows`` (n,)."""
-        self._charge(rows.size)
-        order, runs = _sorted_rows(rows, family)
-        indices = self._decode_runs(runs, family)
-        ordered = _from_indices(indices)
-        self._get_escapes(ordered, np.flatnonzero(indices == 2 * _supports(runs, family) + 1))
-        symbols = np.empty_like(ordered)
-        symbols[order] = ordered
-        return symbols
+        return get_each([self], None, rows, family)
 
     def get_bits(self, count: int, bits: int) -> Indices:
         """The next ``count`` values of ``bits`` bits each, int32 (count,)."""
@@ -312,15 +287,6 @@ class SymbolDecoder:
         self._echo._encode(indices, model)
         return indices
 
-    def _decode_runs(self, runs: list[Run], family: Family) -> Indices:
-        """The next indices (n,), sorted by row."""
-        with _guard(CorruptError):
-            parts = [self._decoder.decode(_row_model(row, family), stop - start) for row, start, stop in runs]
-        indices: Indices = np.concatenate([np.zeros(0, np.int32), *parts])
-        self._echo_flags()
-        self._echo._encode_runs(indices, runs, family)
-        return indices
-
     def _get_escapes(self, ordered: Indices, places: npt.NDArray[np.intp]) -> None:
         """Replace the entries of ``ordered`` at ``places``, each last + 1 of its row, by the escaped symbols."""
         if not places.size:
@@ -338,6 +304,75 @@ class SymbolDecoder:
         if size.max() > LARGEST:
             raise CorruptError(f"escaped symbol of magnitude {size.max()} does not fit 32 bits")
         ordered[places] = np.where(negative, -size, size)
+
+
+# -- many streams at once --------------------------------------------------------------------------------
+def put_each(
+    encoders: Sequence[SymbolEncoder], owners: Ints | None, symbols: Ints, rows: Ints, family: Family = LAPLACE
+) -> None:  # fmt: skip
+    """:meth:`SymbolEncoder.put` for several encoders: symbol i goes to ``encoders[owners[i]]``; None: all to the only
+    one. Every payload is what its encoder would give alone."""
+    _whole_numbers(symbols, "symbols", -LARGEST, LARGEST)
+    if symbols.shape != rows.shape:
+        raise InternalError(f"{symbols.size} symbols with {rows.size} table rows")
+    order, runs = _sorted_rows(owners, rows, family)
+    ordered = symbols[order].astype(np.int64)
+    last = _row_supports(family).take(rows[order])
+    _encode_runs(encoders, _to_indices(ordered, last), runs, family)
+    out = np.flatnonzero(np.abs(ordered) > last)
+    excess = ordered[out] - last[out] * np.sign(ordered[out])
+    for stream, places in _by_stream(owners, order, out):
+        encoders[stream]._put_escapes(excess[places])
+
+
+def get_each(
+    decoders: Sequence[SymbolDecoder], owners: Ints | None, rows: Ints, family: Family = LAPLACE
+) -> Indices:  # fmt: skip
+    """:meth:`SymbolDecoder.get` for several decoders, as :func:`put_each` has coded the symbols: int32 (n,)."""
+    counts = [rows.size] if owners is None else np.bincount(owners, minlength=len(decoders)).tolist()
+    for decoder, count in zip(decoders, counts, strict=True):
+        decoder._charge(count)
+    order, runs = _sorted_rows(owners, rows, family)
+    indices = _decode_runs(decoders, runs, family)
+    ordered = _from_indices(indices)
+    out = np.flatnonzero(indices == 2 * _row_supports(family).take(rows[order]) + 1)
+    for stream, places in _by_stream(owners, order, out):
+        decoders[stream]._get_escapes(ordered, out[places])
+    symbols = np.empty_like(ordered)
+    symbols[order] = ordered
+    return symbols
+
+
+def _by_stream(
+    owners: Ints | None, order: npt.NDArray[np.intp], places: npt.NDArray[np.intp]
+) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:  # fmt: skip
+    """Each stream that has some of the sorted ``places`` (n,), with the positions of these in ``places``."""
+    if owners is None or not places.size:
+        yield from [(0, np.arange(places.size))] if places.size else []
+        return
+    streams = owners[order[places]]
+    for stream in np.unique(streams).tolist():
+        yield stream, np.flatnonzero(streams == stream)
+
+
+def _encode_runs(encoders: Sequence[SymbolEncoder], indices: Indices, runs: list[Run], family: Family) -> None:
+    """Code ``indices`` (n,), sorted as ``runs`` are."""
+    models, streams = _row_models(family), [e._encoder for e in encoders]
+    with _guard(InternalError):
+        for stream, row, start, stop in runs:
+            streams[stream].encode(indices[start:stop], models[row])
+
+
+def _decode_runs(decoders: Sequence[SymbolDecoder], runs: list[Run], family: Family) -> Indices:
+    """The next indices (n,), sorted as ``runs`` are."""
+    models, streams = _row_models(family), [d._decoder for d in decoders]
+    with _guard(CorruptError):
+        parts = [streams[stream].decode(models[row], stop - start) for stream, row, start, stop in runs]
+    indices: Indices = np.concatenate([np.zeros(0, np.int32), *parts])
+    for decoder in decoders:
+        decoder._echo_flags()
+    _encode_runs([d._echo for d in decoders], indices, runs, family)
+    return indices
 
 
 def encode_symbols(symbols: Ints, rows: Ints) -> bytes:

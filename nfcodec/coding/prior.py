@@ -3,20 +3,17 @@
 A network sees what is already known around a cell (:mod:`nfcodec.coding.context`) and puts out, for each
 symbol of a pass, a mean M in eighths of a step and a scale index s. With base = ⌊(M + 4)/8⌋ and f = M − 8 · base the
 symbol q is coded as v = q − base with the table (s, f) of :mod:`nfcodec.coding.logistic`. Means of cells add the
-rounded mean of their nearest known neighbours to the base.
+rounded mean of their nearest known neighbours to the base. :mod:`nfcodec.coding.region` does the coding.
 
 Every number is whole. A layer is ⌊(W x + b + 2^(sh − 1)) / 2^sh⌋; inputs and weights are whole numbers in float32, and
 :meth:`Prior.validate` makes sure that no partial sum reaches 2^24. So the matrix product is exact in whatever order
 it adds, with or without fused operations, on every machine. A convolution routine would not be: some transform
 their inputs first.
-
-A region has three payloads, one per layer of ``context.LAYERS``. A layer of nothing but zeros is the empty payload;
-another layer whose range-coded stream happens to be empty is one zero byte, which no stream ends with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,33 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.coding import logistic
-from nfcodec.coding.coder import LOGISTIC, SymbolDecoder, SymbolEncoder
-from nfcodec.coding.context import (
-    BASES,
-    LARGEST_FEATURE,
-    LAYERS,
-    PASSES,
-    PHASES,
-    PLANES,
-    MeanPass,
-    Neighbourhood,
-    feature_count,
-    mean_bases,
-    mean_feature_count,
-    mean_features,
-    mean_levels,
-    phase_cells,
-    seen_features,
-)
-from nfcodec.errors import CorruptError, InternalError
-from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.coding.context import LARGEST_FEATURE, PASSES, PHASES, PLANES, feature_count, mean_feature_count
+from nfcodec.coding.neighbourhood import seen_features
+from nfcodec.errors import CorruptError
 
 LARGEST_MEAN = 126  # M, in eighths of a step
 LARGEST_HIDDEN = 255
-LARGEST_SYMBOL = 1 << 20
 DEPTH = 3
 _EXACT = 1 << 24  # float32 holds every whole number up to here
-_NOTHING = b"\0"  # an empty stream of symbols that are not all zero
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
@@ -170,191 +148,3 @@ def _check_sums(name: str, layer: Layer, largest: int) -> None:
     sums = np.abs(layer.weight).sum(1, dtype=np.float64) * largest + np.abs(layer.bias) + half
     if not sums.max() < _EXACT:  # also true for infinity
         raise CorruptError(f"{name}: a sum may reach {sums.max()}, float32 is exact up to {_EXACT}")
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """How the symbols of a region are coded: ``mean`` int32 (3, 64, h, w) in eighths of a step, ``scale`` uint8 of
-    that shape. Planes from ``planes`` on are not coded; their entries are zero."""
-
-    mean: Symbols
-    scale: Scales
-    planes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Means:
-    """The step of the coded order that codes means of one plane at once."""
-
-    plane: int
-    cells: MeanPass
-    shape: tuple[int, int]
-
-    @property
-    def select(self) -> tuple[Any, ...]:
-        """Index of the symbols (n,) in a region."""
-        return self.plane, 0, *np.divmod(self.cells.cells, self.shape[1])
-
-    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        bases: list[Ints] = [mean_bases(known.means[p], self.cells.neighbours) for p in range(self.plane + 1)]
-        features = mean_features(known.means, self.plane, self.cells, bases, known.quality)
-        mean, scale = prior.means[2 * self.plane + self.cells.edge](features.astype(np.float32))
-        return (mean[0] + 8 * bases[-1]).astype(np.int32), scale[0]
-
-    def remember(self, known: Neighbourhood, values: Ints) -> None:
-        known.put_means(self.plane, self.cells.cells, values)
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The step of the coded order that codes one phase of one pass: symbol by symbol, cells row by row."""
-
-    number: int
-    phase: int
-
-    @property
-    def select(self) -> tuple[Any, ...]:
-        """Index of the symbols (n, rows, columns) in a region."""
-        plane, low, high = PASSES[self.number]
-        return plane, slice(low, high), *phase_cells(self.phase)
-
-    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.phases[self.number][self.phase](known.features(self.number, self.phase))
-
-    def remember(self, known: Neighbourhood, values: Ints) -> None:
-        plane, low, _ = PASSES[self.number]
-        known.put(plane, low, self.phase, values)
-
-
-def _steps(shape: tuple[int, int], planes: int, layer: int) -> Iterator[_Means | _Group]:
-    """The coded order of one layer."""
-    if layer == 0:
-        for cells in mean_levels(shape):
-            yield from (_Means(p, cells, shape) for p in range(planes))
-    for number in range(*LAYERS[layer]):
-        if PASSES[number][0] < planes:
-            yield from (_Group(number, i) for i, (y, x) in enumerate(PHASES) if y < shape[0] and x < shape[1])
-
-
-def _check_region(shape: tuple[int, ...], quality: int, planes: int) -> None:
-    """Raise :class:`InternalError` unless (h, w), the quality and the planes exist."""
-    if len(shape) != 2 or min(shape) < 1:
-        raise InternalError(f"region of {shape} cells")
-    if not 0 <= quality <= 100 or not 1 <= planes <= PLANES:
-        raise InternalError(f"quality {quality} with {planes} planes")
-
-
-def _check_symbols(symbols: Symbols, quality: int, planes: int) -> None:
-    """Raise :class:`InternalError` unless ``symbols`` can be coded."""
-    if symbols.ndim != 4 or symbols.shape[:2] != (PLANES, BASES) or symbols.dtype != np.int32:
-        raise InternalError(f"symbols {symbols.dtype} {symbols.shape}")
-    _check_region(symbols.shape[2:], quality, planes)
-    if symbols.min() < -LARGEST_SYMBOL or symbols.max() > LARGEST_SYMBOL:
-        raise InternalError(f"symbols {symbols.min()}…{symbols.max()} leave ±{LARGEST_SYMBOL}")
-    if symbols[planes:].any():
-        raise InternalError(f"symbols in planes from {planes} on, which are not coded")
-
-
-def predict(prior: Prior, symbols: Symbols, *, quality: int, planes: int) -> Prediction:
-    """How each of ``symbols`` (3, 64, h, w) is coded, given that these are the symbols.
-
-    Symbol q costs ``logistic.bits(q − base, scale, mean − 8 · base)`` bits with base = (mean + 4) >> 3.
-    """
-    _check_symbols(symbols, quality, planes)
-    shape = symbols.shape[2], symbols.shape[3]
-    known = Neighbourhood(shape, planes=planes, quality=quality)
-    steps = [step for layer in range(len(LAYERS)) for step in _steps(shape, planes, layer)]
-    for step in steps:
-        step.remember(known, symbols[step.select])
-    mean, scale = np.zeros(symbols.shape, np.int32), np.zeros(symbols.shape, np.uint8)
-    for step in steps:
-        found = step.expect(prior, known)
-        like = mean[step.select].shape
-        mean[step.select], scale[step.select] = (part.reshape(like) for part in found)
-    return Prediction(mean, scale, planes)
-
-
-def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.float64]:
-    """What the coder charges for each symbol, float64 (3, 64, h, w); layers of nothing but zeros cost less."""
-    bits = np.zeros(symbols.shape)
-    for plane in range(prediction.planes):  # one at a time, for the memory
-        mean = prediction.mean[plane]
-        base = (mean + 4) >> 3
-        bits[plane] = logistic.bits(symbols[plane] - base, prediction.scale[plane], mean - 8 * base)
-    return bits
-
-
-def _tables(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
-    """Base, table row and changed sign of symbols in coded order, each (n,)."""
-    mean = mean.ravel()
-    base = (mean + 4) >> 3
-    return base, *logistic.rows_of(scale.ravel(), mean - 8 * base)
-
-
-def _encode_layer(prediction: Prediction, symbols: Symbols, layer: int) -> bytes:
-    encoder, anything = SymbolEncoder(), False
-    for step in _steps((symbols.shape[2], symbols.shape[3]), prediction.planes, layer):
-        values = symbols[step.select].ravel()
-        base, rows, negative = _tables(prediction.mean[step.select], prediction.scale[step.select])
-        anything = anything or bool(values.any())
-        values = values - base
-        encoder.put(np.where(negative, -values, values), rows, LOGISTIC)
-    return (encoder.finish() or _NOTHING) if anything else b""
-
-
-def encode_region(prior: Prior, symbols: Symbols, *, quality: int, planes: int) -> list[bytes]:
-    """The payloads of the three layers of ``symbols``, int32 (3, 64, h, w) within ±2^20.
-
-    Of ``planes`` < 3 only the first are coded, the others must be zero. Raises :class:`InternalError`.
-    """
-    prediction = predict(prior, symbols, quality=quality, planes=planes)
-    return [_encode_layer(prediction, symbols, layer) for layer in range(len(LAYERS))]
-
-
-def _decode_layer(
-    prior: Prior, data: bytes, layer: int, symbols: Symbols, known: Neighbourhood, limits: Limits
-) -> None:
-    """Fill ``symbols`` and ``known`` with one layer that is not empty."""
-    decoder, anything = SymbolDecoder(b"" if data == _NOTHING else data, limits=limits), False
-    for step in _steps(known.shape, known.planes, layer):
-        base, rows, negative = _tables(*step.expect(prior, known))
-        values = decoder.get(rows, LOGISTIC).astype(np.int64)
-        np.negative(values, out=values, where=negative)
-        values += base
-        low, high = values.min(), values.max()
-        if low < -LARGEST_SYMBOL or high > LARGEST_SYMBOL:
-            raise CorruptError(f"symbols {low}…{high} leave ±{LARGEST_SYMBOL}")
-        if low or high:  # everything is zero so far
-            anything, select = True, step.select
-            values = values.reshape(symbols[select].shape)
-            symbols[select] = values
-            step.remember(known, values)
-    decoder.finish()
-    if not anything:
-        raise CorruptError(f"layer {layer} of zeros in {len(data)} bytes, where it needs none")
-
-
-def decode_region(
-    prior: Prior,
-    payloads: Sequence[bytes],
-    shape: tuple[int, int],
-    *,
-    quality: int,
-    planes: int,
-    limits: Limits = DEFAULT_LIMITS,
-) -> Symbols:
-    """Inverse of :func:`encode_region` for a region of ``shape`` cells: int32 (3, 64, h, w).
-
-    Layers that are missing at the end of ``payloads`` are zeros. Raises :class:`CorruptError`, and
-    :class:`LimitError` before anything is allocated.
-    """
-    _check_region(shape, quality, planes)
-    limits.check("max_symbols", PLANES * BASES * shape[0] * shape[1], f"region of {shape[0]}×{shape[1]} cells")
-    if len(payloads) > len(LAYERS):
-        raise CorruptError(f"{len(payloads)} layers where there are {len(LAYERS)}")
-    symbols = np.zeros((PLANES, BASES, *shape), np.int32)
-    known = Neighbourhood(shape, planes=planes, quality=quality)
-    for layer, data in enumerate(payloads):
-        if data:
-            _decode_layer(prior, data, layer, symbols, known, limits)
-    return symbols

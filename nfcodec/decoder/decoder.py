@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nfcodec import zoo
 from nfcodec.coding.planes import decode_plane
+from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
@@ -62,11 +63,13 @@ class Decoder:
 
     ``inits``: paths of further inits to look for, beside the shipped ones. ``partial``: take a truncated file for
     what is there of it; what is missing is rendered from the coarser layers, or as the mean signal of the init.
+    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.coding.together`.
     """
 
     def __init__(
-        self, file: BinaryIO, *, limits: Limits = DEFAULT_LIMITS, inits: tuple[str, ...] = (), partial: bool = False
-    ) -> None:
+        self, file: BinaryIO, *, limits: Limits = DEFAULT_LIMITS, inits: tuple[str, ...] = (), partial: bool = False,
+        coder: RegionCoder = ALONE,
+    ) -> None:  # fmt: skip
         self.limits = limits
         self.reader = Reader(file, limits=limits)
         self.header = self.reader.header
@@ -74,16 +77,16 @@ class Decoder:
         self.init = zoo.load_prefix(self.header.init, inits)
         self._check_field()
         self.index = list(self.reader.index(partial=partial))
-        self.field = self._open_field(partial)
+        self.field = self._open_field(partial, coder)
         self._alphas = {e.first: e for e in self.index if e.type == SectionType.ALPHA and e.first is not None}
         wanted = self.chunks if self.info.alpha else 0
         # By number and maximum, as for the field: the header of a small file can announce millions of chunks.
         if max(self._alphas, default=-1) >= wanted or (len(self._alphas) != wanted and not partial):
             raise CorruptError("ALPHA sections do not match the header")
 
-    def _open_field(self, partial: bool) -> StoredField:
+    def _open_field(self, partial: bool, coder: RegionCoder) -> StoredField:
         if isinstance(self.init, LatticeInit):
-            return LatticeField(self.init, self.reader, self.index, self.limits, partial=partial)
+            return LatticeField(self.init, self.reader, self.index, self.limits, coder, partial=partial)
         return ModuleField(self.init, self.reader, self.index, self.limits, partial=partial)
 
     def _check_field(self) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.coding.prior import decode_region
+from nfcodec.coding.region import RegionBytes, RegionCoder
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.decoder.grid import Positions, signal_of
@@ -42,9 +42,10 @@ class LatticeField:
     """
 
     def __init__(
-        self, init: LatticeInit, reader: Reader, index: list[Entry], limits: Limits, *, partial: bool
-    ) -> None:
-        self.init, self.reader, self.limits = init, reader, limits
+        self, init: LatticeInit, reader: Reader, index: list[Entry], limits: Limits, coder: RegionCoder, *,
+        partial: bool,
+    ) -> None:  # fmt: skip
+        self.init, self.reader, self.limits, self._coder = init, reader, limits, coder
         self.header: Header = reader.header
         self.info = signal_of(self.header)
         self.layout = Layout.of(self.info.shape, init.spec.spacing)
@@ -71,10 +72,9 @@ class LatticeField:
         for entry in self._entries.get(region, ()):
             if len(payloads) < layers:
                 payloads += unpack_run(self.reader.read(entry).payload).payloads
-        return decode_region(
-            self.init.prior, payloads[:layers], self.layout.region(region).shape, quality=self.header.quality,
-            planes=self.info.channels, limits=self.limits,
-        )  # fmt: skip
+        shape, quality, planes = self.layout.region(region).shape, self.header.quality, self.info.channels
+        coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
+        return self._coder.decode(self.init.prior, coded)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from nfcodec import zoo
+from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.encoder.attempts import encode_to_goal
 from nfcodec.encoder.base import Encoded
 from nfcodec.encoder.lattice import LatticeEncoder
@@ -32,16 +33,17 @@ def choose_init(info: SignalInfo, options: EncodeOptions) -> zoo.AnyInit:
 
 def encode_signal(
     source: Source, out: BinaryIO, options: EncodeOptions, *, progress: Progress | None = None,
-    again: Callable[[], Source] | None = None,
+    again: Callable[[], Source] | None = None, coder: RegionCoder = ALONE,
 ) -> Encoded:  # fmt: skip
     """Encode ``source`` to ``out`` (binary, written once from start to end).
 
     ``again`` opens the source anew: a field of modules needs it for a target, and then leaves ``source`` unread.
+    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.coding.together`.
     Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the init does not fit the signal.
     """
     init = choose_init(source.info, options)
     if isinstance(init, LatticeInit):
-        return LatticeEncoder(source, init, options, progress).run(out)
+        return LatticeEncoder(source, init, options, progress, coder).run(out)
     goal = goal_of(options, source.info.samples)
     if goal is None:
         return ModuleEncoder(source, init, options, progress).run(out)

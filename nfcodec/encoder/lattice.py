@@ -20,7 +20,7 @@ from nfcodec.adapt.lattice.region import Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.adapt.overlay import Draft, filled
 from nfcodec.coding.planes import encode_plane
-from nfcodec.coding.prior import encode_region
+from nfcodec.coding.region import ALONE, RegionCoder, RegionSymbols
 from nfcodec.container.layout import SectionType, chunk_payload, front_size, section_size
 from nfcodec.container.writer import Writer
 from nfcodec.decoder.lattice import LatticeRenderer
@@ -97,9 +97,12 @@ class Scene:
 class LatticeEncoder(Encoder):
     """Encodes one picture with a lattice init."""
 
-    def __init__(self, source: Source, init: LatticeInit, options: EncodeOptions, progress: Progress | None) -> None:
+    def __init__(
+        self, source: Source, init: LatticeInit, options: EncodeOptions, progress: Progress | None,
+        coder: RegionCoder = ALONE,
+    ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
-        self.init = init
+        self.init, self._coder = init, coder
         self._check_field()
         self.layout = Layout.of(self.info.shape, init.spec.spacing)
         self.rows = self.layout.chunk_rows
@@ -255,8 +258,8 @@ class LatticeEncoder(Encoder):
             window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
             weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
-        payloads = tuple(encode_region(self.init.prior, symbols, quality=plan.quality, planes=planes))
-        return CodedRegion(symbols, payloads)
+        payloads = self._coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
+        return CodedRegion(symbols, tuple(payloads))
 
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
         """What the picture decodes to, a row of regions at a time."""

@@ -13,7 +13,7 @@ from nfcodec.adapt.lattice.first_step import analysis, corrected
 from nfcodec.adapt.lattice.refine import Problem, refine
 from nfcodec.adapt.lattice.region import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import Canvas, cut_window, mirrored
-from nfcodec.coding.prior import predict, region_bits
+from nfcodec.coding.region import RegionSymbols, predict, region_bits
 from nfcodec.fields.lattice import render, table, unfold
 from nfcodec.lattice import regions
 from nfcodec.lattice.regions import Layout
@@ -196,7 +196,7 @@ def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
     def others(index, change):
         changed = symbols.copy()
         changed[index] += change
-        bits = region_bits(predict(init.prior, changed, quality=70, planes=3), changed)
+        bits = region_bits(predict(init.prior, RegionSymbols(changed, 70, 3)), changed)
         return bits.sum() - bits[index]
 
     rng = np.random.default_rng(0)

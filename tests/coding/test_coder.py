@@ -187,7 +187,7 @@ def test_impossible_counts(counts):
 def test_escape_beyond_32_bits_is_corrupt():
     encoder = SymbolEncoder()
     last = tables.support(18)
-    encoder._encode(np.array([2 * last + 1], np.int32), coder._row_model(18))
+    encoder._encode(np.array([2 * last + 1], np.int32), coder._row_models(coder.LAPLACE)[18])
     encoder._put_escapes(np.array([2**31]))
     with pytest.raises(CorruptError, match="32 bits"):
         decode_symbols(encoder.finish(), np.array([18]))

@@ -8,7 +8,8 @@ import torch
 
 from nfcodec.adapt.lattice import float_prior
 from nfcodec.coding import context
-from nfcodec.coding.context import Neighbourhood
+from nfcodec.coding.mosaic import Mosaic
+from nfcodec.coding.neighbourhood import Neighbourhood, seen_features
 from nfcodec.lattice.init import LatticeInit
 
 SHAPES = [(2, 2), (5, 3), (7, 10), (16, 9), (1, 6)]
@@ -22,19 +23,20 @@ def random_symbols(shape, seed=0):
 
 def known_of(symbols, quality, planes=3):
     shape = symbols.shape[2:]
-    known = Neighbourhood(shape, planes=planes, quality=quality)
+    known = Neighbourhood(Mosaic([shape]), planes=planes, qualities=[quality])
     for plane in range(planes):
         known.put_means(plane, np.arange(shape[0] * shape[1]), symbols[plane, 0].ravel())
         for phase in range(4):
-            known.put(plane, 1, phase, symbols[(plane, slice(1, 64), *context.phase_cells(phase))])
+            cells = known.mosaic.phase(phase).flat
+            known.put(plane, 1, phase, cells, symbols[plane, 1:].reshape(63, -1)[:, cells])
     return known
 
 
 def all_features(known, number, phase):
     """With those that are always zero."""
-    found = known.features(number, phase)
+    found = known.features(number, phase, known.mosaic.phase(phase).flat)
     out = np.zeros((context.feature_count(number), found.shape[1]), found.dtype)
-    out[context.seen_features(number, phase)] = found
+    out[seen_features(number, phase)] = found
     return out
 
 
@@ -74,14 +76,11 @@ def test_features_are_those_of_training(shape, quality, monkeypatch):
 def test_mean_features_are_those_of_training(shape, monkeypatch):
     symbols = random_symbols(shape, 1)
     wanted = float_features(symbols, 60, monkeypatch)
-    means = symbols[:, 0].reshape(3, -1)
+    known = known_of(symbols, 60)
     for plane in range(3):
         for edge in (False, True):
-            found = []
-            for step in context.mean_levels(shape):
-                if step.edge == edge:
-                    bases = [context.mean_bases(means[p], step.neighbours) for p in range(plane + 1)]
-                    found.append(context.mean_features(means, plane, step, bases, 60))
+            steps = [step for step in known.mosaic.mean_passes if step.edge == edge]
+            found = [known.mean_features(plane, step)[0] for step in steps]
             assert np.array_equal(np.concatenate(found, 1), wanted[f"m.{plane}.{'edge' if edge else 'diagonal'}"])
 
 
@@ -89,8 +88,8 @@ def test_mean_features_are_those_of_training(shape, monkeypatch):
 def test_features_are_counted_and_stay_in_range(shape):
     known = known_of(random_symbols(shape), 50)
     for number in range(len(context.PASSES)):
-        found = known.features(number, 0)
-        assert found.shape == (len(context.seen_features(number, 0)), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
+        found = known.features(number, 0, known.mosaic.phase(0).flat)
+        assert found.shape == (len(seen_features(number, 0)), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
         assert np.abs(found).max() <= context.LARGEST_FEATURE
 
 
@@ -100,16 +99,17 @@ def test_absent_planes_are_zeros():
     one, three = known_of(symbols, 20, planes=1), known_of(symbols, 20)
     for number in (0, 1, 4, 5, 8, 9, 10):
         for phase in range(4):
-            assert np.array_equal(one.features(number, phase), three.features(number, phase))
+            cells = one.mosaic.phase(phase).flat
+            assert np.array_equal(one.features(number, phase, cells), three.features(number, phase, cells))
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 1), (33, 20), (16, 16)])
 def test_means_are_visited_once_and_after_their_neighbours(shape):
     known = np.zeros(shape[0] * shape[1], bool)
-    for step in context.mean_levels(shape):
-        assert not known[step.cells].any()
+    for step in Mosaic([shape]).mean_passes:
+        assert not known[step.cells.flat].any()
         assert known[step.neighbours[step.neighbours >= 0]].all()
-        known[step.cells] = True
+        known[step.cells.flat] = True
     assert known.all()
 
 
@@ -137,12 +137,13 @@ def test_quality_features_share_sixteen():
 def test_neighbours_known_in_each_phase():
     assert context.known_mask().sum(1).tolist() == [0, 4, 4, 8]
     for number, (_, low, high) in enumerate(context.PASSES):
-        unseen = [context.feature_count(number) - len(context.seen_features(number, phase)) for phase in range(4)]
+        unseen = [context.feature_count(number) - len(seen_features(number, phase)) for phase in range(4)]
         assert unseen == [n * (high - low) + 3 for n in (8, 4, 4, 0)]
 
 
 def test_new_means_make_new_features():
     known = known_of(random_symbols((4, 4)), 50)
-    old = known.features(2, 0).copy()
+    cells = known.mosaic.phase(0).flat
+    old = known.features(2, 0, cells).copy()
     known.put_means(1, np.array([5]), np.array([10_000]))
-    assert not np.array_equal(known.features(2, 0), old)
+    assert not np.array_equal(known.features(2, 0, cells), old)

@@ -12,13 +12,12 @@ import pytest
 
 from nfcodec.coding import context, logistic
 from nfcodec.coding.coder import LOGISTIC, SymbolEncoder
-from nfcodec.coding.prior import (
+from nfcodec.coding.prior import Layer, Network, Prior
+from nfcodec.coding.region import (
+    ALONE,
     LARGEST_SYMBOL,
-    Layer,
-    Network,
-    Prior,
-    decode_region,
-    encode_region,
+    RegionBytes,
+    RegionSymbols,
     predict,
     region_bits,
 )
@@ -84,7 +83,7 @@ def random_symbols(shape, planes=3, seed=7):
 
 def golden_payloads():
     symbols = random_symbols((5, 6))
-    return encode_region(golden_prior(), symbols, quality=35, planes=3)
+    return ALONE.encode(golden_prior(), RegionSymbols(symbols, 35, 3))
 
 
 def digests():
@@ -108,8 +107,8 @@ def test_payloads_do_not_depend_on_threads(threads):
 @pytest.mark.parametrize("quality", [0, 41, 100])
 def test_round_trip(shape, planes, quality):
     symbols = random_symbols(shape, planes)
-    payloads = encode_region(golden_prior(), symbols, quality=quality, planes=planes)
-    found = decode_region(golden_prior(), payloads, shape, quality=quality, planes=planes)
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, quality, planes))
+    found = ALONE.decode(golden_prior(), RegionBytes(payloads, shape, quality, planes))
     assert found.dtype == np.int32
     assert np.array_equal(found, symbols)
 
@@ -119,37 +118,37 @@ def test_round_trip(shape, planes, quality):
 def test_fewer_layers_give_the_first_passes(layers, planes):
     shape = (9, 6)
     symbols = random_symbols(shape, planes)
-    payloads = encode_region(golden_prior(), symbols, quality=50, planes=planes)
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, planes))
     wanted = np.zeros_like(symbols)
     for first, last in context.LAYERS[:layers]:
         wanted[:, 0] = symbols[:, 0]
         for plane, low, high in context.PASSES[first:last]:
             wanted[plane, low:high] = symbols[plane, low:high]
-    found = decode_region(golden_prior(), payloads[:layers], shape, quality=50, planes=planes)
+    found = ALONE.decode(golden_prior(), RegionBytes(payloads[:layers], shape, 50, planes))
     assert np.array_equal(found, wanted)
     assert wanted.any() == bool(layers)
 
 
 def test_bits_are_what_the_payloads_take():
     symbols = random_symbols((20, 22))
-    prediction = predict(golden_prior(), symbols, quality=20, planes=3)
+    prediction = predict(golden_prior(), RegionSymbols(symbols, 20, 3))
     bits = region_bits(prediction, symbols)
     assert bits.shape == symbols.shape and bits.dtype == np.float64
-    taken = 8 * sum(map(len, encode_region(golden_prior(), symbols, quality=20, planes=3)))
+    taken = 8 * sum(map(len, ALONE.encode(golden_prior(), RegionSymbols(symbols, 20, 3))))
     assert abs(taken - bits.sum()) < 3 * 64 + 2e-4 * taken
 
 
 def test_planes_that_are_not_coded_cost_nothing():
     symbols = random_symbols((4, 4), 1)
-    bits = region_bits(predict(golden_prior(), symbols, quality=20, planes=1), symbols)
+    bits = region_bits(predict(golden_prior(), RegionSymbols(symbols, 20, 1)), symbols)
     assert not bits[1:].any() and (bits[0] > 0).all()
 
 
 def test_predictions_use_the_whole_range():
     """The prior of these tests is no constant: means, fractions and scales vary with place and symbols."""
     symbols = random_symbols((16, 16))
-    one = predict(golden_prior(), symbols, quality=20, planes=3)
-    other = predict(golden_prior(), random_symbols((16, 16), seed=8), quality=20, planes=3)
+    one = predict(golden_prior(), RegionSymbols(symbols, 20, 3))
+    other = predict(golden_prior(), RegionSymbols(random_symbols((16, 16), seed=8), 20, 3))
     assert len(np.unique(one.scale)) > 30 and len(np.unique(one.mean & 7)) == 8
     assert (one.mean != other.mean).mean() > 0.5
     assert one.mean.dtype == np.int32 and one.scale.dtype == np.uint8
@@ -177,7 +176,7 @@ def constant_prior(mean, scale):
 )
 def test_means_in_eighths(mean, base, fraction):
     symbols = random_symbols((3, 3))
-    prediction = predict(constant_prior(mean, 20), symbols, quality=50, planes=3)
+    prediction = predict(constant_prior(mean, 20), RegionSymbols(symbols, 50, 3))
     assert (prediction.mean[:, 1:] == mean).all() and (prediction.scale == 20).all()
     wanted = logistic.bits(symbols - base, np.full(symbols.shape, 20), np.full(symbols.shape, fraction))
     assert np.array_equal(region_bits(prediction, symbols)[:, 1:], wanted[:, 1:])
@@ -186,42 +185,42 @@ def test_means_in_eighths(mean, base, fraction):
 def test_means_add_their_neighbours():
     symbols = np.zeros((3, 64, 3, 3), np.int32)
     symbols[:, 0] = np.array([[10, 0, 20], [0, 0, 0], [30, 0, 41]])
-    mean = predict(constant_prior(3, 20), symbols, quality=50, planes=3).mean[1, 0]
+    mean = predict(constant_prior(3, 20), RegionSymbols(symbols, 50, 3)).mean[1, 0]
     assert mean[0, 0] == 3  # no neighbour
     assert mean[1, 1] == 8 * 25 + 3  # (10 + 20 + 30 + 41)/4 = 25.25
 
 
 def test_predictions_are_clipped():
-    prediction = predict(constant_prior(5000, 5000), random_symbols((2, 2)), quality=0, planes=3)
+    prediction = predict(constant_prior(5000, 5000), RegionSymbols(random_symbols((2, 2)), 0, 3))
     assert (prediction.mean[:, 1:] == 126).all() and (prediction.scale == 47).all()
-    prediction = predict(constant_prior(-5000, -5000), random_symbols((2, 2)), quality=0, planes=3)
+    prediction = predict(constant_prior(-5000, -5000), RegionSymbols(random_symbols((2, 2)), 0, 3))
     assert (prediction.mean[:, 1:] == -126).all() and not prediction.scale.any()
 
 
 def test_zeros_are_empty_payloads():
     symbols = np.zeros((3, 64, 4, 5), np.int32)
     for prior in (golden_prior(), constant_prior(40, 10)):
-        assert encode_region(prior, symbols, quality=50, planes=3) == [b"", b"", b""]
-        assert not decode_region(prior, [b"", b"", b""], (4, 5), quality=50, planes=3).any()
+        assert ALONE.encode(prior, RegionSymbols(symbols, 50, 3)) == [b"", b"", b""]
+        assert not ALONE.decode(prior, RegionBytes([b"", b"", b""], (4, 5), 50, 3)).any()
 
 
 def test_a_layer_in_the_middle_may_be_empty():
     symbols = random_symbols((6, 5))
     for plane, low, high in context.PASSES[slice(*context.LAYERS[1])]:
         symbols[plane, low:high] = 0
-    payloads = encode_region(golden_prior(), symbols, quality=50, planes=3)
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, 3))
     assert [bool(data) for data in payloads] == [True, False, True]
-    assert np.array_equal(decode_region(golden_prior(), payloads, (6, 5), quality=50, planes=3), symbols)
+    assert np.array_equal(ALONE.decode(golden_prior(), RegionBytes(payloads, (6, 5), 50, 3)), symbols)
 
 
 def test_symbols_that_are_expected_but_not_zero_are_one_byte():
     prior = constant_prior(8, 10)
     symbols = np.ones((3, 64, 1, 1), np.int32)
-    payloads = encode_region(prior, symbols, quality=50, planes=3)
+    payloads = ALONE.encode(prior, RegionSymbols(symbols, 50, 3))
     assert payloads == [b"\0"] * 3
-    assert np.array_equal(decode_region(prior, payloads, (1, 1), quality=50, planes=3), symbols)
+    assert np.array_equal(ALONE.decode(prior, RegionBytes(payloads, (1, 1), 50, 3)), symbols)
     with pytest.raises(CorruptError, match="zeros"):
-        decode_region(constant_prior(0, 10), payloads, (1, 1), quality=50, planes=3)
+        ALONE.decode(constant_prior(0, 10), RegionBytes(payloads, (1, 1), 50, 3))
 
 
 def test_zeros_have_no_second_spelling():
@@ -230,12 +229,12 @@ def test_zeros_have_no_second_spelling():
     encoder = SymbolEncoder()
     encoder.put(np.full(count, -1), np.full(count, logistic.row_of(10, 0)[0]), LOGISTIC)
     with pytest.raises(CorruptError, match="of zeros"):
-        decode_region(constant_prior(8, 10), [encoder.finish()], (2, 2), quality=50, planes=3)
+        ALONE.decode(constant_prior(8, 10), RegionBytes([encoder.finish()], (2, 2), 50, 3))
 
 
 def test_two_zero_bytes_are_corrupt():
     with pytest.raises(CorruptError, match="coded payload"):
-        decode_region(constant_prior(8, 10), [b"\0\0"], (2, 2), quality=50, planes=3)
+        ALONE.decode(constant_prior(8, 10), RegionBytes([b"\0\0"], (2, 2), 50, 3))
 
 
 def test_damage_is_corrupt_or_decodes_to_other_symbols():
@@ -250,12 +249,12 @@ def test_damage_is_corrupt_or_decodes_to_other_symbols():
             data[bit // 8] ^= 1 << bit % 8
             damaged = [*payloads[:layer], bytes(data), *payloads[layer + 1 :]]
             try:
-                found = decode_region(golden_prior(), damaged, shape, quality=35, planes=3)
+                found = ALONE.decode(golden_prior(), RegionBytes(damaged, shape, 35, 3))
             except CorruptError:
                 corrupt += 1
             else:
                 assert not np.array_equal(found, symbols)
-                assert encode_region(golden_prior(), found, quality=35, planes=3) == damaged
+                assert ALONE.encode(golden_prior(), RegionSymbols(found, 35, 3)) == damaged
     assert corrupt > 60
 
 
@@ -263,30 +262,30 @@ def test_damage_is_corrupt_or_decodes_to_other_symbols():
 def test_other_lengths_are_corrupt_or_other_symbols(change):
     payloads = golden_payloads()
     with suppress(CorruptError):
-        found = decode_region(golden_prior(), [change(payloads[0])], (5, 6), quality=35, planes=3)
-        assert encode_region(golden_prior(), found, quality=35, planes=3)[0] == change(payloads[0])
+        found = ALONE.decode(golden_prior(), RegionBytes([change(payloads[0])], (5, 6), 35, 3))
+        assert ALONE.encode(golden_prior(), RegionSymbols(found, 35, 3))[0] == change(payloads[0])
         assert change(payloads[0]) != payloads[0]
 
 
 def test_too_many_layers_are_corrupt():
     with pytest.raises(CorruptError, match="4 layers"):
-        decode_region(golden_prior(), [b""] * 4, (2, 2), quality=50, planes=3)
+        ALONE.decode(golden_prior(), RegionBytes([b""] * 4, (2, 2), 50, 3))
 
 
 def test_symbols_at_the_limit():
     symbols = random_symbols((4, 4))
     symbols[0, 0, :2], symbols[1, 5, 2] = LARGEST_SYMBOL, -LARGEST_SYMBOL
-    payloads = encode_region(golden_prior(), symbols, quality=50, planes=3)
-    assert np.array_equal(decode_region(golden_prior(), payloads, (4, 4), quality=50, planes=3), symbols)
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, 3))
+    assert np.array_equal(ALONE.decode(golden_prior(), RegionBytes(payloads, (4, 4), 50, 3)), symbols)
 
 
 def test_decoded_symbols_beyond_the_limit_are_corrupt(monkeypatch):
     symbols = random_symbols((4, 4))
     symbols[0, 0, 3, 3] = LARGEST_SYMBOL + 1
-    monkeypatch.setattr("nfcodec.coding.prior._check_symbols", lambda *_: None)
-    payloads = encode_region(golden_prior(), symbols, quality=50, planes=3)
+    monkeypatch.setattr(RegionSymbols, "__post_init__", lambda _: None)
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, 3))
     with pytest.raises(CorruptError, match="leave"):
-        decode_region(golden_prior(), payloads, (4, 4), quality=50, planes=3)
+        ALONE.decode(golden_prior(), RegionBytes(payloads, (4, 4), 50, 3))
 
 
 @pytest.mark.parametrize("side", [3, 4])
@@ -294,15 +293,15 @@ def test_symbol_limit(side):
     limits = Limits(max_symbols=192 * 9)
     if side > 3:
         with pytest.raises(LimitError, match="max_symbols"):
-            decode_region(golden_prior(), [], (side, side), quality=50, planes=3, limits=limits)
+            ALONE.decode(golden_prior(), RegionBytes([], (side, side), 50, 3, limits))
     else:
-        payloads = encode_region(golden_prior(), random_symbols((3, 3)), quality=50, planes=3)
-        decode_region(golden_prior(), payloads, (3, 3), quality=50, planes=3, limits=limits)
+        payloads = ALONE.encode(golden_prior(), RegionSymbols(random_symbols((3, 3)), 50, 3))
+        ALONE.decode(golden_prior(), RegionBytes(payloads, (3, 3), 50, 3, limits))
 
 
 def test_a_bomb_is_refused_before_allocation():
     with pytest.raises(LimitError):
-        decode_region(golden_prior(), [b"x"], (2**30, 2**30), quality=50, planes=3)
+        ALONE.decode(golden_prior(), RegionBytes([b"x"], (2**30, 2**30), 50, 3))
 
 
 @pytest.mark.parametrize(
@@ -311,9 +310,9 @@ def test_a_bomb_is_refused_before_allocation():
 )
 def test_regions_that_do_not_exist(shape, quality, planes):
     with pytest.raises(InternalError):
-        decode_region(golden_prior(), [], shape, quality=quality, planes=planes)
+        ALONE.decode(golden_prior(), RegionBytes([], shape, quality, planes))
     with pytest.raises(InternalError):
-        encode_region(golden_prior(), np.zeros((3, 64, *shape), np.int32), quality=quality, planes=planes)
+        ALONE.encode(golden_prior(), RegionSymbols(np.zeros((3, 64, *shape), np.int32), quality, planes))
 
 
 @pytest.mark.parametrize(
@@ -329,12 +328,12 @@ def test_regions_that_do_not_exist(shape, quality, planes):
 )
 def test_impossible_symbols(symbols):
     with pytest.raises(InternalError):
-        predict(golden_prior(), symbols, quality=50, planes=3)
+        predict(golden_prior(), RegionSymbols(symbols, 50, 3))
 
 
 def test_symbols_in_planes_that_are_not_coded():
     with pytest.raises(InternalError, match="not coded"):
-        encode_region(golden_prior(), np.ones((3, 64, 2, 2), np.int32), quality=50, planes=1)
+        ALONE.encode(golden_prior(), RegionSymbols(np.ones((3, 64, 2, 2), np.int32), 50, 1))
 
 
 def test_layers_are_exact_in_any_order():

@@ -10,7 +10,7 @@ from reference_lattice import counts, reference_region
 
 from nfcodec import zoo
 from nfcodec.coding import logistic
-from nfcodec.coding.prior import decode_region, encode_region
+from nfcodec.coding.region import ALONE, RegionBytes, RegionSymbols
 from nfcodec.lattice.regions import unpack_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,10 +50,10 @@ def test_regions_by_the_document(prior, plain, shape, planes, quality):
     symbols[:, 0] *= 9
     symbols[0, 5, 0, 0] = -40_000  # an escape
     symbols[planes:] = 0
-    payloads = encode_region(prior, symbols, quality=quality, planes=planes)
+    payloads = ALONE.encode(prior, RegionSymbols(symbols, quality, planes))
     assert np.array_equal(reference_region(plain, payloads, shape, quality, planes), symbols)
     for layers in (1, 2):
-        part = decode_region(prior, payloads[:layers], shape, quality=quality, planes=planes)
+        part = ALONE.decode(prior, RegionBytes(payloads[:layers], shape, quality, planes))
         assert np.array_equal(reference_region(plain, payloads[:layers], shape, quality, planes), part)
 
 

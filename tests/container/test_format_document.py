@@ -14,7 +14,8 @@ import nfcodec.container
 from nfcodec.coding import context, logistic, quantizer, tables
 from nfcodec.coding.deltas import decode_deltas, encode_deltas
 from nfcodec.coding.planes import _FILTERS
-from nfcodec.coding.prior import Layer, Network, Prior, decode_region, encode_region
+from nfcodec.coding.prior import Layer, Network, Prior
+from nfcodec.coding.region import ALONE, RegionBytes, RegionSymbols
 from nfcodec.container import layout, metadata
 from nfcodec.container.layout import Header, SectionType, chunk_payload, split_chunk
 from nfcodec.container.reader import Reader
@@ -89,12 +90,12 @@ def test_worked_lattice_decodes():
     assert section.type == SectionType.CELLS
     run = unpack_run(section.payload)
     assert (run.region, run.first, len(run.payloads)) == (0, 0, 3)
-    found = decode_region(same_everywhere(3, 14), run.payloads, (1, 2), quality=75, planes=1)
+    found = ALONE.decode(same_everywhere(3, 14), RegionBytes(run.payloads, (1, 2), 75, 1))
     np.testing.assert_array_equal(found, CELLS)
 
 
 def test_worked_lattice_is_what_the_writer_writes():
-    payloads = encode_region(same_everywhere(3, 14), CELLS, quality=75, planes=1)
+    payloads = ALONE.encode(same_everywhere(3, 14), RegionSymbols(CELLS, 75, 1))
     out = io.BytesIO()
     with Writer() as writer:
         writer.add(SectionType.CELLS, pack_run(LayerRun(0, 0, tuple(payloads))))

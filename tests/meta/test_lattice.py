@@ -12,7 +12,7 @@ from nfcodec.adapt.lattice.float_prior import FloatPrior, float_params
 from nfcodec.adapt.lattice.region import Plan, adapt_region
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.coding import context
-from nfcodec.coding.prior import predict, region_bits
+from nfcodec.coding.region import RegionSymbols, predict, region_bits
 from nfcodec.errors import CorruptError, InputError, OptionError
 from nfcodec.fields.detail import detail
 from nfcodec.fields.lattice import LatticeSpec, table
@@ -256,7 +256,7 @@ def test_the_float_prior_and_the_integer_one_agree():
     init = export_lattice(model, params, name="x")
     rng = np.random.default_rng(0)
     symbols = np.rint(rng.laplace(size=(3, 64, 6, 5)) * 2.0 / (1 + np.arange(64))[:, None, None]).astype(np.int32)
-    bits = region_bits(predict(init.prior, symbols, quality=40, planes=3), symbols).sum()
+    bits = region_bits(predict(init.prior, RegionSymbols(symbols, 40, 3)), symbols).sum()
     q = torch.from_numpy(symbols.astype(np.float32))[None]
     prior = FloatPrior((6, 5), 1)
     floats = float(prior.bits(params, q, lm.hats(torch.tensor([40.0])), q))

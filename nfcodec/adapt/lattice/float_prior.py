@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nfcodec.coding import context
+from nfcodec.coding.mosaic import Mosaic
 from nfcodec.coding.prior import Network, Prior
 
 Params = dict[str, Tensor]
@@ -104,10 +105,10 @@ class FloatPrior:
         self.phase = F.one_hot(of_cell, 4).T.float().to(device)
         self.known = torch.from_numpy(context.known_mask())[of_cell].T.float().to(device)
         self.means: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
-        levels = context.mean_levels(shape)
+        levels = Mosaic([shape]).mean_passes
         for edge in (False, True):
             parts = [p for p in levels if p.edge == edge]
-            cells = torch.from_numpy(np.concatenate([p.cells for p in parts]))
+            cells = torch.from_numpy(np.concatenate([p.cells.flat for p in parts]))
             near = torch.from_numpy(np.concatenate([p.neighbours for p in parts]))
             level = torch.cat([torch.full((len(p.cells),), p.level) for p in parts])
             of_level = F.one_hot(level, context.LEVEL_CLASSES).T.float()

@@ -19,7 +19,7 @@ from torch import Tensor
 from nfcodec.adapt.lattice.float_prior import FloatPrior, float_params
 from nfcodec.adapt.lattice.window import Canvas, Window
 from nfcodec.coding import logistic
-from nfcodec.coding.prior import Prediction, predict, region_bits
+from nfcodec.coding.region import Prediction, RegionSymbols, predict, region_bits
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.synthesis import last_layers
 
@@ -87,7 +87,7 @@ class Problem:
 
     def state(self, symbols: Symbols) -> State:
         """Measure ``symbols``."""
-        prediction = predict(self.init.prior, symbols, quality=self.quality, planes=self.planes)
+        prediction = predict(self.init.prior, RegionSymbols(symbols, self.quality, self.planes))
         bits = float(region_bits(prediction, symbols)[: self.planes].sum())
         with torch.inference_mode():
             error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))

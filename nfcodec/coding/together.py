@@ -1,0 +1,142 @@
+"""Jobs that take turns, so that what several of them want coded is coded at once.
+
+Each job runs as if it were alone, on a thread of its own, but only one of them at any time: it goes on until it wants
+a region coded, or ends. When all of them wait, their regions are coded together
+(:func:`~nfcodec.coding.region.encode_regions`), and the first goes on. Regions that are coded together get the same
+bytes and symbols as alone, so that nobody can tell who the others were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Semaphore
+from typing import Any, Generic, TypeVar
+
+from nfcodec.coding.prior import Prior
+from nfcodec.coding.region import RegionBytes, RegionCoder, RegionSymbols, Symbols, decode_regions, encode_regions
+
+T = TypeVar("T")
+MOST = 16  # jobs; more would gain nothing
+Job = Callable[[RegionCoder], T]
+
+
+@dataclass(eq=False)
+class _Request:
+    """A region that waits to be coded, and what became of it."""
+
+    prior: Prior
+    region: RegionSymbols | RegionBytes
+    result: Any = None
+    error: Exception | None = None
+
+    @property
+    def kind(self) -> Hashable:
+        """Requests of one kind can be met together."""
+        return type(self.region), id(self.prior), self.region.planes
+
+
+def _coded(prior: Prior, regions: Sequence[Any]) -> Sequence[Any]:
+    one = encode_regions if isinstance(regions[0], RegionSymbols) else decode_regions
+    found: Sequence[Any] = one(prior, regions)
+    return found
+
+
+def _meet(requests: Sequence[_Request]) -> None:
+    """Code the regions of requests of one kind; where one of them spoils the whole, each alone."""
+    try:
+        found = _coded(requests[0].prior, [r.region for r in requests])
+        for request, result in zip(requests, found, strict=True):
+            request.result = result
+    except Exception as error:
+        if len(requests) == 1:
+            requests[0].error = error
+            return
+        for request in requests:
+            _meet([request])
+
+
+@dataclass(eq=False)
+class _Turn(Generic[T]):
+    """One job: it runs between a release of ``go`` and the next of ``over``, and is the :class:`RegionCoder` that it
+    is given itself."""
+
+    job: Job[T]
+    go: Semaphore = field(default_factory=lambda: Semaphore(0))
+    over: Semaphore = field(default_factory=lambda: Semaphore(0))
+    request: _Request | None = None
+    dropped: bool = False
+
+    def run(self) -> T:
+        try:
+            self._await()
+            return self.job(self)
+        finally:
+            self.over.release()
+
+    def on(self) -> None:
+        """Let the job run until it waits or ends."""
+        self.request = None
+        self.go.release()
+        self.over.acquire()
+
+    def drop(self) -> None:
+        """Let the job end at once, wherever it waits."""
+        self.dropped = True
+        self.go.release()
+
+    def _await(self) -> None:
+        self.go.acquire()
+        if self.dropped:
+            raise CancelledError
+
+    def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
+        found: list[bytes] = self._wait(_Request(prior, region))
+        return found
+
+    def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
+        found: Symbols = self._wait(_Request(prior, region))
+        return found
+
+    def _wait(self, request: _Request) -> Any:
+        self.request = request
+        self.over.release()
+        self._await()
+        if request.error is not None:
+            raise request.error
+        return request.result
+
+
+class Together:
+    """Runs jobs in turns; see the module. Its threads are kept for further jobs: each new one would leave some memory
+    behind in torch."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(MOST)
+
+    def run(self, jobs: Sequence[Job[T]]) -> list[Future[T]]:
+        """Run at most ``MOST`` jobs to their ends. Each is called with the coder that it has to use. The futures are
+        done: ``result()`` gives what a job returned, or raises what it raised."""
+        turns = [_Turn(job) for job in jobs[:MOST]]
+        futures = [self._pool.submit(turn.run) for turn in turns]
+        try:
+            _take_turns(turns)
+        except BaseException:
+            for turn in turns:  # nobody would wake them any more
+                turn.drop()
+            raise
+        return futures
+
+
+def _take_turns(turns: Sequence[_Turn[Any]]) -> None:
+    """Run jobs until all have ended."""
+    while turns:
+        for turn in turns:
+            turn.on()
+        turns = [turn for turn in turns if turn.request is not None]
+        kinds: dict[Hashable, list[_Request]] = {}
+        for request in (turn.request for turn in turns if turn.request is not None):
+            kinds.setdefault(request.kind, []).append(request)
+        for requests in kinds.values():
+            _meet(requests)
