@@ -44,6 +44,7 @@ from nfcodec.signal import Ints, SignalInfo
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
+    from nfcodec.encoder import Encoded
     from nfcodec.field_file import FieldFile
     from nfcodec.meta.running import Report
 
@@ -147,7 +148,7 @@ def encode(
         finally:
             media.close()
         if options.verify:
-            _verify_written(temporary, encoded.digest, options, coder)
+            _verify_written(temporary, encoded, options)
         input_bytes = path.stat().st_size if path.is_file() else 0
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
@@ -164,10 +165,10 @@ def _derived(source: PathLike, suffix: str) -> Path:
     return output_name(source, suffix)
 
 
-def _verify_written(path: Path, digest: str, options: EncodeOptions, coder: RegionCoder) -> None:
+def _verify_written(path: Path, encoded: Encoded, options: EncodeOptions) -> None:
     inits = (options.init,) if options.init else ()
-    with _opened(path) as file, _decoder(file, limits=options.limits, inits=inits, coder=coder) as decoder:
-        if decoder.digest()[0] != digest:
+    with _opened(path) as file, _decoder(file, limits=options.limits, inits=inits, coder=encoded.coder) as decoder:
+        if decoder.digest()[0] != encoded.digest:
             raise InternalError("the written file decodes to other symbols than were encoded")
 
 

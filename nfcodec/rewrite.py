@@ -17,6 +17,7 @@ import numpy as np
 from nfcodec import zoo
 from nfcodec.adapt.rate import trade_off
 from nfcodec.api import PathLike, input_file, output_file, rate_of
+from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import Encoded, choose_init, encode_signal
@@ -159,13 +160,13 @@ def _opened(path: Path, files: ExitStack) -> IO[bytes]:
         raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _decoder(file: IO[bytes], limits: Limits, init: str | None) -> Decoder:
-    return Decoder(file, limits=limits, inits=(init,) if init else ())  # type: ignore[arg-type]
+def _decoder(file: IO[bytes], limits: Limits, init: str | None, coder: RegionCoder = ALONE) -> Decoder:
+    return Decoder(file, limits=limits, inits=(init,) if init else (), coder=coder)  # type: ignore[arg-type]
 
 
 def _verify(file: IO[bytes], encoded: Encoded, limits: Limits, init: str | None) -> None:
     file.seek(0)
-    if _decoder(file, limits, init).digest()[0] != encoded.digest:
+    if _decoder(file, limits, init, encoded.coder).digest()[0] != encoded.digest:
         raise InternalError("the written file decodes to other symbols than were encoded")
 
 

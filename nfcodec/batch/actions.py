@@ -23,6 +23,8 @@ _MEDIA = frozenset(
 )
 # Samples per byte of the file, roughly: what orders the work, and nothing else, relies on it.
 _DENSITY = {"image": 3.0, "audio": 2.0, "av": 300.0, "array": 0.5}
+_SMALL = 1e5  # samples
+_SHORT = 2.0  # seconds
 _PLAIN = frozenset(("PNG", "BMP", "TIFF", "PPM", "TGA", "PSD", "wav", "aiff", "caff"))
 
 Sorted = Item | Refused | Skipped
@@ -54,6 +56,10 @@ class Action(Protocol):
 
     def per_sample(self) -> float:
         """Seconds for one sample on a slow core, for time limits."""
+        ...
+
+    def small(self) -> float:
+        """Up to how many samples items are done several at a time."""
         ...
 
 
@@ -109,6 +115,11 @@ class Encode:
         searched = any(v is not None for v in (self.options.bpp, self.options.target_size, self.options.target_psnr))
         return 20e-6 * 1.6 ** (self.options.effort - 1) * (12 if searched else 1)
 
+    def small(self) -> float:
+        """Where the many small steps of coding take longer than what is done in them, and a lost item is no loss of
+        time. None where time decides: turns would take it from each other."""
+        return 0.0 if self.options.max_time is not None else min(_SMALL, _SHORT / self.per_sample())
+
 
 @dataclass(frozen=True, slots=True)
 class Decode:
@@ -149,6 +160,10 @@ class Decode:
     def per_sample(self) -> float:
         """Measured at 2 µs and less; enlarging costs in proportion."""
         return 2e-6 * max(1.0, self.options.scale or 16.0) ** 2
+
+    def small(self) -> float:
+        """As for :meth:`Encode.small`."""
+        return _SMALL
 
 
 def action_of(name: str, settings: dict[str, Any]) -> Encode | Decode:

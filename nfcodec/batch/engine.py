@@ -10,7 +10,7 @@ from typing import Any
 
 from nfcodec.batch.items import Event, Failure, Finished, Item, Started
 from nfcodec.batch.pool import Worker, end_all
-from nfcodec.batch.schedule import Assignment, Schedule
+from nfcodec.batch.schedule import Schedule
 from nfcodec.batch.work import Setup
 from nfcodec.errors import InternalError, NfcError, OutputError
 
@@ -28,10 +28,10 @@ class Patience:
     per_sample: float = 1e-4
     fixed: float | None = None
 
-    def seconds(self, samples: float, attempt: int) -> float:
+    def seconds(self, samples: float, attempt: int, items: int = 1) -> float:
         """Twenty times the prediction, and a minute; twice that for a second attempt."""
         if self.fixed is not None:
-            return self.fixed
+            return self.fixed * items
         return (_BASE + _MARGIN * self.per_sample * samples) * attempt
 
 
@@ -75,8 +75,9 @@ class Engine:
                 if assignment is None:
                     return
                 first = self._patience.fixed or FIRST_WORD
-                worker.give(assignment, self._place(assignment.item), patience=first)
-                yield Started(assignment.item, assignment.attempt)
+                worker.give(assignment, [self._place(item) for item in assignment.items], patience=first)
+                for item in assignment.items:
+                    yield Started(item, assignment.attempt)
 
     # -- hearing ---------------------------------------------------------------------------------------------
     def _heard(self) -> Sequence[Worker]:
@@ -106,25 +107,31 @@ class Engine:
             raise NfcError(f"workers cannot start: {message['message']}", hint=message["hint"])
         elif assignment is not None:
             if event == "begun":
-                patience = self._patience.seconds(message["samples"], assignment.attempt)
+                worker.samples += message["samples"]
+                patience = self._patience.seconds(worker.samples, assignment.attempt, len(assignment.items))
                 worker.deadline = time.monotonic() + patience
-                return
-            worker.assignment, worker.leaving = None, bool(message.get("leaving"))
-            if event == "done":
-                self._schedule.done(assignment.item)
-                yield Finished(assignment.item, message["record"])
-            elif message["full"]:
-                raise OutputError(message["message"], hint="make room and go on with --resume; nothing is lost")
+            elif event == "over":
+                worker.assignment, worker.leaving = None, message["leaving"]
             else:
-                about = {name: message[name] for name in ("error", "message", "hint", "trace")}
-                yield from self._failed(assignment, **about)
+                yield from self._answered(worker.open.pop(message["item"]), assignment.attempt, message)
+
+    def _answered(self, item: Item, attempt: int, message: dict[str, Any]) -> Iterator[Event]:
+        if message["event"] == "done":
+            self._schedule.done(item)
+            yield Finished(item, message["record"])
+        elif message["full"]:
+            raise OutputError(message["message"], hint="make room and go on with --resume; nothing is lost")
+        else:
+            about = {name: message[name] for name in ("error", "message", "hint", "trace")}
+            yield from self._failed(item, attempt, **about)
 
     def _buried(self, worker: Worker) -> Iterator[Event]:
-        """A worker is dead: its item failed, if it had one."""
+        """A worker is dead: what it had not answered for failed."""
         self._workers.remove(worker)
         reason = worker.obituary()
         if worker.assignment is not None:
-            yield from self._failed(worker.assignment, error="WorkerDied", message=reason)
+            for item in worker.open.values():
+                yield from self._failed(item, worker.assignment.attempt, error="WorkerDied", message=reason)
         elif not worker.ready:
             self._stillbirths += 1
             if self._stillbirths >= _MOST_STILLBIRTHS:
@@ -133,10 +140,11 @@ class Engine:
     def _hung(self, worker: Worker) -> Iterator[Event]:
         if worker.assignment is None:
             raise InternalError("workers cannot start: no sign of life")
-        message = "no result in the time that it may take"
-        yield from self._failed(worker.assignment, error="TimedOut", message=message, hint="--timeout gives more")
+        about = {"message": "no result in the time that it may take", "hint": "--timeout gives more"}
+        for item in worker.open.values():
+            yield from self._failed(item, worker.assignment.attempt, error="TimedOut", **about)
 
-    def _failed(self, assignment: Assignment, *, error: str, **about: Any) -> Iterator[Event]:
-        last = self._schedule.failed(assignment.item, again=error not in _FINAL)
+    def _failed(self, item: Item, attempt: int, *, error: str, **about: Any) -> Iterator[Event]:
+        last = self._schedule.failed(item, again=error not in _FINAL)
         if last:
-            yield Failure(assignment.item, error, attempts=assignment.attempt, **about)
+            yield Failure(item, error, attempts=attempt, **about)

@@ -7,10 +7,11 @@ import json
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from nfcodec.batch.items import Item
 from nfcodec.batch.schedule import Assignment
 from nfcodec.batch.work import Setup, Task
 from nfcodec.batch.worker import order, serve
@@ -33,6 +34,8 @@ class Worker:
         self.ready = False
         self.leaving = False  # it said that it ends by itself
         self.assignment: Assignment | None = None
+        self.open: dict[int, Item] = {}  # of the assignment, by their place in it: those without an answer
+        self.samples = 0.0  # of the assignment, as far as they are known
         self.deadline = time.monotonic() + START_LIMIT
         self._done = 0
 
@@ -51,15 +54,16 @@ class Worker:
         """What to wait for: a message, or the end of the process."""
         return self._connection, self._process.sentinel
 
-    def give(self, assignment: Assignment, target: str, *, patience: float) -> None:
-        """Order one item; ``patience``: seconds until a first word from it is due."""
-        self.assignment = assignment
+    def give(self, assignment: Assignment, targets: Sequence[str], *, patience: float) -> None:
+        """Order an assignment's items; ``patience``: seconds until a first word of them is due."""
+        self.assignment, self.open, self.samples = assignment, dict(enumerate(assignment.items)), 0.0
         self.deadline = time.monotonic() + patience
-        self._done += 1
-        item = assignment.item
+        self._done += len(assignment.items)
+        pairs = zip(assignment.items, targets, strict=True)
+        tasks = [Task(item.source, target, assignment.threads, item.replace) for item, target in pairs]
         # A worker that has just died is noticed by its sentinel, with the item still in its name.
         with contextlib.suppress(OSError):
-            self._connection.send_bytes(order(Task(item.source, target, assignment.threads, item.replace)))
+            self._connection.send_bytes(order(tasks))
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What it has sent since; nothing more when it is dead."""

@@ -218,7 +218,8 @@ class Run:
         if not items:
             return False
         workers = max(1, min(self._how.workers or auto_workers(), len(items)))
-        schedule = Schedule(items, workers, room=_memory() / _SAMPLE_BYTES / workers, patience=left)
+        room, small = _memory() / _SAMPLE_BYTES / workers, self._job.action.small()
+        schedule = Schedule(items, workers, room=room, patience=left, small=small)
         patience = Patience(self._job.action.per_sample(), self._how.timeout)
         engine = Engine(self._job.action.setup(), schedule, workers, place=self._place, patience=patience)
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from nfcodec.batch.items import Item
+from nfcodec.coding.together import MOST
 
 # How much of a further core one item can use: its parts are coded one after the other, and its file is written once.
 EFFICIENCY = 0.7
@@ -14,9 +16,9 @@ EFFICIENCY = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """``alone``: nothing else may run meanwhile. ``attempt`` counts from 1."""
+    """Some small items, or one. ``alone``: nothing else may run meanwhile. ``attempt`` counts from 1."""
 
-    item: Item
+    items: tuple[Item, ...]
     threads: int = 1
     attempt: int = 1
     alone: bool = False
@@ -27,17 +29,20 @@ class Schedule:
 
     An item that would keep the others waiting at the end runs alone on all cores; so does one over ``room``
     samples, because several at once might not fit into memory. When fewer items than workers are left, each gets
-    its share of the cores. Bytes do not depend on threads, so none of this changes a file.
+    its share of the cores. Items up to ``small`` samples are given out several at a time, to be done together; fewer
+    towards the end, so that no worker waits long for another. Bytes do not depend on threads and company, so none of
+    this changes a file.
     """
 
     def __init__(
-        self, items: Iterable[Item], workers: int, *, room: float = float("inf"), patience: int | None = None
-    ) -> None:
+        self, items: Iterable[Item], workers: int, *, room: float = float("inf"), patience: int | None = None,
+        small: float = 0.0,
+    ) -> None:  # fmt: skip
         """``patience``: so many failures wait for their second attempt before other items go on (None: any)."""
         self._queue = deque(sorted(items, key=lambda item: (-item.cost, item.path)))
         self._rest = sum(item.cost for item in self._queue)
         self._again: deque[Item] = deque()
-        self._workers, self._room, self._patience = workers, room, patience
+        self._workers, self._room, self._patience, self._small = workers, room, patience, small
         self._running: dict[str, Assignment] = {}
         self._broken = 0
 
@@ -68,13 +73,16 @@ class Schedule:
 
     def _choose(self) -> Assignment | None:
         if self._again and (not self._queue or self._impatient()):
-            return Assignment(replace(self._again[0], replace=True), attempt=2, alone=True)
+            return Assignment((replace(self._again[0], replace=True),), attempt=2, alone=True)
         if not self._queue:
             return None
+        company = min(MOST, len(self._queue) // (2 * self._workers))
+        if company > 1 and self._queue[0].cost <= self._small:
+            return Assignment(tuple(islice(self._queue, company)))
         item, share = self._queue[0], max(1, self._workers // (len(self._running) + len(self._queue)))
         if self._workers > 1 and (item.cost > self._room or self._better_alone(item, share)):
-            return Assignment(item, threads=self._workers, alone=True)
-        return Assignment(item, threads=share)
+            return Assignment((item,), threads=self._workers, alone=True)
+        return Assignment((item,), threads=share)
 
     def _impatient(self) -> bool:
         return self._patience is not None and self._broken + len(self._again) > self._patience
@@ -91,12 +99,13 @@ class Schedule:
         return item.cost / _speed(self._workers) + others < together
 
     def _take(self, assignment: Assignment) -> None:
-        self._running[assignment.item.path] = assignment
-        if assignment.attempt == 1:
-            self._queue.popleft()
-            self._rest -= assignment.item.cost
-        else:
-            self._again.popleft()
+        for item in assignment.items:
+            self._running[item.path] = assignment
+            if assignment.attempt == 1:
+                self._queue.popleft()
+                self._rest -= item.cost
+            else:
+                self._again.popleft()
 
     def done(self, item: Item) -> None:
         """An item came to a good end."""

@@ -8,12 +8,15 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfcodec.batch.keys import file_sha256, settings_key, settings_of
 from nfcodec.errors import MediaReadError, ModelError, OutputError
 from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
+
+if TYPE_CHECKING:
+    from nfcodec.coding.region import RegionCoder
 
 # No fault of the item: the whole batch has to wait for a person.
 TARGET_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
@@ -32,7 +35,7 @@ class Task:
 
 
 Begun = Callable[[float], None]  # called with the samples that the input holds, as soon as they are known
-Work = Callable[[Task, Begun], dict[str, Any]]
+Work = Callable[[Task, Begun, "RegionCoder"], dict[str, Any]]
 Setup = Callable[[], Work]
 
 
@@ -49,13 +52,13 @@ def encoder(options: EncodeOptions, key: str | None = None) -> Work:
     if key not in (None, settings_key(settings_of(options), options.init)):
         raise ModelError("the init was replaced while the batch ran", hint="start it again with --resume")
 
-    def work(task: Task, begun: Begun) -> dict[str, Any]:
+    def work(task: Task, begun: Begun, coder: RegionCoder) -> dict[str, Any]:
         torch.set_num_threads(task.threads)
         stamp, digest = _stamp(task.source), _hashed(task.source)
         samples = _samples(task.source)
         begun(samples)
         _make_folder(task.target)
-        result = api.encode(task.source, task.target, options=options, force=task.force)
+        result = api.encode(task.source, task.target, options=options, force=task.force, coder=coder)
         if _stamp(task.source) != stamp:
             raise MediaReadError(f"{named(Path(task.source))} was changed while it was read")
         return _record(asdict(result), digest, task.target)
@@ -70,13 +73,15 @@ def decoder(options: DecodeOptions, format: str | None, init: str | None) -> Wor
     from nfcodec import api
     from nfcodec.batch.suffix import decoded_kind
 
-    def work(task: Task, begun: Begun) -> dict[str, Any]:
+    def work(task: Task, begun: Begun, coder: RegionCoder) -> dict[str, Any]:
         torch.set_num_threads(task.threads)
         digest = _hashed(task.source)
         begun(float(decoded_kind(task.source, limits=options.limits)[1]))
         _make_folder(task.target)
         size = os.path.getsize(task.source)
-        result = api.decode(task.source, task.target, options=options, force=task.force, format=format, init=init)
+        result = api.decode(
+            task.source, task.target, options=options, force=task.force, format=format, init=init, coder=coder
+        )
         return _record({**asdict(result), "input_bytes": size}, digest, task.target)
 
     return work

@@ -1,4 +1,5 @@
-"""The child process: takes one order at a time from the parent, and answers in JSON."""
+"""The child process: takes one order at a time from the parent, of one file or of some small ones to do
+together, and answers in JSON."""
 
 from __future__ import annotations
 
@@ -10,12 +11,16 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, NoReturn
 
 from nfcodec.batch.work import Setup, Task, Work, target_is_full
+from nfcodec.coding.region import ALONE, RegionCoder
+from nfcodec.coding.together import Dropped, Together
 from nfcodec.errors import describe
 
 # Exit codes that mean something to the parent.
@@ -33,11 +38,15 @@ def serve(connection: Connection, setup: Setup) -> None:
     except Exception as error:
         _send(connection, {"event": "broken", **_told(error)})
         return
+    together = Together()
     _send(connection, {"event": "ready"})
     # The parent is gone or has closed its end: nothing is left to do.
     with contextlib.suppress(EOFError, OSError):
         while True:
-            if _answer(connection, work, Task(**json.loads(connection.recv_bytes()))):
+            tasks = [Task(**task) for task in json.loads(connection.recv_bytes())]
+            leaving = _answer(connection, work, tasks, together)
+            _send(connection, {"event": "over", "leaving": leaving})
+            if leaving:
                 return
 
 
@@ -63,21 +72,30 @@ def _end_with_parent() -> None:
         os._exit(ABANDONED)
 
 
-def _answer(connection: Connection, work: Work, task: Task) -> bool:
-    """Do one task and tell of it; returns whether this process should be replaced."""
+def _answer(connection: Connection, work: Work, tasks: Sequence[Task], together: Together) -> bool:
+    """Do an order and tell of each of its files; returns whether this process should be replaced."""
+    if len(tasks) == 1:
+        return _done(connection, work, tasks, 0, ALONE)
+    jobs = [partial(_done, connection, work, tasks, i) for i in range(len(tasks))]
+    return any(future.result() for future in together.run(jobs))
+
+
+def _done(connection: Connection, work: Work, tasks: Sequence[Task], index: int, coder: RegionCoder) -> bool:
+    """Do one file of an order; as :func:`_answer`."""
 
     def begun(samples: float) -> None:
-        _send(connection, {"event": "begun", "samples": samples})
+        _send(connection, {"event": "begun", "item": index, "samples": samples})
 
     try:
-        record = work(task, begun)
-    except (SystemExit, KeyboardInterrupt):
+        record = work(tasks[index], begun, coder)
+    except (SystemExit, KeyboardInterrupt, Dropped):
         raise
     except BaseException as error:  # a panic of native code is no Exception
-        leaving = not isinstance(error, Exception) or _out_of_memory(error)
-        _send(connection, {"event": "failed", "leaving": leaving, **_told(error)})
-        return leaving
-    _send(connection, {"event": "done", "record": record})
+        _send(connection, {"event": "failed", "item": index, **_told(error)})
+        return not isinstance(error, Exception) or _out_of_memory(error)
+    if "seconds" in record:  # it has waited for the others
+        record["seconds"] /= len(tasks)
+    _send(connection, {"event": "done", "item": index, "record": record})
     return False
 
 
@@ -103,6 +121,6 @@ def _send(connection: Connection, message: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
-def order(task: Task) -> bytes:
+def order(tasks: Sequence[Task]) -> bytes:
     """The bytes of an order."""
-    return json.dumps(asdict(task)).encode()
+    return json.dumps([asdict(task) for task in tasks]).encode()

@@ -227,9 +227,10 @@ class SymbolDecoder:
 
     Every method raises :class:`CorruptError` for bytes that cannot have been written, and
     :class:`LimitError` when more than ``limits.max_symbols`` are asked for, before anything is allocated.
+    ``echo``: code what is read again, for :meth:`finish`; who knows what to read needs neither.
     """
 
-    def __init__(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, data: bytes, *, limits: Limits = DEFAULT_LIMITS, echo: bool = True) -> None:
         """Start at the first symbol of ``data``."""
         import constriction
 
@@ -239,7 +240,7 @@ class SymbolDecoder:
         self._taken = 0
         with _guard(CorruptError):
             self._decoder = constriction.stream.queue.RangeDecoder(words)
-        self._echo = SymbolEncoder()
+        self._echo = SymbolEncoder() if echo else None
         self._flags: list[tuple[Indices, Ints]] = []  # not yet echoed: they come in many small pieces
 
     def get(self, rows: Ints, family: Family = LAPLACE) -> Indices:
@@ -262,7 +263,7 @@ class SymbolDecoder:
         return flags
 
     def _echo_flags(self) -> None:
-        if self._flags:
+        if self._flags and self._echo is not None:
             flags, chances = (np.concatenate(parts) for parts in zip(*self._flags, strict=True))
             self._echo.put_flags(flags, chances)
             self._flags.clear()
@@ -270,7 +271,7 @@ class SymbolDecoder:
     def finish(self) -> None:
         """Check that the payload is exactly what the encoder writes for the symbols that were read."""
         self._echo_flags()
-        echo = self._echo.finish()
+        echo = b"" if self._echo is None else self._echo.finish()
         if echo != self._data:
             raise CorruptError(f"coded payload of {len(self._data)} bytes is not the {len(echo)} that its symbols need")
 
@@ -284,7 +285,8 @@ class SymbolDecoder:
         with _guard(CorruptError):
             indices: Indices = self._decoder.decode(model, count)
         self._echo_flags()
-        self._echo._encode(indices, model)
+        if self._echo is not None:
+            self._echo._encode(indices, model)
         return indices
 
     def _get_escapes(self, ordered: Indices, places: npt.NDArray[np.intp]) -> None:
@@ -371,7 +373,9 @@ def _decode_runs(decoders: Sequence[SymbolDecoder], runs: list[Run], family: Fam
     indices: Indices = np.concatenate([np.zeros(0, np.int32), *parts])
     for decoder in decoders:
         decoder._echo_flags()
-    _encode_runs([d._echo for d in decoders], indices, runs, family)
+    echoes = [d._echo for d in decoders if d._echo is not None]
+    if echoes:
+        _encode_runs(echoes, indices, runs, family)
     return indices
 
 

@@ -9,7 +9,7 @@ pictures spend their time on the many small steps of a region, and those are tak
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -185,7 +185,7 @@ def _mosaic_of(shapes: tuple[Shape, ...]) -> Mosaic:
 
 # -- encoding --------------------------------------------------------------------------------------------
 class _Canvas:
-    """Symbols of regions on a mosaic, and how each is predicted, given that these are the symbols."""
+    """Symbols of regions on a mosaic, and what a decoder knows of them."""
 
     def __init__(self, regions: Sequence[RegionSymbols]) -> None:
         self.planes = regions[0].planes
@@ -195,16 +195,14 @@ class _Canvas:
             self.mosaic.patch(canvas, i)[...] = region.symbols
         self.symbols = canvas.reshape(PLANES, BASES, -1)
         self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
-        for layer in range(len(LAYERS)):
-            for step in self.steps(layer):
-                step.remember(self.known, self.values(step))
 
     def steps(self, layer: int) -> Iterator[_Step]:
         return _steps(self.mosaic, self.planes, layer)
 
-    def values(self, step: _Step) -> Symbols:
-        """The symbols (n, m) of a step."""
+    def learn(self, step: _Step) -> Symbols:
+        """The symbols (n, m) of a step, known from now on."""
         found: Symbols = self.symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1)
+        step.remember(self.known, found)
         return found
 
 
@@ -219,6 +217,7 @@ def predict(prior: Prior, region: RegionSymbols) -> Prediction:
         for step in canvas.steps(layer):
             place = slice(step.low, step.high), step.cells.flat
             mean[step.plane][place], scale[step.plane][place] = step.expect(prior, canvas.known)
+            canvas.learn(step)
     shape = region.symbols.shape
     return Prediction(mean.reshape(shape), scale.reshape(shape), region.planes)
 
@@ -253,22 +252,54 @@ def _not_zero(values: Ints, owners: Indices | None, patches: int) -> npt.NDArray
 
 
 def encode_regions(prior: Prior, regions: Sequence[RegionSymbols]) -> list[list[bytes]]:
-    """The payloads of the three layers of every region; all must have the same number of planes."""
+    """The payloads of the three layers of every region; all must have the same number of planes.
+
+    Every payload is decoded once more. Its tables come from what a decoder knows at that point, so that a decoder
+    comes to the same ones.
+    """
     canvas = _Canvas(regions)
     layers = [_encode_layer(prior, canvas, layer) for layer in range(len(LAYERS))]
     return [list(payloads) for payloads in zip(*layers, strict=True)]
 
 
+# The patches, the table rows and the numbers (n,) of one step, as the range coder takes them.
+_Coded = tuple[Indices | None, Scales, Ints]
+
+
 def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
     count = len(canvas.mosaic.shapes)
-    encoders, anything = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool)
+    encoders, anything, coded = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool), []
     for step in canvas.steps(layer):
+        # What the decoder will know, and no more: its tables are these.
         base, rows, negative = _tables(*step.expect(prior, canvas.known))
-        values, owners = canvas.values(step).ravel(), _owners(step, count)
+        values, owners = canvas.learn(step).ravel(), _owners(step, count)
         anything |= _not_zero(values, owners, count)
         values = values - base
-        put_each(encoders, owners, np.where(negative, -values, values), rows, LOGISTIC)
-    return [(e.finish() or _NOTHING) if some else b"" for e, some in zip(encoders, anything, strict=True)]
+        np.negative(values, out=values, where=negative)
+        put_each(encoders, owners, values, rows, LOGISTIC)
+        coded.append((owners, rows, values))
+    payloads = [(e.finish() or _NOTHING) if some else b"" for e, some in zip(encoders, anything, strict=True)]
+    _check(payloads, coded)
+    return payloads
+
+
+def _check(payloads: Sequence[bytes], coded: Iterable[_Coded]) -> None:
+    """Raise :class:`InternalError` unless the payloads that are not empty decode to what was coded."""
+    decoders, there = [_stream(p, echo=False) for p in payloads], np.array([bool(p) for p in payloads])
+    for owners, rows, values in coded if there.any() else ():
+        if owners is not None and not there.all():
+            kept = there[owners]
+            owners, rows, values = owners[kept], rows[kept], values[kept]  # noqa: PLW2901
+        try:
+            same = np.array_equal(get_each(decoders, owners, rows, LOGISTIC), values)
+        except CorruptError as error:
+            raise InternalError(f"a coded region cannot be decoded: {error}") from error
+        if not same:
+            raise InternalError("a coded region decodes to other symbols")
+
+
+def _stream(payload: bytes, *, limits: Limits = DEFAULT_LIMITS, echo: bool = True) -> SymbolDecoder:
+    return SymbolDecoder(b"" if payload == _NOTHING else payload, limits=limits, echo=echo)
 
 
 # -- decoding --------------------------------------------------------------------------------------------
@@ -278,9 +309,7 @@ def _decode_layer(
     """Fill ``symbols`` (3, 64, cells) and ``known`` with one layer of those regions in which it is not empty."""
     payloads = [r.payloads[layer] if layer < len(r.payloads) else b"" for r in regions]
     there = np.array([bool(p) for p in payloads])
-    decoders = [
-        SymbolDecoder(b"" if p == _NOTHING else p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)
-    ]
+    decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
     anything = np.zeros(len(regions), bool)
     for step in _steps(known.mosaic.only(there), known.planes, layer) if there.any() else ():
         base, rows, negative = _tables(*step.expect(prior, known))
@@ -329,3 +358,24 @@ class Alone:
 
 
 ALONE = Alone()
+
+
+KnownKey = tuple[tuple[bytes, ...], tuple[int, ...], int, int]  # payloads, shape, quality, planes
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A :class:`RegionCoder` that knows the ``symbols`` of some payloads, which have been decoded when they were made
+    (:func:`encode_regions`); ``other`` codes all others."""
+
+    symbols: Mapping[KnownKey, Symbols]
+    other: RegionCoder = ALONE
+
+    def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
+        """The payloads of the three layers of a region."""
+        return self.other.encode(prior, region)
+
+    def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
+        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        found = self.symbols.get((tuple(region.payloads), region.shape, region.quality, region.planes))
+        return self.other.decode(prior, region) if found is None else found

@@ -8,10 +8,11 @@ bytes and symbols as alone, so that nobody can tell who the others were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Semaphore
+from threading import Semaphore, get_ident
 from typing import Any, Generic, TypeVar
 
 from nfcodec.coding.prior import Prior
@@ -19,7 +20,12 @@ from nfcodec.coding.region import RegionBytes, RegionCoder, RegionSymbols, Symbo
 
 T = TypeVar("T")
 MOST = 16  # jobs; more would gain nothing
+_MOST_CELLS = 1 << 14  # of regions that are coded at once
 Job = Callable[[RegionCoder], T]
+
+
+class Dropped(BaseException):
+    """Raised in jobs that nobody waits for any more."""
 
 
 @dataclass(eq=False)
@@ -67,8 +73,10 @@ class _Turn(Generic[T]):
     over: Semaphore = field(default_factory=lambda: Semaphore(0))
     request: _Request | None = None
     dropped: bool = False
+    thread: int = 0
 
     def run(self) -> T:
+        self.thread = get_ident()
         try:
             self._await()
             return self.job(self)
@@ -89,7 +97,7 @@ class _Turn(Generic[T]):
     def _await(self) -> None:
         self.go.acquire()
         if self.dropped:
-            raise CancelledError
+            raise Dropped
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
         found: list[bytes] = self._wait(_Request(prior, region))
@@ -100,9 +108,12 @@ class _Turn(Generic[T]):
         return found
 
     def _wait(self, request: _Request) -> Any:
-        self.request = request
-        self.over.release()
-        self._await()
+        if get_ident() == self.thread:
+            self.request = request
+            self.over.release()
+            self._await()
+        else:  # a thread that the job has started: the job itself still runs
+            _meet([request])
         if request.error is not None:
             raise request.error
         return request.result
@@ -135,8 +146,19 @@ def _take_turns(turns: Sequence[_Turn[Any]]) -> None:
         for turn in turns:
             turn.on()
         turns = [turn for turn in turns if turn.request is not None]
-        kinds: dict[Hashable, list[_Request]] = {}
-        for request in (turn.request for turn in turns if turn.request is not None):
-            kinds.setdefault(request.kind, []).append(request)
-        for requests in kinds.values():
+        for requests in _groups(turn.request for turn in turns if turn.request is not None):
             _meet(requests)
+
+
+def _groups(requests: Iterable[_Request]) -> list[list[_Request]]:
+    """Requests of one kind, as many as have no more cells together than one large region."""
+    closed: list[list[_Request]] = []
+    open_ones: dict[Hashable, tuple[int, list[_Request]]] = {}
+    for request in requests:
+        cells, group = open_ones.get(request.kind, (0, []))
+        cells += math.prod(request.region.shape)
+        if group and cells > _MOST_CELLS:
+            closed.append(group)
+            cells, group = math.prod(request.region.shape), []
+        open_ones[request.kind] = cells, [*group, request]
+    return closed + [group for _, group in open_ones.values()]

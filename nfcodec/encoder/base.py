@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from nfcodec import zoo
+from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
@@ -21,7 +22,8 @@ from nfcodec.signal import Floats, Ints, SignalInfo, Source
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of
-    all symbols, the quality that was used, and what had to be dropped or changed."""
+    all symbols, the quality that was used, and what had to be dropped or changed. ``coder``: decodes what was written
+    to verify it, without work that was done already."""
 
     info: SignalInfo
     bytes: int
@@ -30,6 +32,7 @@ class Encoded:
     digest: str
     quality: int
     warnings: tuple[str, ...]
+    coder: RegionCoder = ALONE
 
 
 class Encoder(ABC):
@@ -47,6 +50,7 @@ class Encoder(ABC):
         self.error = ErrorSum()
         self.warnings: list[str] = []
         self.symbols = hashlib.sha256()
+        self.coder: RegionCoder = ALONE
         self._progress = progress
         self._done = 0.0
 
@@ -71,7 +75,7 @@ class Encoder(ABC):
             size = writer.finish(self.header(), out)
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
-        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings)
+        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings, self.coder)
 
     def written(self, values: Floats) -> Ints:
         """Samples as they would be written, for measuring errors."""

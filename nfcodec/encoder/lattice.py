@@ -20,7 +20,7 @@ from nfcodec.adapt.lattice.region import Plan, adapt_region, region_weights
 from nfcodec.adapt.lattice.window import cut_window, mirrored
 from nfcodec.adapt.overlay import Draft, filled
 from nfcodec.coding.planes import encode_plane
-from nfcodec.coding.region import ALONE, RegionCoder, RegionSymbols
+from nfcodec.coding.region import ALONE, Known, KnownKey, RegionCoder, RegionSymbols
 from nfcodec.container.layout import SectionType, chunk_payload, front_size, section_size
 from nfcodec.container.writer import Writer
 from nfcodec.decoder.lattice import LatticeRenderer
@@ -69,6 +69,10 @@ class CodedPicture:
     error: ErrorSum
     overlays: tuple[Draft | None, ...] = ()
 
+    def known(self, planes: int) -> dict[KnownKey, Symbols]:
+        """The symbols of all regions by what a decoder reads."""
+        return {(r.payloads, r.symbols.shape[2:], self.quality, planes): r.symbols for r in self.regions}
+
     def overlay_sections(self) -> list[bytes]:
         """The payloads of the OVERLAY sections."""
         return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
@@ -102,7 +106,7 @@ class LatticeEncoder(Encoder):
         coder: RegionCoder = ALONE,
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
-        self.init, self._coder = init, coder
+        self.init, self.coder = init, coder
         self._check_field()
         self.layout = Layout.of(self.info.shape, init.spec.spacing)
         self.rows = self.layout.chunk_rows
@@ -133,6 +137,7 @@ class LatticeEncoder(Encoder):
         for _, payload in (c for c in cells if c[0] > 0):
             writer.add(SectionType.CELLS, payload)
         self._hash(picture, alpha)
+        self.coder = Known(picture.known(self.info.channels), self.coder)
         return len(values)
 
     def _collect(self) -> tuple[Floats, Ints | None]:
@@ -258,7 +263,7 @@ class LatticeEncoder(Encoder):
             window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
             weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
-        payloads = self._coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
+        payloads = self.coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
         return CodedRegion(symbols, tuple(payloads))
 
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nfcodec.coding.quantizer import step_size
+from nfcodec.coding.region import ALONE, RegionCoder
+from nfcodec.coding.together import MOST, Together
 from nfcodec.decoder import Decoder
 from nfcodec.decoder.lattice import Symbols
 from nfcodec.decoder.modules import ModuleField
@@ -72,6 +75,7 @@ class NfcDataset(Dataset[Any]):
         if generator is not None:
             seed = int(torch.randint(2**31, (), generator=generator))
         self.seed = seed
+        self._together: tuple[int, Together] | None = None
         # In shared memory, so that workers that live on see the next epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -90,19 +94,39 @@ class NfcDataset(Dataset[Any]):
         self._epoch.fill_(int(epoch))
 
     def __getitem__(self, index: int) -> Any:
+        return self._finished(self._read(ALONE, index), index)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """The samples of a batch, as a ``DataLoader`` asks for them: the same, decoded together in less time."""
+        found = []
+        for some in (indices[i : i + MOST] for i in range(0, len(indices), MOST)):
+            futures = self._company().run([partial(self._read, index=index) for index in some])
+            found += [self._finished(f.result(), index) for f, index in zip(futures, some, strict=True)]
+        return found
+
+    def _company(self) -> Together:
+        """The threads of this process: those of another one are not here after a fork."""
+        if self._together is None or self._together[0] != os.getpid():
+            self._together = os.getpid(), Together()
+        return self._together[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_together": None}
+
+    def _finished(self, sample: Any, index: int) -> Any:
+        """With what the user adds to it."""
+        if self.transform is not None:
+            sample = self.transform(sample)
+        return sample if self.label is None else (sample, self.label(self.files[index]))
+
+    def _read(self, coder: RegionCoder, index: int) -> Tensor | Sample:
         if not -len(self.files) <= index < len(self.files):
             raise IndexError(f"sample {index} of {len(self.files)}")
         index %= len(self.files)
         path = self.files[index]
-        sample: Any = self._read(path, index)
-        if self.transform is not None:
-            sample = self.transform(sample)
-        return sample if self.label is None else (sample, self.label(path))
-
-    def _read(self, path: Path, index: int) -> Tensor | Sample:
         try:
             with path.open("rb") as file:
-                decoder = Decoder(file, limits=self.limits, inits=self.inits)
+                decoder = Decoder(file, limits=self.limits, inits=self.inits, coder=coder)
                 return symbols_of(decoder) if self.fields else self._pixels(decoder, index)
         except OSError as error:
             raise MediaReadError(f"cannot read {path}: {error.strerror}") from error

@@ -184,7 +184,8 @@ def _encoded(image: Image.Image, options: EncodeOptions, metadata: Metadata) -> 
     if options.verify:
         out.seek(0)
         inits = (options.init,) if options.init else ()
-        if Decoder(out, limits=options.limits, inits=inits).digest()[0] != encoded.digest:
+        decoder = Decoder(out, limits=options.limits, inits=inits, coder=encoded.coder)
+        if decoder.digest()[0] != encoded.digest:
             raise InternalError("the written file decodes to other symbols than were encoded")
     return out.getvalue()
 

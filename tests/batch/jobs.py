@@ -33,7 +33,7 @@ class Panic(BaseException):
 
 
 def copier(pause: float, shift: int) -> Work:
-    def work(task: Task, begun: Begun) -> dict[str, Any]:
+    def work(task: Task, begun: Begun, coder: Any) -> dict[str, Any]:  # noqa: ARG001
         try:
             data = Path(task.source).read_bytes()
         except OSError as error:
@@ -101,6 +101,7 @@ class Copy:
     pause: float = 0.0
     shift: int = 0
     begin: Any = None
+    limit: float = 0.0
     name: str = "copy"
 
     def sort(self, found: Found) -> Any:
@@ -122,6 +123,9 @@ class Copy:
 
     def per_sample(self) -> float:
         return 0.0
+
+    def small(self) -> float:
+        return self.limit
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from nfcodec.batch.job import How, Job
 from nfcodec.batch.runner import retry, run
 from nfcodec.batch.suffix import decoded_kind
 from nfcodec.batch.work import Task, encoder, target_is_full
+from nfcodec.coding.region import ALONE
 from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputError
 
 from .conftest import lines, tree
@@ -123,7 +124,7 @@ def test_an_input_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(api, "encode", slow)
     heard: list[float] = []
     with pytest.raises(MediaReadError, match="changed while it was read"):
-        encoder(OPTIONS)(Task(str(path), str(tmp_path / "p.nfc")), heard.append)
+        encoder(OPTIONS)(Task(str(path), str(tmp_path / "p.nfc")), heard.append, ALONE)
     assert heard == [20 * 24]
 
 

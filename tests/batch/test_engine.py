@@ -20,14 +20,16 @@ from .conftest import Files, fill, numbered, tree
 from .jobs import Copy, broken, stillborn
 
 
-def engine(folder: Path, files: Files, *, workers: int = 1, setup: Any = None, fixed: float | None = None) -> Engine:
+def engine(
+    folder: Path, files: Files, *, workers: int = 1, setup: Any = None, fixed: float | None = None, small: float = 0.0
+) -> Engine:
     fill(folder / "in", files)
     items = [Item(n, str(folder / "in" / n), n + ".out", float(len(data))) for n, data in files.items()]
 
     def place(item: Item) -> str:
         return str(folder / "out" / item.target)
 
-    schedule = Schedule(items, workers)
+    schedule = Schedule(items, workers, small=small)
     return Engine(setup or Copy().setup(), schedule, workers, place=place, patience=Patience(fixed=fixed))
 
 
@@ -68,6 +70,33 @@ def test_all_kinds_of_trouble(tmp_path: Path) -> None:
     assert "Panic: index out of bounds" in failures["panic"].message
     assert "jobs.py" in failures["bug"].trace and failures["die"].trace is None
     assert "division by zero" in failures["bug"].message and "internal error" in failures["bug"].message
+
+
+def test_trouble_in_company(tmp_path: Path) -> None:
+    """What is given out together: the others get another chance when one of them takes the worker with it."""
+    words = ("die", "memory", "panic", "bug", "bug once", "die once")
+    files = {f"{word}{i}": word.encode() if i == 7 else b"good" for word in words for i in range(16)}
+    found = verdicts(engine(tmp_path, files, workers=1, small=100))
+    failures = {n: v for n, v in found.items() if isinstance(v, Failure)}
+    assert {n: (f.error, f.attempts) for n, f in failures.items()} == {
+        "die7": ("WorkerDied", 2), "memory7": ("MemoryError", 2), "panic7": ("Panic", 2),
+        "bug7": ("ZeroDivisionError", 2),
+    }  # fmt: skip
+    assert {v for n, v in found.items() if n not in failures} == {1, 2} and len(found) == len(files)
+    assert found["bug once7"] == found["die once7"] == 2
+    assert sum(v == 2 for v in found.values() if isinstance(v, int)) < 40, "few others have to begin again"
+
+
+def test_a_hanging_worker_and_its_company(tmp_path: Path) -> None:
+    files = {"hang": b"hang", "once": b"hang once", **numbered(12)}
+    found = verdicts(engine(tmp_path, files, small=100, fixed=0.4))
+    assert (found["hang"].error, found["hang"].attempts) == ("TimedOut", 2) and found["once"] == 2
+    assert all(isinstance(found[n], int) for n in numbered(12))
+
+
+def test_a_full_disk_stops_in_company(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left on device"):
+        verdicts(engine(tmp_path, {"full": b"full", **numbered(9)}, small=100))
 
 
 def test_a_hanging_worker_is_ended(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Regions that are coded at the same time: on one canvas, and for jobs that take turns."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -130,10 +132,33 @@ def test_a_job_that_fails_disturbs_no_other():
     with pytest.raises(ValueError, match="mine"):
         three.result()
     assert six.result() == 7
-    try:
+    with suppress(CorruptError):
         assert not np.array_equal(five.result(), region.symbols)
-    except CorruptError:
-        pass
+
+
+def test_threads_of_a_job_are_served_at_once():
+    region = regions_of([(3, 4)])[0]
+
+    def job(coder):
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda r: coder.encode(golden_prior(), r), [region] * 4))
+
+    wanted = ALONE.encode(golden_prior(), region)
+    for future in Together().run([job] * 3):
+        assert future.result() == [wanted] * 4
+
+
+def test_no_more_cells_at_once_than_a_large_region_has(monkeypatch):
+    sizes = []
+
+    def noted(_, regions):
+        sizes.append([r.shape for r in regions])
+        return [[b""] * 3] * len(regions)
+
+    monkeypatch.setattr("nfcodec.coding.together.encode_regions", noted)
+    zeros = [RegionSymbols(np.zeros((3, 64, *s), np.int32), 50, 3) for s in [(128, 128), (90, 90), (8, 8), (90, 90)]]
+    Together().run([lambda coder, r=r: coder.encode(golden_prior(), r) for r in zeros])
+    assert sizes == [[(128, 128)], [(90, 90), (8, 8), (90, 90)]]
 
 
 def test_jobs_end_when_the_turns_are_interrupted(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import resource
 
@@ -12,6 +13,7 @@ from helpers import decode_array, init, memory, pack, painting, psnr_of, sound
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from nfcodec.coding.region import decode_regions
 from nfcodec.decoder import Decoder
 from nfcodec.decoder.lattice import LatticeField
 from nfcodec.errors import ChecksumError, MediaReadError, ModelNotFoundError, NotNfcError, OptionError
@@ -231,6 +233,30 @@ def test_workers_give_the_same_samples(folder, kind, workers, context):
         alone.set_epoch(epoch)
         assert same(samples, alone) and list(labels) == ["cats", "cats", "dogs"]
     del loader
+
+
+def test_samples_of_a_batch_are_decoded_together(folder, kind, monkeypatch):
+    regions = []
+    monkeypatch.setattr(
+        "nfcodec.coding.together.decode_regions", lambda p, r: regions.append(len(r)) or decode_regions(p, r)
+    )
+    found = data(folder, kind, **RANDOM, transform=lambda t: t + 1, label=label_of)
+    for (sample, label), i in zip(found.__getitems__([2, 0, -1]), (2, 0, -1), strict=True):
+        assert torch.equal(sample, found[i][0]) and label == found[i][1]
+    assert regions == ([3] if kind == "tiny-lattice" else [])
+    with pytest.raises(IndexError):
+        found.__getitems__([0, 99])
+    again = pickle.loads(pickle.dumps(data(folder, kind, **RANDOM)))
+    assert all(torch.equal(a, b) for a, b in zip(again.__getitems__([0, 1]), (again[0], again[1]), strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_batches_after_a_fork(folder, kind):
+    found = data(folder, kind, **RANDOM)
+    wanted = found.__getitems__([0, 1])
+    loader = DataLoader(found, batch_size=2, num_workers=1, multiprocessing_context="fork", timeout=60)
+    assert torch.equal(next(iter(loader)), torch.stack(wanted))
 
 
 def test_pinned_memory_is_only_a_warning_without_an_accelerator(folder, kind):
