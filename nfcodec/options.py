@@ -53,8 +53,9 @@ class EncodeOptions:
     there is, and a warning. ``max_time``: seconds that encoding may take: all but the first inner steps are left
     out when they would take longer (of a field of modules: begin later).
 
-    ``strip``: metadata kinds to leave out. ``verify``: read the file back and decode it before it gets its final
-    name.
+    ``strip``: metadata kinds to leave out. ``verify``: read the file back before it gets its final name, and
+    see that it decodes to the symbols that were encoded. Streams of a lattice have been decoded when they were made;
+    they are compared byte for byte.
     """
 
     quality: int = 75

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -227,6 +228,17 @@ def test_failures_keep_the_old_file(picture, tmp_path, monkeypatch):
     assert target.read_text() == "precious" and names(tmp_path) == ["broken.png", "photo.nfc", "photo.png"]
     api.encode(picture, target, options=EncodeOptions(init=init("image"), verify=False), force=True)
     assert api.info(target).shape == (20, 30)
+
+
+def test_a_lattice_is_written_as_it_was_coded(picture, tmp_path, monkeypatch):
+    def changed(run):
+        return regions.pack_run(replace(run, payloads=(*run.payloads[:-1], b"")))
+
+    options = EncodeOptions(init=init("tiny-lattice"), effort=1, quality=100)
+    monkeypatch.setattr("nfcodec.encoder.lattice.pack_run", changed)
+    with pytest.raises(InternalError, match="other symbols"):
+        api.encode(picture, tmp_path / "a.nfc", options=options)
+    assert names(tmp_path) == ["photo.png"]
 
 
 def test_places_that_cannot_be_written(picture, tmp_path):

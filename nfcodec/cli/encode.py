@@ -91,7 +91,7 @@ def encode_options(function: F) -> F:
         click.option(
             "--strip", multiple=True, metavar="KINDS", callback=_kinds, help=f"Metadata to leave out: {_KINDS}."
         ),
-        click.option("--no-verify", is_flag=True, help="Do not decode the finished file once more."),
+        click.option("--no-verify", is_flag=True, help="Do not read the finished file back."),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)

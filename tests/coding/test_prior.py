@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nfcodec.coding import context, logistic
+from nfcodec.coding import coder, context, logistic
 from nfcodec.coding.coder import LOGISTIC, SymbolEncoder
 from nfcodec.coding.prior import Layer, Network, Prior
 from nfcodec.coding.region import (
     ALONE,
     LARGEST_SYMBOL,
+    Known,
     RegionBytes,
     RegionSymbols,
     predict,
@@ -202,6 +203,41 @@ def test_zeros_are_empty_payloads():
     for prior in (golden_prior(), constant_prior(40, 10)):
         assert ALONE.encode(prior, RegionSymbols(symbols, 50, 3)) == [b"", b"", b""]
         assert not ALONE.decode(prior, RegionBytes([b"", b"", b""], (4, 5), 50, 3)).any()
+
+
+def test_streams_that_do_not_decode_are_noticed_when_they_are_made(monkeypatch):
+    def wrong(encoders, owners, symbols, rows, family):
+        coder.put_each(encoders, owners, symbols + (np.arange(len(symbols)) == 2), rows, family)
+
+    monkeypatch.setattr("nfcodec.coding.region.put_each", wrong)
+    with pytest.raises(InternalError, match="other symbols"):
+        ALONE.encode(golden_prior(), RegionSymbols(random_symbols((5, 6)), 35, 3))
+
+
+def test_the_encoder_knows_no_more_than_the_decoder(monkeypatch):
+    """What the encoder predicts a symbol from has been coded before it."""
+    symbols = random_symbols((7, 6))
+    seen = []
+    expect = Network.__call__
+    monkeypatch.setattr(Network, "__call__", lambda self, x: seen.append(x.copy()) or expect(self, x))
+    payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 35, 3))
+    encoded, seen[:] = seen[:], []
+    ALONE.decode(golden_prior(), RegionBytes(payloads, (7, 6), 35, 3))
+    assert len(seen) == len(encoded) > 50
+    assert all(np.array_equal(a, b) for a, b in zip(encoded, seen, strict=True))
+
+
+def test_known_streams_are_known_by_every_byte():
+    region = RegionSymbols(random_symbols((4, 4)), 50, 3)
+    payloads = ALONE.encode(golden_prior(), region)
+    marked = region.symbols + 1
+    known = Known({(tuple(payloads), (4, 4), 50, 3): marked})
+    assert known.decode(golden_prior(), RegionBytes(payloads, (4, 4), 50, 3)) is marked
+    fewer = RegionBytes(payloads[:2], (4, 4), 50, 3)
+    assert np.array_equal(known.decode(golden_prior(), fewer), ALONE.decode(golden_prior(), fewer))
+    with suppress(CorruptError):
+        other = RegionBytes([*payloads[:2], payloads[2] + b"\1"], (4, 4), 50, 3)
+        assert known.decode(golden_prior(), other) is not marked
 
 
 def test_a_layer_in_the_middle_may_be_empty():
