@@ -19,7 +19,7 @@ from nfcodec.coding.prior import Prior
 from nfcodec.coding.region import RegionBytes, RegionCoder, RegionSymbols, Symbols, decode_regions, encode_regions
 
 T = TypeVar("T")
-MOST = 16  # jobs; more would gain nothing
+MOST = 4  # jobs; more need more memory, and gain nothing
 _MOST_CELLS = 1 << 14  # of regions that are coded at once
 Job = Callable[[RegionCoder], T]
 
@@ -123,13 +123,19 @@ class Together:
     """Runs jobs in turns; see the module. Its threads are kept for further jobs: each new one would leave some memory
     behind in torch."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(MOST)
+    def __init__(self, most: int = MOST) -> None:
+        """``most``: so many jobs take turns."""
+        self.most = most
+        self._pool = ThreadPoolExecutor(most)
 
     def run(self, jobs: Sequence[Job[T]]) -> list[Future[T]]:
-        """Run at most ``MOST`` jobs to their ends. Each is called with the coder that it has to use. The futures are
-        done: ``result()`` gives what a job returned, or raises what it raised."""
-        turns = [_Turn(job) for job in jobs[:MOST]]
+        """Run jobs to their ends. Each is called with the coder that it has to use. The futures are done: ``result()``
+        gives what a job returned, or raises what it raised."""
+        parts = (jobs[i : i + self.most] for i in range(0, len(jobs), self.most))
+        return [future for some in parts for future in self._run(some)]
+
+    def _run(self, jobs: Sequence[Job[T]]) -> list[Future[T]]:
+        turns = [_Turn(job) for job in jobs]
         futures = [self._pool.submit(turn.run) for turn in turns]
         try:
             _take_turns(turns)

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from nfcodec.coding.quantizer import step_size
 from nfcodec.coding.region import ALONE, RegionCoder
-from nfcodec.coding.together import MOST, Together
+from nfcodec.coding.together import Together
 from nfcodec.decoder import Decoder
 from nfcodec.decoder.lattice import Symbols
 from nfcodec.decoder.modules import ModuleField
@@ -98,11 +98,8 @@ class NfcDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """The samples of a batch, as a ``DataLoader`` asks for them: the same, decoded together in less time."""
-        found = []
-        for some in (indices[i : i + MOST] for i in range(0, len(indices), MOST)):
-            futures = self._company().run([partial(self._read, index=index) for index in some])
-            found += [self._finished(f.result(), index) for f, index in zip(futures, some, strict=True)]
-        return found
+        futures = self._company().run([partial(self._read, index=index) for index in indices])
+        return [self._finished(f.result(), index) for f, index in zip(futures, indices, strict=True)]
 
     def _company(self) -> Together:
         """The threads of this process: those of another one are not here after a fork."""

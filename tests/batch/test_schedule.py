@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nfcodec.batch.items import Item
 from nfcodec.batch.schedule import Assignment, Schedule
+from nfcodec.coding.together import MOST
 
 
 def items(*costs: float) -> list[Item]:
@@ -62,19 +63,19 @@ def test_what_may_not_fit_into_memory_runs_alone() -> None:
 
 def test_small_items_are_done_together() -> None:
     schedule = Schedule(items(9, *[1] * 200), 2, small=1)
-    assert [len(take(schedule).items) for _ in range(3)] == [1, 16, 16]
+    assert [len(take(schedule).items) for _ in range(3)] == [1, MOST, MOST]
     sizes = []
     while (some := schedule.next()) is not None:
         sizes.append(len(some.items))
         assert some.threads == 1 and not some.alone or len(some.items) == 1
-    assert sizes[0] == 16 and sizes == sorted(sizes, reverse=True) and sizes[-1] == 1
-    assert sum(sizes) == 200 - 32
+    assert sizes[0] == MOST and sizes == sorted(sizes, reverse=True) and sizes[-1] == 1
+    assert sum(sizes) == 200 - 2 * MOST
 
 
 def test_together_items_get_verdicts_of_their_own() -> None:
     schedule = Schedule(items(*[1] * 8), 1, small=1)
     four = take(schedule).items
-    assert len(four) == 4
+    assert len(four) == 4 == MOST
     schedule.done(four[0])
     assert schedule.failed(four[1], again=True) is False
     assert schedule.failed(four[2], again=False) is True

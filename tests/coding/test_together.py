@@ -97,13 +97,16 @@ def test_jobs_get_what_they_get_alone(monkeypatch):
     )
     regions = [*regions_of(SHAPES), *regions_of(SHAPES[:3], planes=1)]
     running, most = set(), []
-    futures = Together().run([job_of(r, running, most) for r in regions])
+    futures = Together(16).run([job_of(r, running, most) for r in regions])
     for region, future in zip(regions, futures, strict=True):
         payloads, symbols = future.result()
         assert payloads == ALONE.encode(golden_prior(), region)
         assert np.array_equal(symbols, region.symbols)
     assert max(most) <= 1
     assert sorted(calls) == [3, 8], "regions of as many planes are coded at once"
+    calls.clear()
+    assert len(Together(4).run([job_of(r, running, most) for r in regions[:8]])) == 8
+    assert calls == [4, 4]
 
 
 def test_a_job_that_fails_disturbs_no_other():
@@ -157,7 +160,7 @@ def test_no_more_cells_at_once_than_a_large_region_has(monkeypatch):
 
     monkeypatch.setattr("nfcodec.coding.together.encode_regions", noted)
     zeros = [RegionSymbols(np.zeros((3, 64, *s), np.int32), 50, 3) for s in [(128, 128), (90, 90), (8, 8), (90, 90)]]
-    Together().run([lambda coder, r=r: coder.encode(golden_prior(), r) for r in zeros])
+    Together(16).run([lambda coder, r=r: coder.encode(golden_prior(), r) for r in zeros])
     assert sizes == [[(128, 128)], [(90, 90), (8, 8), (90, 90)]]
 
 
