@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from batch import ROOT, cut
@@ -29,8 +30,13 @@ from results import plain_command, say, today, write_json
 
 def tree(folder: Path) -> dict[str, bytes]:
     """All files but the manifest."""
-    found = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("nfc-batch")]
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("nfc-batch"):
+            # A worker whose parent was killed takes a moment to end, and may get or lose a name meanwhile.
+            with suppress(FileNotFoundError):
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
 
 
 def done(folder: Path) -> Counter[str]:
