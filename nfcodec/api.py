@@ -19,7 +19,7 @@ from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import InternalError, MediaReadError, OutputError, TruncatedError
+from nfcodec.errors import MediaReadError, OutputError, TruncatedError
 from nfcodec.lattice.regions import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
@@ -44,7 +44,6 @@ from nfcodec.signal import Ints, SignalInfo
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
-    from nfcodec.encoder import Encoded
     from nfcodec.field_file import FieldFile
     from nfcodec.meta.running import Report
 
@@ -128,7 +127,7 @@ def encode(
 ) -> EncodeResult:  # fmt: skip
     """Encode a media file (or ``-``) to an .nfc file; the name is derived when ``output`` is None.
 
-    The file is decoded again before it gets its name (``options.verify``), so an existing ``output`` is never
+    The file is read back before it gets its name (``options.verify``), so an existing ``output`` is never
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.coding.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
@@ -148,7 +147,8 @@ def encode(
         finally:
             media.close()
         if options.verify:
-            _verify_written(temporary, encoded, options)
+            with _opened(temporary) as written:
+                encoded.verify(written, options)  # type: ignore[arg-type]
         input_bytes = path.stat().st_size if path.is_file() else 0
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
@@ -163,13 +163,6 @@ def _derived(source: PathLike, suffix: str) -> Path:
     if os.fspath(source) == STREAM:
         return Path(STREAM)
     return output_name(source, suffix)
-
-
-def _verify_written(path: Path, encoded: Encoded, options: EncodeOptions) -> None:
-    inits = (options.init,) if options.init else ()
-    with _opened(path) as file, _decoder(file, limits=options.limits, inits=inits, coder=encoded.coder) as decoder:
-        if decoder.digest()[0] != encoded.digest:
-            raise InternalError("the written file decodes to other symbols than were encoded")
 
 
 # -- decode ----------------------------------------------------------------------------------------------

@@ -17,11 +17,10 @@ import numpy as np
 from nfcodec import zoo
 from nfcodec.adapt.rate import trade_off
 from nfcodec.api import PathLike, input_file, output_file, rate_of
-from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import Encoded, choose_init, encode_signal
-from nfcodec.errors import InputError, InternalError, MediaReadError
+from nfcodec.errors import InputError, MediaReadError
 from nfcodec.fields.modules import is_sound
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.limits import DEFAULT_LIMITS, Limits
@@ -142,7 +141,7 @@ def transcode(
         with temporary.open("w+b") as file:
             encoded = encode_signal(again(), file, options, progress=progress, again=again)
             if options.verify:
-                _verify(file, encoded, options.limits, options.init)
+                encoded.verify(file, options)
         size = path.stat().st_size
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
@@ -160,14 +159,8 @@ def _opened(path: Path, files: ExitStack) -> IO[bytes]:
         raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _decoder(file: IO[bytes], limits: Limits, init: str | None, coder: RegionCoder = ALONE) -> Decoder:
-    return Decoder(file, limits=limits, inits=(init,) if init else (), coder=coder)  # type: ignore[arg-type]
-
-
-def _verify(file: IO[bytes], encoded: Encoded, limits: Limits, init: str | None) -> None:
-    file.seek(0)
-    if _decoder(file, limits, init, encoded.coder).digest()[0] != encoded.digest:
-        raise InternalError("the written file decodes to other symbols than were encoded")
+def _decoder(file: IO[bytes], limits: Limits, init: str | None) -> Decoder:
+    return Decoder(file, limits=limits, inits=(init,) if init else ())  # type: ignore[arg-type]
 
 
 # -- improve ---------------------------------------------------------------------------------------------
@@ -221,7 +214,7 @@ def _encoded(
         with target.open("w+b") as file:
             beside = _Beside(source, source.info, decoder.metadata, decoder.sidecar())
             encoded = encode_signal(beside, file, options, progress=progress)
-            _verify(file, encoded, options.limits, options.init)
+            encoded.verify(file, options)
     finally:
         source.close()
     _check_alike(decoder.info, encoded.info, original, whole=True)

@@ -12,7 +12,8 @@ from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
-from nfcodec.errors import UnsupportedMediaError
+from nfcodec.decoder import Decoder
+from nfcodec.errors import InternalError, UnsupportedMediaError
 from nfcodec.media.samples import quantize
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress, ProgressEvent
@@ -33,6 +34,14 @@ class Encoded:
     quality: int
     warnings: tuple[str, ...]
     coder: RegionCoder = ALONE
+
+    def verify(self, file: BinaryIO, options: EncodeOptions) -> None:
+        """Raise :class:`InternalError` unless what was written, read from the start of ``file``, decodes to the symbols
+        that were encoded."""
+        file.seek(0)
+        inits = (options.init,) if options.init else ()
+        if Decoder(file, limits=options.limits, inits=inits, coder=self.coder).digest()[0] != self.digest:
+            raise InternalError("the written file decodes to other symbols than were encoded")
 
 
 class Encoder(ABC):

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from nfcodec.container.layout import SIGNATURE, SectionType
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
-from nfcodec.errors import FormatError, InternalError, LimitError, NfcError, OptionError, UnsupportedMediaError
+from nfcodec.errors import FormatError, LimitError, NfcError, OptionError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import EncodeOptions
 from nfcodec.plugins.shapes import mode_of, step_for
@@ -170,7 +170,6 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 
 def _encoded(image: Image.Image, options: EncodeOptions, metadata: Metadata) -> bytes:
-    from nfcodec.decoder import Decoder
     from nfcodec.encoder import encode_signal
     from nfcodec.media.image import image_source
 
@@ -182,11 +181,7 @@ def _encoded(image: Image.Image, options: EncodeOptions, metadata: Metadata) -> 
     for note in encoded.warnings:
         warnings.warn(note, stacklevel=4)
     if options.verify:
-        out.seek(0)
-        inits = (options.init,) if options.init else ()
-        decoder = Decoder(out, limits=options.limits, inits=inits, coder=encoded.coder)
-        if decoder.digest()[0] != encoded.digest:
-            raise InternalError("the written file decodes to other symbols than were encoded")
+        encoded.verify(out, options)
     return out.getvalue()
 
 
