@@ -25,14 +25,14 @@ from PIL import Image
 from results import plain_command, say, signed, table, today, write_json
 
 from nfcodec import zoo
-from nfcodec.adapt.lattice.first_step import analysis, corrected
-from nfcodec.adapt.lattice.refine import Problem, refine
-from nfcodec.adapt.lattice.region import rounded
-from nfcodec.adapt.lattice.window import Window, cut_window, mirrored
-from nfcodec.coding import logistic
-from nfcodec.coding.region import ALONE, RegionSymbols
+from nfcodec.entropy import logistic
 from nfcodec.errors import OptionError
-from nfcodec.fields import lattice as field
+from nfcodec.lattice import trunk as field
+from nfcodec.lattice.code import ALONE, RegionSymbols
+from nfcodec.lattice.fit.adapt import rounded
+from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.rounds import Problem, refine
+from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.synthesis import to_planes

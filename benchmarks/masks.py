@@ -23,18 +23,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from nfcodec.adapt.chunk import Adapter
-from nfcodec.adapt.inner import module_loss
-from nfcodec.coding.deltas import choose_model, delta_bits
-from nfcodec.fields.coords import module_coords
-from nfcodec.fields.init import QUALITY_ANCHORS, Init
-from nfcodec.fields.modules import cut
+from nfcodec.coords import module_coords
 from nfcodec.media import open_source
-from nfcodec.meta.config import TrainConfig, load_config
-from nfcodec.meta.export import export
-from nfcodec.meta.sparse import kept_weights
-from nfcodec.meta.tasks import Tasks, load_tasks
-from nfcodec.meta.train import Trainer
+from nfcodec.modules.deltas import choose_model, delta_bits
+from nfcodec.modules.fit.adapt import Adapter
+from nfcodec.modules.fit.inner import module_loss
+from nfcodec.modules.init import QUALITY_ANCHORS, Init
+from nfcodec.modules.partition import cut
+from nfcodec.modules.train.config import TrainConfig
+from nfcodec.modules.train.export import export
+from nfcodec.modules.train.loop import Trainer
+from nfcodec.modules.train.sparse import kept_weights
+from nfcodec.modules.train.tasks import Tasks, load_tasks
+from nfcodec.train.training import load_config
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe

@@ -15,11 +15,12 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from nfcodec import zoo
-from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.errors import MediaReadError, OutputError, TruncatedError
+from nfcodec.families import kind_of_sections
+from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.regions import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
@@ -32,7 +33,6 @@ from nfcodec.options import (
     DecodeResult,
     EncodeOptions,
     EncodeResult,
-    FieldKind,
     FileInfo,
     ModelInfo,
     Progress,
@@ -45,7 +45,7 @@ from nfcodec.signal import Ints, SignalInfo
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
     from nfcodec.field_file import FieldFile
-    from nfcodec.meta.running import Report
+    from nfcodec.train.running import Report
 
 PathLike = str | os.PathLike[str]
 RateUnit = Literal["bpp", "bpe", "kbps"]
@@ -128,7 +128,7 @@ def encode(
     """Encode a media file (or ``-``) to an .nfc file; the name is derived when ``output`` is None.
 
     The file is read back before it gets its name (``options.verify``), so an existing ``output`` is never
-    replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.coding.together`.
+    replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
     from nfcodec.encoder import choose_init, encode_signal
@@ -302,15 +302,11 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         path=os.fspath(source), bytes=size, version=head.version, modality=head.modality, shape=head.shape,
         channels=head.channels, alpha=head.alpha, sample_type=head.sample_type,
         sample_rate=float(head.rate) if head.rate is not None else None, value_range=head.value_range,
-        field=_field_kind(entries), init=zoo.name_of_prefix(head.init), quality=head.quality, rate=rate, rate_unit=unit,
+        field=kind_of_sections([e.type for e in entries]), init=zoo.name_of_prefix(head.init),
+        quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
         sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries),
     )  # fmt: skip
-
-
-def _field_kind(entries: list[Entry]) -> FieldKind:
-    """Fields of modules are all of one kind so far."""
-    return "lattice" if any(e.type == SectionType.CELLS for e in entries) else "siren"
 
 
 def _layers(entry: Entry) -> tuple[int, ...]:
@@ -358,8 +354,7 @@ def train(
     The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
     training goes on from it. One config, one folder and one seed give one init.
     """
-    from nfcodec.meta.config import load_config
-    from nfcodec.meta.training import finished, new_trainer
+    from nfcodec.train.training import finished, load_config, new_trainer
 
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
@@ -368,5 +363,5 @@ def train(
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(finished(trainer), temporary)
+        zoo.write_init(finished(settings, trainer), temporary)
     return zoo.describe(os.fspath(output))

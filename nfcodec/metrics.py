@@ -183,6 +183,11 @@ def _ms_ssim_plane(x: Array, y: Array, peak: float) -> float:
     return result
 
 
+def psnr_of(error: float) -> float:
+    """PSNR in dB of a mean squared ``error`` with peak 1, at most 120."""
+    return -10.0 * math.log10(max(error, 1e-12))
+
+
 def ms_ssim(a: AnyArray, b: AnyArray, peak: float) -> float | None:
     """Multi-scale SSIM of two images (H, W) or (H, W, C): the mean of the channels' values.
 

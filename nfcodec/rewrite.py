@@ -15,14 +15,11 @@ from typing import IO
 import numpy as np
 
 from nfcodec import zoo
-from nfcodec.adapt.rate import trade_off
 from nfcodec.api import PathLike, input_file, output_file, rate_of
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import Encoded, choose_init, encode_signal
 from nfcodec.errors import InputError, MediaReadError
-from nfcodec.fields.modules import is_sound
-from nfcodec.lattice.init import LatticeInit
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import open_source
 from nfcodec.media.samples import dequantize, quantize
@@ -246,12 +243,6 @@ def _check_same_signal(file: Path, original: PathLike, old: float, new: float) -
 
 def cost(decoder: Decoder, psnr: float, size: int) -> float:
     """D/λ + R in bits, for a PSNR (dB) and a size (bytes) of the signal of a file, as its encoder weighs them."""
-    info, init, quality = decoder.info, decoder.init, decoder.header.quality
-    if isinstance(init, LatticeInit):
-        trade, sound = 3.0 * init.trade_off(quality), False
-    else:
-        trade, sound = trade_off(init.coarsest, quality), is_sound(init.spec)
-    # Sound counts from −1 to 1; grey pictures are seen as three equal channels.
-    unit = 4.0 if sound else 3.0 if info.modality in ("image", "video") and info.channels == 1 else 1.0
-    error: float = unit * 10.0 ** (-psnr / 10.0) * info.samples * info.channels
-    return error / trade + 8.0 * size
+    info = decoder.info
+    error = 10.0 ** (-psnr / 10.0) * info.samples * info.channels
+    return float(error / decoder.field.trade + 8.0 * size)

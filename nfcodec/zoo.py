@@ -1,7 +1,7 @@
 """The shipped inits: list them, load them, and make sure they are the bytes that were pinned.
 
-An init file is safetensors: tensors ``theta0/…``, ``log_rate/…`` (float32), ``mask/…`` (uint8), ``step`` and
-``scale`` (int32), and one metadata entry ``init`` with JSON. Nothing is ever unpickled.
+An init file is safetensors: the tensors of its family, and one metadata entry ``init`` with JSON. Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -11,19 +11,14 @@ import json
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nfcodec.errors import CorruptError, FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
+from nfcodec import families
+from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
+from nfcodec.families import Init
 from nfcodec.options import ModelInfo
 
-if TYPE_CHECKING:
-    from nfcodec.fields.init import Init
-    from nfcodec.lattice.init import LatticeInit
-
-    AnyInit = Init | LatticeInit
-
 PREFIX = 4  # bytes of the SHA-256 that a file carries
-INIT_FORMAT = 1
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
 _NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError, FormatError, LimitError)
@@ -78,7 +73,7 @@ def _path_of(name: str) -> Path:
     raise ModelNotFoundError(f"no init called {name!r}; shipped: {known}", hint="give a path to use your own init")
 
 
-def load(name: str) -> AnyInit:
+def load(name: str) -> Init:
     """Load an init by id or by path. A shipped one must have its pinned hash (:class:`ModelHashError`)."""
     path = _path_of(name)
     init = read_init(path)
@@ -89,7 +84,7 @@ def load(name: str) -> AnyInit:
     return init
 
 
-def load_prefix(prefix: bytes, candidates: tuple[str, ...] = ()) -> AnyInit:
+def load_prefix(prefix: bytes, candidates: tuple[str, ...] = ()) -> Init:
     """The init that a file names by the first bytes of its hash: shipped, or among ``candidates`` (paths)."""
     for name, pinned in index()["inits"].items():
         if bytes.fromhex(pinned)[:PREFIX] == prefix:
@@ -113,7 +108,7 @@ def name_of_prefix(prefix: bytes) -> str:
 
 
 @lru_cache(maxsize=8)
-def _read_cached(path: Path, stamp: tuple[int, int]) -> AnyInit:
+def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
     from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
@@ -127,7 +122,7 @@ def _read_cached(path: Path, stamp: tuple[int, int]) -> AnyInit:
         raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
 
 
-def read_init(path: Path) -> AnyInit:
+def read_init(path: Path) -> Init:
     """Read an init file; :class:`ModelError` when it is anything else."""
     try:
         stat = path.stat()
@@ -138,65 +133,26 @@ def read_init(path: Path) -> AnyInit:
     return _read_cached(path.resolve(), (stat.st_mtime_ns, stat.st_size))
 
 
-def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> AnyInit:
-    import numpy as np
-    import torch
-
-    from nfcodec.fields.init import Init
-    from nfcodec.fields.registry import field_kind
-    from nfcodec.fields.spec import FieldSpec
-    from nfcodec.lattice import files
-
-    if "kind" in meta and meta["kind"] == files.KIND:
-        return files.build(meta, tensors, digest)
-    if meta["format"] != INIT_FORMAT:
-        raise CorruptError(f"its format {meta['format']} is not known here")
-    spec = FieldSpec.from_dict(meta["spec"])
-    # In coded order, not in the file's alphabetical one: everything that flattens parameters relies on it.
-    names = [t.name for t in field_kind(spec.kind).tensors(spec)]
-    groups = {g: {n: tensors[f"{g}/{n}"].float() for n in names} for g in ("theta0", "log_rate", "mask")}
-    if {tensors["step"].dtype, tensors["scale"].dtype} != {torch.int32}:
-        raise CorruptError("steps and scales must be int32")
-    init = Init(
-        id=meta["id"], modality=meta["modality"], spec=spec, **groups,
-        step=tensors["step"].numpy().astype(np.int32), scale=tensors["scale"].numpy().astype(np.int32),
-        inner_steps=int(meta["inner_steps"]), gamma=float(meta["gamma"]), coarsest=float(meta["coarsest"]),
-        sha256=digest,
-    )  # fmt: skip
-    init.validate()
-    return init
+def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+    """Inits of modules name their kind in the spec alone."""
+    kind = meta["kind"] if "kind" in meta else meta["spec"]["kind"]
+    if not isinstance(kind, str):
+        raise TypeError(f"the kind of field is {kind!r}")
+    return families.runtime(kind).read_init(meta, tensors, digest)
 
 
-def write_init(init: AnyInit, path: Path) -> bytes:
+def write_init(init: Init, path: Path) -> bytes:
     """Write an init as safetensors (atomically) and return its SHA-256."""
     import os
 
     from safetensors.torch import save
 
-    from nfcodec.lattice.files import contents
-    from nfcodec.lattice.init import LatticeInit
-
-    tensors, meta = contents(init) if isinstance(init, LatticeInit) else _module_contents(init)
+    tensors, meta = families.runtime(init.kind).init_contents(init)
     data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)
     return hashlib.sha256(data).digest()
-
-
-def _module_contents(init: Init) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and metadata of an init of independent modules."""
-    import torch
-
-    tensors = {f"theta0/{n}": t.float().contiguous() for n, t in init.theta0.items()}
-    tensors |= {f"log_rate/{n}": t.float().contiguous() for n, t in init.log_rate.items()}
-    tensors |= {f"mask/{n}": t.to(torch.uint8).contiguous() for n, t in init.mask.items()}
-    tensors |= {"step": torch.from_numpy(init.step), "scale": torch.from_numpy(init.scale)}
-    meta = {
-        "format": INIT_FORMAT, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
-        "inner_steps": init.inner_steps, "gamma": init.gamma, "coarsest": init.coarsest,
-    }  # fmt: skip
-    return tensors, meta
 
 
 def describe(name: str) -> ModelInfo:

@@ -33,7 +33,6 @@ import nfcodec
 from nfcodec import api, zoo
 from nfcodec.container.reader import Reader
 from nfcodec.decoder import Decoder
-from nfcodec.encoder import lattice
 from nfcodec.errors import (
     InternalError,
     MediaReadError,
@@ -45,6 +44,7 @@ from nfcodec.errors import (
     UnsupportedMediaError,
 )
 from nfcodec.lattice import regions
+from nfcodec.lattice.fit import encode as lattice_encode
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 IMAGE = EncodeOptions(init=init("image"), effort=1)
@@ -235,7 +235,7 @@ def test_a_lattice_is_written_as_it_was_coded(picture, tmp_path, monkeypatch):
         return regions.pack_run(replace(run, payloads=(*run.payloads[:-1], b"")))
 
     options = EncodeOptions(init=init("tiny-lattice"), effort=1, quality=100)
-    monkeypatch.setattr("nfcodec.encoder.lattice.pack_run", changed)
+    monkeypatch.setattr("nfcodec.lattice.fit.encode.pack_run", changed)
     with pytest.raises(InternalError, match="other symbols"):
         api.encode(picture, tmp_path / "a.nfc", options=options)
     assert names(tmp_path) == ["photo.png"]
@@ -373,7 +373,7 @@ def test_truncated_files_are_decoded_only_when_asked(tmp_path):
 def test_truncated_regions(tmp_path, monkeypatch):
     """Layers are counted over the whole picture, which shows first what all regions have."""
     monkeypatch.setattr(regions, "REGION", 4)
-    monkeypatch.setattr(lattice, "_SPLIT_FROM", 0)
+    monkeypatch.setattr(lattice_encode, "_SPLIT_FROM", 0)
     encode(save_picture(tmp_path / "a.png", painting(40, 70)), "tiny-lattice", effort=1)
     order = [s.layers for s in api.info(tmp_path / "a.nfc").sections]
     assert order == [(1,)] * 6 + [(2,)] * 6 + [(3,)] * 6

@@ -14,7 +14,6 @@ from helpers import decode, init, memory, moving, pack, painting, repaired, soun
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType, crc_bytes
 from nfcodec.container.reader import Reader
-from nfcodec.encoder import lattice
 from nfcodec.errors import (
     ChecksumError,
     FormatError,
@@ -25,6 +24,7 @@ from nfcodec.errors import (
     NfcError,
     TruncatedError,
 )
+from nfcodec.lattice.fit import encode
 from nfcodec.limits import Limits
 from nfcodec.signal import MemorySource, Metadata
 
@@ -50,7 +50,7 @@ def small(kind):
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lattice, "_SPLIT_FROM", 0)  # one section for every layer
+        patch.setattr(encode, "_SPLIT_FROM", 0)  # one section for every layer
         return pack(source, kind, quality=85 if kind == "tiny-lattice" else 40, effort=1)[0]
 
 

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nfcodec import api
-from nfcodec.decoder import Decoder, decoder, modules, output_grid
-from nfcodec.encoder import modules as encoder
+from nfcodec.decoder import Decoder, decoder, output_grid
 from nfcodec.errors import CorruptError, LimitError, ModelNotFoundError, OptionError
 from nfcodec.limits import Limits
+from nfcodec.modules import stored
+from nfcodec.modules.fit import encode as encoder
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import MemorySource, SignalInfo
 
@@ -256,7 +257,7 @@ def test_options_that_do_not_fit(info, options, word):
 
 @pytest.mark.parametrize("options", [{"scale": 1e5}, {"scale": 1e308}, {"size": (10**6, 1)}, {"size": (1, 10**400)}])
 def test_outputs_over_a_limit_are_refused_before_rendering(picture, tmp_path, options, monkeypatch):
-    monkeypatch.setattr(modules, "render_chunk", None)
+    monkeypatch.setattr(stored, "render_chunk", None)
     (tmp_path / "a.nfc").write_bytes(picture)
     wanted = DecodeOptions(**options)
     with pytest.raises(LimitError, match="max_"):

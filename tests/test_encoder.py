@@ -27,20 +27,20 @@ from helpers import (
 )
 
 from nfcodec import zoo
-from nfcodec.adapt.chunk import Adapter
-from nfcodec.adapt.rate import trade_off
-from nfcodec.coding.deltas import choose_model, delta_bits
-from nfcodec.coding.quantizer import dequantize, quantize
 from nfcodec.container.reader import Reader
-from nfcodec.decoder.modules import dequantized, render_chunk
+from nfcodec.coords import module_coords, modules_per_axis
 from nfcodec.encoder import choose_init, encode_signal
-from nfcodec.encoder.modules import chunk_rows
+from nfcodec.entropy.quantizer import dequantize, quantize
 from nfcodec.errors import ModelNotFoundError, UnsupportedMediaError
-from nfcodec.fields.coords import module_coords, modules_per_axis
-from nfcodec.fields.modules import cut
-from nfcodec.fields.registry import field_kind
-from nfcodec.meta.rate import sensitivity
 from nfcodec.metrics import psnr
+from nfcodec.modules.deltas import choose_model, delta_bits
+from nfcodec.modules.fit.adapt import Adapter
+from nfcodec.modules.fit.encode import chunk_rows
+from nfcodec.modules.kinds import field_kind
+from nfcodec.modules.partition import cut
+from nfcodec.modules.stored import dequantized, render_chunk
+from nfcodec.modules.trade import trade_off
+from nfcodec.modules.train.rate_loss import sensitivity
 from nfcodec.options import EncodeOptions
 from nfcodec.signal import MemorySource, SignalInfo
 
@@ -197,7 +197,7 @@ def cost(kind: str, seed: int, quality: int, effort: int) -> np.ndarray:
     adapter = Adapter(field, quality, effort, field.spec.channels)
     targets = cut(field.spec, source.values)
     q, coding = adapter.deltas(targets), adapter.coding
-    from nfcodec.adapt.refine import class_of
+    from nfcodec.modules.fit.rounds import class_of
 
     coords = module_coords(field.spec.tile).unsqueeze(0)
     params = field.params(dequantized(field, quality, coding.kept, q), coding.kept)

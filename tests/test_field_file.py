@@ -9,9 +9,9 @@ import pytest
 from helpers import encode, init, moving, painting, save, save_frames, save_picture, save_sound, sound
 
 from nfcodec import api
-from nfcodec.encoder import modules as encoder
 from nfcodec.errors import MediaReadError, ModelNotFoundError, NotNfcError, OptionError, TruncatedError
 from nfcodec.limits import Limits
+from nfcodec.modules.fit import encode as encoder
 from nfcodec.signal import SignalInfo
 
 CLOSE = {"atol": 3e-5}

@@ -12,11 +12,11 @@ from helpers import memory, moving, opened, pack, painting, psnr_of, sound
 from nfcodec.container.layout import CRC_BYTES, SIGNATURE, SectionType, crc_bytes, pack_fields
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
-from nfcodec.decoder.lattice import LatticeRenderer
-from nfcodec.encoder import lattice as encoder
 from nfcodec.errors import CorruptError, FormatError, TruncatedError
 from nfcodec.lattice import regions
+from nfcodec.lattice.fit import encode as encoder
 from nfcodec.lattice.regions import section_run
+from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import MemorySource, Metadata
 
@@ -193,9 +193,9 @@ def test_damage_is_no_truncation(data):
 @pytest.mark.parametrize("kind", ["image", "audio", "video"])
 def test_modules_too(kind, monkeypatch):
     """Chunks that are missing are the mean signal."""
-    from nfcodec.encoder import modules
+    from nfcodec.modules.fit import encode
 
-    monkeypatch.setattr(modules, "CHUNK_MODULES", 6)
+    monkeypatch.setattr(encode, "CHUNK_MODULES", 6)
     signal = {"image": PICTURE, "audio": sound(900, 2), "video": moving(9, 16, 24)}[kind]
     full, _ = pack(memory(kind, signal), kind, effort=1)
     decoder = opened(full, kind)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nfcodec.decoder.recent import Recent
+from nfcodec.recent import Recent
 
 
 def test_only_the_latest_are_kept():

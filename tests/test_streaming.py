@@ -14,9 +14,9 @@ from helpers import decode, encode, init, memory, moving, opened, save_frames, s
 from nfcodec import api
 from nfcodec.decoder import decoder as decoder_module
 from nfcodec.encoder import encode_signal
-from nfcodec.encoder import modules as encoder
 from nfcodec.errors import MediaReadError
 from nfcodec.media import video
+from nfcodec.modules.fit import encode as encoder
 from nfcodec.options import DecodeOptions, EncodeOptions
 from nfcodec.signal import Block, Metadata, SignalInfo
 

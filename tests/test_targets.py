@@ -14,7 +14,7 @@ import pytest
 from helpers import decode, encode, init, memory, moving, pack, painting, save_frames, save_picture, there_and_back
 
 from nfcodec import api
-from nfcodec.adapt.deadline import passed, share
+from nfcodec.deadline import passed, share
 from nfcodec.encoder import choose_init, encode_signal, targets
 from nfcodec.encoder.curve import Curve, crossing
 from nfcodec.encoder.progress import SearchProgress
@@ -386,7 +386,7 @@ def test_a_picture_of_one_colour_meets_any_target(tmp_path):
 
 def test_rounding_takes_bytes_and_quality(monkeypatch):
     """What rate control sets within one quality: more of it is fewer bytes, with and without further steps."""
-    from nfcodec.encoder import lattice
+    from nfcodec.lattice.fit import encode
 
     def fixed(rounding):
         def found(attempt, goal, *, effort, **named):
@@ -397,7 +397,7 @@ def test_rounding_takes_bytes_and_quality(monkeypatch):
     for effort in (1, 3):
         made = []
         for rounding in (-0.02, 0.0, 0.05, 0.1):
-            monkeypatch.setattr(lattice, "find", fixed(rounding))
+            monkeypatch.setattr(encode, "find", fixed(rounding))
             data, encoded = pack(memory("image", painting(96, 120)), LATTICE, effort=effort, bpp=1.0)
             made.append((len(data), encoded.psnr))
         assert made == sorted(made, reverse=True) and len(set(made)) == 4

@@ -5,15 +5,15 @@ import math
 import numpy as np
 import torch
 
-from nfcodec.fields.coords import module_coords
-from nfcodec.fields.init import QUALITY_ANCHORS, Init
-from nfcodec.fields.registry import field_kind
-from nfcodec.fields.siren import init_params
-from nfcodec.fields.spec import FieldSpec
-from nfcodec.meta.export import step_exponents
-from nfcodec.meta.maml import Learner
-from nfcodec.meta.rate import sensitivity
-from nfcodec.meta.sparse import full_mask
+from nfcodec.coords import module_coords
+from nfcodec.modules.init import QUALITY_ANCHORS, Init
+from nfcodec.modules.kinds import field_kind
+from nfcodec.modules.siren import init_params
+from nfcodec.modules.spec import FieldSpec
+from nfcodec.modules.train.export import step_exponents
+from nfcodec.modules.train.maml import Learner
+from nfcodec.modules.train.rate_loss import sensitivity
+from nfcodec.modules.train.sparse import full_mask
 
 SPEC = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, False, (6, 6))
 PICTURE = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, True, (6, 6))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from nfcodec.batch.items import Item
-from nfcodec.coding.together import MOST
+from nfcodec.lattice.together import MOST
 
 # How much of a further core one item can use: its parts are coded one after the other, and its file is written once.
 EFFICIENCY = 0.7

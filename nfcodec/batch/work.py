@@ -16,7 +16,7 @@ from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
-    from nfcodec.coding.region import RegionCoder
+    from nfcodec.lattice.code import RegionCoder
 
 # No fault of the item: the whole batch has to wait for a person.
 TARGET_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))

@@ -19,9 +19,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from nfcodec.batch.work import Setup, Task, Work, target_is_full
-from nfcodec.coding.region import ALONE, RegionCoder
-from nfcodec.coding.together import Dropped, Together
 from nfcodec.errors import describe
+from nfcodec.lattice.code import ALONE, RegionCoder
+from nfcodec.lattice.together import Dropped, Together
 
 # Exit codes that mean something to the parent.
 ABANDONED, ENDED = 85, 143

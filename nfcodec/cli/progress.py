@@ -15,7 +15,7 @@ from nfcodec.cli.text import safe
 from nfcodec.options import Progress, ProgressEvent
 
 if TYPE_CHECKING:
-    from nfcodec.meta.running import Report
+    from nfcodec.train.running import Report
 
 _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 PLAIN_EVERY = 10.0  # seconds

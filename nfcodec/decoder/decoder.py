@@ -9,53 +9,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec import zoo
-from nfcodec.coding.planes import decode_plane
-from nfcodec.coding.region import ALONE, RegionCoder
+from nfcodec import families, zoo
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
-from nfcodec.decoder.grid import AxisGrid, Positions, output_grid, signal_of
-from nfcodec.decoder.lattice import LatticeField
-from nfcodec.decoder.modules import ModuleField
+from nfcodec.decoder.output import AxisGrid, Positions, output_grid, signal_of
+from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
-from nfcodec.fields.resample import Thinner, thin
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import DecodeOptions
+from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
 PIECE_SAMPLES = 1 << 22
-
-
-class StoredField(Protocol):
-    """The field of a file, whatever its kind. A chunk is a run of rows of the first axis."""
-
-    @property
-    def chunk_length(self) -> int:
-        """Samples of axis 0 in one chunk, the last excepted."""
-        ...
-
-    def symbols(self, chunk: int) -> npt.NDArray[np.int32]:
-        """All integers of a chunk, in any shape: exact on every machine."""
-        ...
-
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:
-        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``.
-
-        ``finer``: 0 where the grid is no finer than the samples, rising to 1 at twice as fine.
-        """
-        ...
-
-    def sample(self, chunk: int, positions: Positions) -> Floats:
-        """Values (N, C) at native positions (N, axes) that lie in ``chunk`` along axis 0."""
-        ...
 
 
 class Decoder:
@@ -63,7 +36,7 @@ class Decoder:
 
     ``inits``: paths of further inits to look for, beside the shipped ones. ``partial``: take a truncated file for
     what is there of it; what is missing is rendered from the coarser layers, or as the mean signal of the init.
-    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.coding.together`.
+    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.lattice.together`.
     """
 
     def __init__(
@@ -75,25 +48,15 @@ class Decoder:
         self.header = self.reader.header
         self.info = signal_of(self.header)
         self.init = zoo.load_prefix(self.header.init, inits)
-        self._check_field()
         self.index = list(self.reader.index(partial=partial))
-        self.field = self._open_field(partial, coder)
+        self.field = families.runtime(self.init.kind).open_field(
+            self.init, self.reader, self.index, self.info, limits, coder, partial=partial
+        )
         self._alphas = {e.first: e for e in self.index if e.type == SectionType.ALPHA and e.first is not None}
         wanted = self.chunks if self.info.alpha else 0
         # By number and maximum, as for the field: the header of a small file can announce millions of chunks.
         if max(self._alphas, default=-1) >= wanted or (len(self._alphas) != wanted and not partial):
             raise CorruptError("ALPHA sections do not match the header")
-
-    def _open_field(self, partial: bool, coder: RegionCoder) -> StoredField:
-        if isinstance(self.init, LatticeInit):
-            return LatticeField(self.init, self.reader, self.index, self.limits, coder, partial=partial)
-        return ModuleField(self.init, self.reader, self.index, self.limits, partial=partial)
-
-    def _check_field(self) -> None:
-        spec, info = self.init.spec, self.info
-        colour = isinstance(self.init, LatticeInit) or self.init.spec.offset
-        if spec.axes != len(info.shape) or (colour and info.channels not in (1, 3)):
-            raise CorruptError(f"init {self.init.id} does not fit a {info.modality} of {info.channels} channels")
 
     # -- structure ---------------------------------------------------------------------------------------
     @property

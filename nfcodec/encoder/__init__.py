@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol, cast
 
-from nfcodec import zoo
-from nfcodec.coding.region import ALONE, RegionCoder
-from nfcodec.encoder.attempts import encode_to_goal
+from nfcodec import families, zoo
 from nfcodec.encoder.base import Encoded
-from nfcodec.encoder.lattice import LatticeEncoder
-from nfcodec.encoder.modules import ModuleEncoder
-from nfcodec.encoder.targets import goal_of
 from nfcodec.errors import OptionError
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import SignalInfo, Source
 
-__all__ = ["Encoded", "choose_init", "encode_signal"]
+__all__ = ["Encoded", "Fitting", "choose_init", "encode_signal"]
 
 
-def choose_init(info: SignalInfo, options: EncodeOptions) -> zoo.AnyInit:
+class Fitting(Protocol):
+    """The encoder's side of a family of fields: its module ``fit.family``."""
+
+    def encode(
+        self, source: Source, out: BinaryIO, init: Any, options: EncodeOptions, *, progress: Progress | None,
+        again: Callable[[], Source] | None, coder: RegionCoder,
+    ) -> Encoded:  # fmt: skip
+        """See :func:`encode_signal`."""
+        ...
+
+
+def choose_init(info: SignalInfo, options: EncodeOptions) -> families.Init:
     """The init to use: the one asked for, or the default of the signal's kind (and of the field asked for)."""
     if options.init is not None:
         init = zoo.load(options.init)
@@ -38,15 +44,9 @@ def encode_signal(
     """Encode ``source`` to ``out`` (binary, written once from start to end).
 
     ``again`` opens the source anew: a field of modules needs it for a target, and then leaves ``source`` unread.
-    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.coding.together`.
+    ``coder``: codes the regions of a lattice, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the init does not fit the signal.
     """
     init = choose_init(source.info, options)
-    if isinstance(init, LatticeInit):
-        return LatticeEncoder(source, init, options, progress, coder).run(out)
-    goal = goal_of(options, source.info.samples)
-    if goal is None:
-        return ModuleEncoder(source, init, options, progress).run(out)
-    if again is None:
-        raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
-    return encode_to_goal(again, init, out, options, goal, source.info.samples, progress)
+    fitting = cast(Fitting, families.side(init.kind, "fit"))
+    return fitting.encode(source, out, init, options, progress=progress, again=again, coder=coder)

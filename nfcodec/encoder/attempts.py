@@ -11,13 +11,12 @@ from dataclasses import replace
 from typing import IO, BinaryIO, cast
 
 from nfcodec.encoder.base import Encoded
-from nfcodec.encoder.modules import ModuleEncoder
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Goal, Trial, find
-from nfcodec.fields.init import Init
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
 
+Encode = Callable[[Source, BinaryIO, EncodeOptions, Progress | None], Encoded]
 Result = tuple[IO[bytes], Encoded]
 _NO_DRAFTS = 5  # up to this effort a draft costs nearly as much as the real thing
 _IN_MEMORY = 1 << 22  # bytes of one attempt kept in memory before it goes to disk
@@ -27,10 +26,10 @@ class _Attempts:
     """Encodes whole files; every attempt opens the source anew."""
 
     def __init__(
-        self, again: Callable[[], Source], init: Init, options: EncodeOptions, progress: SearchProgress,
+        self, again: Callable[[], Source], encode: Encode, options: EncodeOptions, progress: SearchProgress,
         files: ExitStack,
     ) -> None:  # fmt: skip
-        self.again, self.init, self.options, self.progress, self.files = again, init, options, progress, files
+        self.again, self.encode, self.options, self.progress, self.files = again, encode, options, progress, files
 
     def __call__(self, trial: Trial) -> Attempt[Result]:
         """One attempt."""
@@ -43,7 +42,7 @@ class _Attempts:
         file = self.files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 (closed by files)
         source = self.again()
         try:
-            encoded = ModuleEncoder(source, self.init, options, self.progress).run(cast(BinaryIO, file))
+            encoded = self.encode(source, cast(BinaryIO, file), options, self.progress)
         finally:
             source.close()
         self.progress.psnr = encoded.psnr
@@ -51,17 +50,17 @@ class _Attempts:
 
 
 def encode_to_goal(
-    again: Callable[[], Source], init: Init, out: BinaryIO, options: EncodeOptions, goal: Goal, samples: int,
+    again: Callable[[], Source], encode: Encode, out: BinaryIO, options: EncodeOptions, goal: Goal, samples: int,
     progress: Progress | None,
 ) -> Encoded:  # fmt: skip
-    """Encode with independent modules, at the whole quality that meets ``goal``, and write the file to ``out``.
+    """Encode with ``encode`` (source, file, options, progress) at the whole quality that meets ``goal``, to ``out``.
 
     ``samples``: of the grid, the work of one attempt.
     """
     deadline = None if options.max_time is None else time.monotonic() + options.max_time
     with ExitStack() as files:
         bar = SearchProgress(progress, float(samples))
-        attempts = _Attempts(again, init, options, bar, files)
+        attempts = _Attempts(again, encode, options, bar, files)
         draft = 1 if options.effort > _NO_DRAFTS else options.effort
         found = find(attempts, goal, effort=options.effort, draft=draft, deadline=deadline, fine=False)
         file, encoded = found.attempt.result

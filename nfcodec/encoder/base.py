@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from nfcodec import zoo
-from nfcodec.coding.region import ALONE, RegionCoder
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
 from nfcodec.errors import InternalError, UnsupportedMediaError
+from nfcodec.families import Init
+from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.media.samples import quantize
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress, ProgressEvent
@@ -50,7 +51,7 @@ class Encoder(ABC):
     rows: int  # of modules or cells in one chunk
 
     def __init__(
-        self, source: Source, init: zoo.AnyInit, options: EncodeOptions, progress: Progress | None
+        self, source: Source, init: Init, options: EncodeOptions, progress: Progress | None
     ) -> None:
         self.source, self.options = source, options
         self.info = source.info

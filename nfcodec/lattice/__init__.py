@@ -1,1 +1,4 @@
-"""Pictures on a lattice of cells: the init, the regions, and the way from symbols to last layers."""
+"""Signals on a lattice of cells: geometry, prior, rendering, and the field of a file.
+
+``fit`` is the encoder's side, ``train`` that of meta-training.
+"""

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfcodec.coding import context
-from nfcodec.coding.prior import Prior
 from nfcodec.errors import CorruptError
-from nfcodec.fields import weight_net
-from nfcodec.fields.detail import detail_shapes
-from nfcodec.fields.lattice import LatticeSpec
+from nfcodec.lattice import order, restore
+from nfcodec.lattice.enlarge import detail_shapes
+from nfcodec.lattice.prior import Prior
+from nfcodec.lattice.trunk import LatticeSpec
 
 Params = dict[str, Tensor]
 
@@ -72,7 +71,7 @@ class LatticeInit:
     @staticmethod
     def hats(quality: int) -> Tensor:
         """Quality features (8,) that sum to 1."""
-        return torch.from_numpy(context.quality_features(quality).astype(np.float32)) / 16.0
+        return torch.from_numpy(order.quality_features(quality).astype(np.float32)) / 16.0
 
     def trade_off(self, quality: float) -> float:
         """λ of a quality."""
@@ -85,30 +84,30 @@ class LatticeInit:
     def validate(self) -> None:
         """Raise :class:`CorruptError` when tensors and spec do not fit together."""
         spec = self.spec
-        if spec.planes != 3 or spec.spacing != (context.SIDE, context.SIDE) or spec.bases != context.BASES:
+        if spec.planes != 3 or spec.spacing != (order.SIDE, order.SIDE) or spec.bases != order.BASES:
             raise CorruptError(f"init {self.id}: a lattice of spacing {spec.spacing} is not known here")
-        table = spec.bases, 4 * context.BASES
+        table = spec.bases, 4 * order.BASES
         _expect(self.id, self.trunk, spec.shapes())
         _expect(self.id, self.restore, self._net_shapes(self.restore, "d", spec.weights))
         _expect(self.id, self.first_step, self._net_shapes(self.first_step, "e", 6 * spec.bases))
         _expect(self.id, self.first_step, {"analysis.luma": table, "analysis.chroma": table, "log_gain": (3, table[0])})
         if "log_again" in self.first_step:
             _expect(self.id, self.first_step, {"log_again": (self.inner_steps - 1, 3, table[0])})
-        _expect(self.id, {"log_step": self.log_step}, {"log_step": (context.QUALITY_LEVELS, 3, spec.bases)})
+        _expect(self.id, {"log_step": self.log_step}, {"log_step": (order.QUALITY_LEVELS, 3, spec.bases)})
         if not (self.log_step.abs() < 40).all():
             raise CorruptError(f"init {self.id}: a step size is out of range")
         if not all(0 < t < 1e3 for t in self.trade):
             raise CorruptError(f"init {self.id}: impossible trade-off {self.trade}")
         if self.detail:
             width = len(self.detail.get("in.weight", ()))
-            _expect(self.id, self.detail, detail_shapes(width, context.QUALITY_LEVELS))
+            _expect(self.id, self.detail, detail_shapes(width, order.QUALITY_LEVELS))
         self.prior.validate()
 
     def _net_shapes(self, group: Params, prefix: str, outputs: int) -> dict[str, tuple[int, ...]]:
         """The tensors of a network in weight space of the width and depth that ``group`` shows."""
-        inputs = weight_net.input_count(self.spec.bases, context.QUALITY_LEVELS)
+        inputs = restore.input_count(self.spec.bases, order.QUALITY_LEVELS)
         width = len(group.get(f"{prefix}.in.bias", ()))
-        shapes = weight_net.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
+        shapes = restore.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
         if {n for n in group if n.startswith(f"{prefix}.")} != set(shapes):
             raise CorruptError(f"init {self.id}: the tensors {prefix}.… make no network")
         return shapes

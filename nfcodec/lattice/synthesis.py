@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.fields import weight_net
-from nfcodec.fields.values import opponent_matrix
+from nfcodec.lattice import restore
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.rotations import opponent_matrix
 
 _ROOT3: float = 3.0**0.5
 
@@ -20,7 +20,7 @@ def last_layers(init: LatticeInit, symbols: Tensor, quality: int) -> Tensor:
     hats = init.hats(quality).expand(len(symbols), -1)
     size = init.steps(quality)
     blocks = init.blocks(init.restore, "d")
-    out = weight_net.apply_net(init.restore, "d", blocks, weight_net.inputs(symbols, hats))
+    out = restore.apply_net(init.restore, "d", blocks, restore.inputs(symbols, hats))
     plain = symbols.flatten(1, 2) + out[:, :k3]
     extra = out[:, k3:] * size[0].mean()
     return torch.cat([plain * size.reshape(1, -1, 1, 1), extra], 1)

@@ -15,15 +15,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nfcodec.coding.quantizer import step_size
-from nfcodec.coding.region import ALONE, RegionCoder
-from nfcodec.coding.together import Together
 from nfcodec.decoder import Decoder
-from nfcodec.decoder.lattice import Symbols
-from nfcodec.decoder.modules import ModuleField
 from nfcodec.errors import MediaReadError, NfcError, OptionError
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.code import ALONE, RegionCoder
+from nfcodec.lattice.together import Together
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.plugins.pictures import reduced_picture
 from nfcodec.plugins.regions import Crop, Part, Regions
@@ -47,8 +42,8 @@ class NfcDataset(Dataset[Any]):
     slower and nearer to the whole file's picture.
 
     ``fields``: instead of pixels a dict of what the file holds: "symbols" int32 (3, K, rows, columns) of a lattice or
-    (modules, K) of modules; "steps" float32 (3, K) or (K,), so that symbols times steps are the deltas; "quality"; and
-    "shape" (height, width). No pixel is rendered then.
+    (modules, K) of modules; "steps" float32 (3, K, 1, 1) or (K,), so that symbols times steps are the deltas;
+    "quality"; and "shape" (height, width). No pixel is rendered then.
 
     What is random follows from ``seed`` (or a number drawn from ``generator``), the epoch (:meth:`set_epoch`) and the
     index alone, whatever the number of workers. ``init``: path of an init that is not shipped.
@@ -180,25 +175,6 @@ def _files(files: PathLike | Iterable[PathLike]) -> tuple[Path, ...]:
 # -- fields ----------------------------------------------------------------------------------------------
 def symbols_of(decoder: Decoder) -> Sample:
     """What a file holds, as tensors: see :class:`NfcDataset`."""
-    chunks = [decoder.symbols(chunk) for chunk in range(decoder.chunks)]
-    init, quality, shape = decoder.init, decoder.header.quality, decoder.info.shape
-    if isinstance(init, LatticeInit):
-        symbols = _lattice(chunks, Layout.of(shape, init.spec.spacing), init.spec.bases)
-        steps = init.steps(quality)
-    else:
-        assert isinstance(decoder.field, ModuleField)
-        symbols = np.concatenate(chunks)
-        sizes = step_size(init.steps_at(quality)[decoder.field.kept])
-        steps = torch.from_numpy(sizes.astype(np.float32))
-    return {"symbols": torch.from_numpy(symbols), "steps": steps, "quality": quality, "shape": tuple(shape)}
-
-
-def _lattice(chunks: list[Symbols], layout: Layout, bases: int) -> Symbols:
-    """Symbols (3, K, rows, columns) of rows of regions, each (n,)."""
-    out = np.empty((3, bases, *layout.cells), np.int32)
-    for y, chunk in enumerate(chunks):
-        for region in layout.row(y):
-            size = 3 * bases * region.shape[0] * region.shape[1]
-            part, chunk = chunk[:size], chunk[size:]
-            out[:, :, region.top : region.bottom, region.left : region.right] = part.reshape(3, bases, *region.shape)
-    return out
+    deltas, shape = decoder.field.deltas(), tuple(decoder.info.shape)
+    symbols, steps = torch.from_numpy(deltas.symbols), torch.from_numpy(deltas.steps)
+    return {"symbols": symbols, "steps": steps, "quality": decoder.header.quality, "shape": shape}

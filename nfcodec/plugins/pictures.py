@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from nfcodec.decoder import Decoder
-from nfcodec.decoder.reduced import Box, Reduced, reduced
+from nfcodec.decoder.reduced import Reduced, reduced
+from nfcodec.families import Box
 from nfcodec.media.image_sink import join_alpha, to_pillow
 from nfcodec.media.samples import quantize_block
 from nfcodec.options import DecodeOptions

@@ -20,8 +20,8 @@ from nfcodec.batch.job import How, Job
 from nfcodec.batch.runner import retry, run
 from nfcodec.batch.suffix import decoded_kind
 from nfcodec.batch.work import Task, encoder, target_is_full
-from nfcodec.coding.region import ALONE
 from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputError
+from nfcodec.lattice.code import ALONE
 
 from .conftest import lines, tree
 from .test_kill import children, done

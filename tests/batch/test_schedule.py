@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nfcodec.batch.items import Item
 from nfcodec.batch.schedule import Assignment, Schedule
-from nfcodec.coding.together import MOST
+from nfcodec.lattice.together import MOST
 
 
 def items(*costs: float) -> list[Item]:

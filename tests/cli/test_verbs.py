@@ -260,7 +260,7 @@ def test_shipped_inits_are_the_default(nfc: Nfc, photo: Path) -> None:
 
 
 def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nfcodec.meta.running import Report
+    from nfcodec.train.running import Report
 
     seen: list[Any] = []
 

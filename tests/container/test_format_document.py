@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 import nfcodec.container
-from nfcodec.coding import context, logistic, quantizer, tables
-from nfcodec.coding.deltas import decode_deltas, encode_deltas
-from nfcodec.coding.planes import _FILTERS
-from nfcodec.coding.prior import Layer, Network, Prior
-from nfcodec.coding.region import ALONE, RegionBytes, RegionSymbols
 from nfcodec.container import layout, metadata
 from nfcodec.container.layout import Header, SectionType, chunk_payload, split_chunk
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
+from nfcodec.entropy import logistic, quantizer, tables
+from nfcodec.entropy.lossless import _FILTERS
+from nfcodec.lattice import order
+from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
+from nfcodec.lattice.prior import Layer, Network, Prior
 from nfcodec.lattice.regions import LayerRun, pack_run, section_run, unpack_run
+from nfcodec.modules.deltas import decode_deltas, encode_deltas
 
 TEXT = (Path(nfcodec.container.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
@@ -79,8 +80,8 @@ def same_everywhere(mean, scale):
         last = Layer(np.zeros((2 * symbols, 1), np.float32), bias, np.ones(2 * symbols, np.int32))
         return Network((first, second, last))
 
-    groups = tuple(network(context.feature_count(i), b - a) for i, (_, a, b) in enumerate(context.PASSES))
-    return Prior(groups, tuple(network(context.mean_feature_count(i // 2), 1) for i in range(6)))
+    groups = tuple(network(order.feature_count(i), b - a) for i, (_, a, b) in enumerate(order.PASSES))
+    return Prior(groups, tuple(network(order.mean_feature_count(i // 2), 1) for i in range(6)))
 
 
 def test_worked_lattice_decodes():
@@ -111,7 +112,7 @@ def test_codes_of_sections_and_passes():
         _, first, count = section_run(int(code))
         assert [int(n) for n in layers.split(", ")] == list(range(first, first + count))
     rows = sorted(tuple(map(int, row)) for row in re.findall(r"(\d+) \| (\d): (\d+) … (\d+)", section))
-    assert rows == [(i, plane, low, high - 1) for i, (plane, low, high) in enumerate(context.PASSES)]
+    assert rows == [(i, plane, low, high - 1) for i, (plane, low, high) in enumerate(order.PASSES)]
 
 
 def test_theta_of_lattices():

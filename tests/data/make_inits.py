@@ -15,17 +15,18 @@ import numpy as np
 import torch
 
 from nfcodec import zoo
-from nfcodec.fields.lattice import LatticeSpec
-from nfcodec.fields.spec import FieldSpec
-from nfcodec.meta import lattice_config
-from nfcodec.meta.config import DataConfig, InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
-from nfcodec.meta.export import export
-from nfcodec.meta.lattice_config import DetailConfig, LatticeConfig, NetworkConfig, PruneConfig
-from nfcodec.meta.lattice_tasks import Crops
-from nfcodec.meta.lattice_train import LatticeTrainer
-from nfcodec.meta.tasks import Tasks
-from nfcodec.meta.train import Trainer
-from nfcodec.meta.training import finished
+from nfcodec.lattice.train import config as lattice_config
+from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, PruneConfig
+from nfcodec.lattice.train.loop import LatticeTrainer
+from nfcodec.lattice.train.tasks import Crops
+from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.modules.spec import FieldSpec
+from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
+from nfcodec.modules.train.export import export
+from nfcodec.modules.train.loop import Trainer
+from nfcodec.modules.train.tasks import Tasks
+from nfcodec.train.tables import DataConfig
+from nfcodec.train.training import finished
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import INITS, moving, painting, sound  # noqa: E402

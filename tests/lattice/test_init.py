@@ -10,9 +10,8 @@ from helpers import init as path_of
 from safetensors.torch import load, save
 
 from nfcodec import zoo
-from nfcodec.coding import context
 from nfcodec.errors import ModelError
-from nfcodec.lattice import files
+from nfcodec.lattice import order, stored_init
 from nfcodec.lattice.init import LatticeInit
 
 PATH = path_of("tiny-lattice")
@@ -63,7 +62,7 @@ def test_steps_follow_the_quality():
     """Powers of two of the anchors, linear between them in the whole numbers of the format."""
     init = zoo.load(PATH)
     for quality in (0, 50, 100, 7, 93):
-        hats = context.quality_features(quality)
+        hats = order.quality_features(quality)
         assert init.hats(quality).sum() == 1 and hats.sum() == 16
         wanted = 2.0 ** sum(int(h) / 16 * init.log_step[i].double() for i, h in enumerate(hats))
         np.testing.assert_allclose(init.steps(quality), wanted, rtol=1e-5)
@@ -157,6 +156,6 @@ def test_tensors_that_nobody_knows_are_let_be(stored, tmp_path):
 def test_the_prior_of_a_file_multiplies_as_torch_may_and_exactly():
     """numpy's products start a thread per core, whatever torch was told."""
     layer = zoo.load(path_of("tiny-lattice")).prior.groups[0].layers[0]
-    assert layer.product is files.product
+    assert layer.product is stored_init.product
     x = np.random.default_rng(0).integers(-127, 128, (layer.weight.shape[1], 33)).astype(np.float32)
     np.testing.assert_array_equal(layer(x), replace(layer, product=np.matmul)(x))

@@ -13,10 +13,10 @@ from helpers import decode_array, init, memory, pack, painting, psnr_of, sound
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from nfcodec.coding.region import decode_regions
 from nfcodec.decoder import Decoder
-from nfcodec.decoder.lattice import LatticeField
 from nfcodec.errors import ChecksumError, MediaReadError, ModelNotFoundError, NotNfcError, OptionError
+from nfcodec.lattice.code import decode_regions
+from nfcodec.lattice.stored import LatticeField
 from nfcodec.torch import NfcDataset
 
 KINDS = ("image", "tiny-lattice")
@@ -160,7 +160,7 @@ def test_the_fields_of_several_regions_are_one_lattice(tmp_path):
 
 def test_deltas_of_modules_make_the_picture(folder):
     """Symbols times steps are what is added to the init's parameters."""
-    from nfcodec.decoder.modules import dequantized
+    from nfcodec.modules.stored import dequantized
 
     path = pack(memory("image", painting(20, 20)), "image", effort=1)[0]
     file = folder.parent / "modules.nfc"
@@ -238,7 +238,7 @@ def test_workers_give_the_same_samples(folder, kind, workers, context):
 def test_samples_of_a_batch_are_decoded_together(folder, kind, monkeypatch):
     regions = []
     monkeypatch.setattr(
-        "nfcodec.coding.together.decode_regions", lambda p, r: regions.append(len(r)) or decode_regions(p, r)
+        "nfcodec.lattice.together.decode_regions", lambda p, r: regions.append(len(r)) or decode_regions(p, r)
     )
     found = data(folder, kind, **RANDOM, transform=lambda t: t + 1, label=label_of)
     for (sample, label), i in zip(found.__getitems__([2, 0, -1]), (2, 0, -1), strict=True):

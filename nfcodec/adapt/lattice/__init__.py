@@ -1,1 +1,0 @@
-"""The inner loop of the lattice: from the samples of a region to its symbols."""

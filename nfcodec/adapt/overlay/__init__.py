@@ -1,7 +1,0 @@
-"""Finds parts of a picture that are made of few colours, and what colours to keep."""
-
-from nfcodec.adapt.overlay.blocks import blocky, even_blocks, grown, per_block
-from nfcodec.adapt.overlay.fill import filled
-from nfcodec.adapt.overlay.propose import Draft, draft, final
-
-__all__ = ["Draft", "blocky", "draft", "even_blocks", "filled", "final", "grown", "per_block"]

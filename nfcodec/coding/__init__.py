@@ -1,4 +1,0 @@
-"""Integers to bits and back: tables, the coder, delta and plane payloads, the quantizer.
-
-Nothing here knows fields, files or torch. From bytes to integers only integer arithmetic decides.
-"""

@@ -1,0 +1,165 @@
+"""The families of fields: what every one of them offers, and where it lives. Append only: a kind, once shipped, keeps
+its name and its meaning.
+
+A family is a package with three sides, each a module called ``family``: the package itself (what encoder and decoder
+share), ``fit`` (the encoder alone, :class:`nfcodec.encoder.Fitting`) and ``train``
+(:class:`nfcodec.train.training.Training`). Sides are imported when they are asked for, so that decoding never loads
+what only encoding needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from nfcodec.container.layout import SectionType
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.errors import UnsupportedFeatureError
+from nfcodec.limits import Limits
+from nfcodec.options import FieldKind
+from nfcodec.signal import SignalInfo
+from nfcodec.types import Floats, Positions, Symbols
+
+Box = tuple[int, int, int, int]
+
+# The package of every kind of field, by the name that inits and --field give it.
+_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules"}
+# The section that holds the symbols of a field of a package.
+_SECTIONS: dict[SectionType, FieldKind] = {SectionType.CELLS: "lattice", SectionType.DELTA: "siren"}
+
+
+class Init(Protocol):
+    """A meta-learned starting point, as far as everybody may know it."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def modality(self) -> str:
+        """What kind of signal it is for."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The kind of field."""
+        ...
+
+    @property
+    def sha256(self) -> bytes:
+        """Of the file's bytes."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it holds that encoder and decoder share, entropy models apart."""
+        ...
+
+    @property
+    def coded(self) -> int:
+        """Symbols of one module or cell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deltas:
+    """What a file holds: ``symbols`` in their places, and ``steps`` that broadcast against them, so that symbols times
+    steps are the deltas."""
+
+    symbols: Symbols
+    steps: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Means over ``side`` × ``side`` samples: values (⌈h/side⌉, ⌈w/side⌉, C)."""
+
+    values: Floats
+    side: int
+
+
+class StoredField(Protocol):
+    """The field of a file, whatever its kind. A chunk is a run of rows of the first axis."""
+
+    @property
+    def chunk_length(self) -> int:
+        """Samples of axis 0 in one chunk, the last excepted."""
+        ...
+
+    @property
+    def trade(self) -> float:
+        """λ of its encoder: squared error of the values, summed over samples and channels, per bit."""
+        ...
+
+    def symbols(self, chunk: int) -> Symbols:
+        """All integers of a chunk (n,): exact on every machine."""
+        ...
+
+    def deltas(self) -> Deltas:
+        """All symbols of the file in their places, and their step sizes."""
+        ...
+
+    def lacking(self) -> str:
+        """What a truncated file lacks of the field, in words; nothing when all is there."""
+        ...
+
+    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:
+        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``.
+
+        ``finer``: 0 where the grid is no finer than the samples, rising to 1 at twice as fine.
+        """
+        ...
+
+    def sample(self, chunk: int, positions: Positions) -> Floats:
+        """Values (N, C) at native positions (N, axes) that lie in ``chunk`` along axis 0."""
+        ...
+
+    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:
+        """The part ``box`` (x, y, width, height) of a picture from less than the whole file, as means over squares
+        whose side divides ``step``; None where there is no quicker way than to render it all. ``rough``: also where a
+        sample may be off by a little."""
+        ...
+
+
+class Runtime(Protocol):
+    """What encoder and decoder share of a family."""
+
+    def read_init(self, meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+        """An init from what its file holds; :class:`~nfcodec.errors.CorruptError`, LookupError, TypeError or
+        ValueError for anything else."""
+        ...
+
+    def init_contents(self, init: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors and metadata of an init; the inverse of :meth:`read_init`."""
+        ...
+
+    def open_field(
+        self, init: Any, reader: Reader, index: list[Entry], info: SignalInfo, limits: Limits, coder: Any, *,
+        partial: bool,
+    ) -> StoredField:  # fmt: skip
+        """The field of an open file. :class:`~nfcodec.errors.CorruptError` when its parts do not fit together."""
+        ...
+
+
+def side(kind: str, part: str = "") -> Any:
+    """The module of a family's side: "" for what all share, "fit" or "train".
+
+    :class:`~nfcodec.errors.UnsupportedFeatureError` for a kind that is not known.
+    """
+    if kind not in _PACKAGES:
+        known = ", ".join(sorted(_PACKAGES))
+        raise UnsupportedFeatureError(f"field kind {kind!r} is not known here; known: {known}")
+    return import_module(".".join(p for p in (_PACKAGES[kind], part, "family") if p))
+
+
+def runtime(kind: str) -> Runtime:
+    """What encoder and decoder share of a kind of field."""
+    return cast(Runtime, side(kind))
+
+
+def kind_of_sections(types: Collection[int]) -> FieldKind:
+    """The kind of field by the sections of a file."""
+    return next((kind for section, kind in _SECTIONS.items() if section in types), "siren")

@@ -1,0 +1,381 @@
+"""The symbols of lattice regions, to bytes and back, one region or many at once.
+
+A region has three payloads, one per layer of ``context.LAYERS``. A layer of nothing but zeros is the empty payload;
+another layer whose range-coded stream happens to be empty is one zero byte, which no stream ends with.
+
+Regions that are coded together (:class:`~nfcodec.lattice.mosaic.Mosaic`) get the very bytes that they get alone: small
+pictures spend their time on the many small steps of a region, and those are taken for all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.entropy import logistic
+from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_each, put_each
+from nfcodec.errors import CorruptError, InternalError
+from nfcodec.lattice.mosaic import Cells, Indices, MeanPass, Mosaic
+from nfcodec.lattice.neighbourhood import Neighbourhood
+from nfcodec.lattice.order import BASES, LAYERS, PASSES, PHASES, PLANES
+from nfcodec.lattice.prior import Prior, Scales
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+
+LARGEST_SYMBOL = 1 << 20
+_NOTHING = b"\0"  # an empty stream of symbols that are not all zero
+
+Ints = npt.NDArray[np.integer[Any]]
+Symbols = npt.NDArray[np.int32]
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How the symbols of a region are coded: ``mean`` int32 (3, 64, h, w) in eighths of a step, ``scale`` uint8 of
+    that shape. Planes from ``planes`` on are not coded; their entries are zero."""
+
+    mean: Symbols
+    scale: Scales
+    planes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSymbols:
+    """Symbols int32 (3, 64, h, w) to encode, within ±2^20. Of ``planes`` < 3 only the first are coded, the others must
+    be zero."""
+
+    symbols: Symbols
+    quality: int
+    planes: int
+
+    def __post_init__(self) -> None:
+        """Raise :class:`InternalError` unless the symbols can be coded."""
+        symbols = self.symbols
+        if symbols.ndim != 4 or symbols.shape[:2] != (PLANES, BASES) or symbols.dtype != np.int32:
+            raise InternalError(f"symbols {symbols.dtype} {symbols.shape}")
+        _check_region(self.shape, self.quality, self.planes)
+        if symbols.min() < -LARGEST_SYMBOL or symbols.max() > LARGEST_SYMBOL:
+            raise InternalError(f"symbols {symbols.min()}…{symbols.max()} leave ±{LARGEST_SYMBOL}")
+        if symbols[self.planes :].any():
+            raise InternalError(f"symbols in planes from {self.planes} on, which are not coded")
+
+    @property
+    def shape(self) -> Shape:
+        """Cells (h, w)."""
+        return self.symbols.shape[2], self.symbols.shape[3]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionBytes:
+    """Payloads of a region of ``shape`` cells to decode. Layers that are missing at the end are zeros.
+
+    Raises :class:`CorruptError` for too many layers, and :class:`LimitError`, before anything is allocated.
+    """
+
+    payloads: Sequence[bytes]
+    shape: Shape
+    quality: int
+    planes: int
+    limits: Limits = DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        _check_region(self.shape, self.quality, self.planes)
+        h, w = self.shape
+        self.limits.check("max_symbols", PLANES * BASES * h * w, f"region of {h}×{w} cells")
+        if len(self.payloads) > len(LAYERS):
+            raise CorruptError(f"{len(self.payloads)} layers where there are {len(LAYERS)}")
+
+
+def _check_region(shape: tuple[int, ...], quality: int, planes: int) -> None:
+    """Raise :class:`InternalError` unless (h, w), the quality and the planes exist."""
+    if len(shape) != 2 or min(shape) < 1:
+        raise InternalError(f"region of {shape} cells")
+    if not 0 <= quality <= 100 or not 1 <= planes <= PLANES:
+        raise InternalError(f"quality {quality} with {planes} planes")
+
+
+class RegionCoder(Protocol):
+    """Codes regions for those who have no use for the others that may be coded at the same time."""
+
+    def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
+        """The payloads of the three layers of a region."""
+        ...
+
+    def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
+        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        ...
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """The step of the coded order that codes means of one plane at once."""
+
+    plane: int
+    means: MeanPass
+
+    low, high = 0, 1
+
+    @property
+    def cells(self) -> Cells:
+        return self.means.cells
+
+    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
+        features, base = known.mean_features(self.plane, self.means)
+        mean, scale = prior.means[2 * self.plane + self.means.edge](features)
+        return (mean + 8 * base).astype(np.int32), scale
+
+    def remember(self, known: Neighbourhood, values: Ints) -> None:
+        known.put_means(self.plane, self.cells.flat, values[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The step of the coded order that codes one phase of one pass: symbol by symbol, cells row by row."""
+
+    number: int
+    phase: int
+    cells: Cells
+
+    @property
+    def plane(self) -> int:
+        return PASSES[self.number][0]
+
+    @property
+    def low(self) -> int:
+        return PASSES[self.number][1]
+
+    @property
+    def high(self) -> int:
+        return PASSES[self.number][2]
+
+    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
+        return prior.phases[self.number][self.phase](known.features(self.number, self.phase, self.cells.flat))
+
+    def remember(self, known: Neighbourhood, values: Ints) -> None:
+        known.put(self.plane, self.low, self.phase, self.cells.flat, values)
+
+
+_Step = _Means | _Group
+
+
+def _steps(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
+    """The coded order of one layer."""
+    if layer == 0:
+        for means in mosaic.mean_passes:
+            yield from (_Means(p, means) for p in range(planes))
+    for number in range(*LAYERS[layer]):
+        if PASSES[number][0] < planes:
+            for phase in range(len(PHASES)):
+                cells = mosaic.phase(phase)
+                if len(cells):
+                    yield _Group(number, phase, cells)
+
+
+@lru_cache(maxsize=16)
+def _mosaic_of(shapes: tuple[Shape, ...]) -> Mosaic:
+    """Their places are worked out once: the same regions are coded again and again while they are adapted."""
+    return Mosaic(shapes)
+
+
+# -- encoding --------------------------------------------------------------------------------------------
+class _Canvas:
+    """Symbols of regions on a mosaic, and what a decoder knows of them."""
+
+    def __init__(self, regions: Sequence[RegionSymbols]) -> None:
+        self.planes = regions[0].planes
+        self.mosaic = _mosaic_of(tuple(r.shape for r in regions))
+        canvas = np.zeros((PLANES, BASES, *self.mosaic.shape), np.int32)
+        for i, region in enumerate(regions):
+            self.mosaic.patch(canvas, i)[...] = region.symbols
+        self.symbols = canvas.reshape(PLANES, BASES, -1)
+        self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
+
+    def steps(self, layer: int) -> Iterator[_Step]:
+        return _steps(self.mosaic, self.planes, layer)
+
+    def learn(self, step: _Step) -> Symbols:
+        """The symbols (n, m) of a step, known from now on."""
+        found: Symbols = self.symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1)
+        step.remember(self.known, found)
+        return found
+
+
+def predict(prior: Prior, region: RegionSymbols) -> Prediction:
+    """How each symbol of a region is coded.
+
+    Symbol q costs ``logistic.bits(q − base, scale, mean − 8 · base)`` bits with base = (mean + 4) >> 3.
+    """
+    canvas = _Canvas([region])
+    mean, scale = np.zeros(canvas.symbols.shape, np.int32), np.zeros(canvas.symbols.shape, np.uint8)
+    for layer in range(len(LAYERS)):
+        for step in canvas.steps(layer):
+            place = slice(step.low, step.high), step.cells.flat
+            mean[step.plane][place], scale[step.plane][place] = step.expect(prior, canvas.known)
+            canvas.learn(step)
+    shape = region.symbols.shape
+    return Prediction(mean.reshape(shape), scale.reshape(shape), region.planes)
+
+
+def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.float64]:
+    """What the coder charges for each symbol, float64 (3, 64, h, w); layers of nothing but zeros cost less."""
+    bits = np.zeros(symbols.shape)
+    for plane in range(prediction.planes):  # one at a time, for the memory
+        mean = prediction.mean[plane]
+        base = (mean + 4) >> 3
+        bits[plane] = logistic.bits(symbols[plane] - base, prediction.scale[plane], mean - 8 * base)
+    return bits
+
+
+def _tables(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
+    """Base, table row and changed sign of symbols in coded order, each (n,)."""
+    mean = mean.ravel()
+    base = (mean + 4) >> 3
+    return base, *logistic.rows_of(scale.ravel(), mean - 8 * base)
+
+
+def _owners(step: _Step, patches: int) -> Indices | None:
+    """The patch of every symbol of a step; None where there is only one."""
+    return None if patches == 1 else np.tile(step.cells.owner, step.high - step.low)
+
+
+def _not_zero(values: Ints, owners: Indices | None, patches: int) -> npt.NDArray[np.bool_]:
+    """Which patches have other values (n,) than zeros."""
+    if owners is None:
+        return np.array([values.any()])
+    return np.bincount(owners, values != 0, patches) > 0
+
+
+def encode_regions(prior: Prior, regions: Sequence[RegionSymbols]) -> list[list[bytes]]:
+    """The payloads of the three layers of every region; all must have the same number of planes.
+
+    Every payload is decoded once more. Its tables come from what a decoder knows at that point, so that a decoder
+    comes to the same ones.
+    """
+    canvas = _Canvas(regions)
+    layers = [_encode_layer(prior, canvas, layer) for layer in range(len(LAYERS))]
+    return [list(payloads) for payloads in zip(*layers, strict=True)]
+
+
+# The patches, the table rows and the numbers (n,) of one step, as the range coder takes them.
+_Coded = tuple[Indices | None, Scales, Ints]
+
+
+def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
+    count = len(canvas.mosaic.shapes)
+    encoders, anything, coded = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool), []
+    for step in canvas.steps(layer):
+        # What the decoder will know, and no more: its tables are these.
+        base, rows, negative = _tables(*step.expect(prior, canvas.known))
+        values, owners = canvas.learn(step).ravel(), _owners(step, count)
+        anything |= _not_zero(values, owners, count)
+        values = values - base
+        np.negative(values, out=values, where=negative)
+        put_each(encoders, owners, values, rows, LOGISTIC)
+        coded.append((owners, rows, values))
+    payloads = [(e.finish() or _NOTHING) if some else b"" for e, some in zip(encoders, anything, strict=True)]
+    _check(payloads, coded)
+    return payloads
+
+
+def _check(payloads: Sequence[bytes], coded: Iterable[_Coded]) -> None:
+    """Raise :class:`InternalError` unless the payloads that are not empty decode to what was coded."""
+    decoders, there = [_stream(p, echo=False) for p in payloads], np.array([bool(p) for p in payloads])
+    for owners, rows, values in coded if there.any() else ():
+        if owners is not None and not there.all():
+            kept = there[owners]
+            owners, rows, values = owners[kept], rows[kept], values[kept]  # noqa: PLW2901
+        try:
+            same = np.array_equal(get_each(decoders, owners, rows, LOGISTIC), values)
+        except CorruptError as error:
+            raise InternalError(f"a coded region cannot be decoded: {error}") from error
+        if not same:
+            raise InternalError("a coded region decodes to other symbols")
+
+
+def _stream(payload: bytes, *, limits: Limits = DEFAULT_LIMITS, echo: bool = True) -> SymbolDecoder:
+    return SymbolDecoder(b"" if payload == _NOTHING else payload, limits=limits, echo=echo)
+
+
+# -- decoding --------------------------------------------------------------------------------------------
+def _decode_layer(
+    prior: Prior, regions: Sequence[RegionBytes], layer: int, symbols: Symbols, known: Neighbourhood
+) -> None:  # fmt: skip
+    """Fill ``symbols`` (3, 64, cells) and ``known`` with one layer of those regions in which it is not empty."""
+    payloads = [r.payloads[layer] if layer < len(r.payloads) else b"" for r in regions]
+    there = np.array([bool(p) for p in payloads])
+    decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
+    anything = np.zeros(len(regions), bool)
+    for step in _steps(known.mosaic.only(there), known.planes, layer) if there.any() else ():
+        base, rows, negative = _tables(*step.expect(prior, known))
+        owners = _owners(step, len(regions))
+        values = get_each(decoders, owners, rows, LOGISTIC).astype(np.int64)
+        np.negative(values, out=values, where=negative)
+        values += base
+        low, high = values.min(), values.max()
+        if low < -LARGEST_SYMBOL or high > LARGEST_SYMBOL:
+            raise CorruptError(f"symbols {low}…{high} leave ±{LARGEST_SYMBOL}")
+        if low or high:  # everything is zero so far
+            anything |= _not_zero(values, owners, len(regions))
+            values = values.reshape(-1, len(step.cells))
+            symbols[step.plane][step.low : step.high, step.cells.flat] = values
+            step.remember(known, values)
+    for decoder, payload, some in zip(decoders, payloads, anything, strict=True):
+        decoder.finish()
+        if payload and not some:
+            raise CorruptError(f"layer {layer} of zeros in {len(payload)} bytes, where it needs none")
+
+
+def decode_regions(prior: Prior, regions: Sequence[RegionBytes]) -> list[Symbols]:
+    """Inverse of :func:`encode_regions`: int32 (3, 64, h, w) for every region.
+
+    Raises :class:`CorruptError` when any of them is damaged: who needs the others decodes each alone.
+    """
+    mosaic, planes = _mosaic_of(tuple(r.shape for r in regions)), regions[0].planes
+    symbols = np.zeros((PLANES, BASES, mosaic.shape[0] * mosaic.shape[1]), np.int32)
+    known = Neighbourhood(mosaic, planes=planes, qualities=np.array([r.quality for r in regions]))
+    for layer in range(len(LAYERS)):
+        _decode_layer(prior, regions, layer, symbols, known)
+    canvas = symbols.reshape(PLANES, BASES, *mosaic.shape)
+    return [np.ascontiguousarray(mosaic.patch(canvas, i)) for i in range(len(regions))]
+
+
+class Alone:
+    """Codes every region by itself; see :class:`RegionCoder`."""
+
+    def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
+        """The payloads of the three layers of a region."""
+        return encode_regions(prior, [region])[0]
+
+    def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
+        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        return decode_regions(prior, [region])[0]
+
+
+ALONE = Alone()
+
+
+KnownKey = tuple[tuple[bytes, ...], tuple[int, ...], int, int]  # payloads, shape, quality, planes
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A :class:`RegionCoder` that knows the ``symbols`` of some payloads, which have been decoded when they were made
+    (:func:`encode_regions`); ``other`` codes all others."""
+
+    symbols: Mapping[KnownKey, Symbols]
+    other: RegionCoder = ALONE
+
+    def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
+        """The payloads of the three layers of a region."""
+        return self.other.encode(prior, region)
+
+    def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
+        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        found = self.symbols.get((tuple(region.payloads), region.shape, region.quality, region.planes))
+        return self.other.decode(prior, region) if found is None else found

@@ -1,0 +1,25 @@
+"""The lattice as a family of fields: what encoder and decoder share."""
+
+from __future__ import annotations
+
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.errors import CorruptError
+from nfcodec.lattice.code import RegionCoder
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.stored import LatticeField
+from nfcodec.lattice.stored_init import build as read_init
+from nfcodec.lattice.stored_init import contents as init_contents
+from nfcodec.limits import Limits
+from nfcodec.signal import SignalInfo
+
+__all__ = ["init_contents", "open_field", "read_init"]
+
+
+def open_field(
+    init: LatticeInit, reader: Reader, index: list[Entry], info: SignalInfo, limits: Limits, coder: RegionCoder, *,
+    partial: bool,
+) -> LatticeField:  # fmt: skip
+    """The lattice of an open file; :class:`CorruptError` when header, init and sections do not fit together."""
+    if init.spec.axes != len(info.shape) or info.channels not in (1, 3):
+        raise CorruptError(f"init {init.id} does not fit a {info.modality} of {info.channels} channels")
+    return LatticeField(init, reader, index, info, limits, coder, partial=partial)

@@ -1,0 +1,82 @@
+"""Adapt one region: the first step, then as many further ones as the effort buys."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.rounds import Problem, refine
+from nfcodec.lattice.fit.window import Window, cut_window
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.regions import Layout, Region
+
+Symbols = npt.NDArray[np.int32]
+
+# Rounds of efforts 1…9.
+ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)
+# The effort from which rounds look ahead: two that do save more than eight that do not.
+_AHEAD = 4
+_SYMBOL_BOUND = 2**30
+# The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
+_ROUNDING_OF_TRADE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step; ``rounding``: by how much
+    symbols are drawn towards zero before rounding, in steps, which raises λ to match (fine control of the rate);
+    ``deadline``: monotonic time after which no new round begins; ``ahead``: rounds also weigh what a change does to
+    the bits of later symbols."""
+
+    quality: int
+    rounds: int
+    rounding: float = 0.0
+    deadline: float | None = None
+    ahead: bool = False
+
+    @classmethod
+    def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:
+        """The plan of an effort 1 … 9."""
+        return cls(quality, ROUNDS[effort - 1], rounding, deadline, effort >= _AHEAD)
+
+
+    def trade(self, init: LatticeInit) -> float:
+        """λ of the planes: squared error per bit."""
+        return 3.0 * init.trade_off(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+
+
+def rounded(y: Tensor, rounding: float) -> Symbols:
+    """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
+    drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
+    return torch.round(drawn).clamp(-_SYMBOL_BOUND, _SYMBOL_BOUND).to(torch.int32).numpy()
+
+
+def region_weights(
+    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+) -> Tensor:  # fmt: skip
+    """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
+    samples: the same as if the whole picture were one region."""
+    around = layout.around(region, init.inner_steps - 1)
+    with torch.inference_mode():
+        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
+    y, x = region.top - around.top, region.left - around.left
+    return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
+
+
+def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
+    """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
+    with torch.inference_mode():
+        symbols = rounded(corrected(init, weights, plan.quality), plan.rounding)
+    symbols[planes:] = 0
+    if not plan.rounds:
+        return symbols
+    problem = Problem(
+        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
+    )  # fmt: skip
+    return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols

@@ -1,0 +1,157 @@
+"""Further inner steps: change single symbols by ±1 wherever that lowers D + λR, and keep what truly did.
+
+For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
+curvature, the exact difference in table bits, and at high efforts what the change does to the bits of the symbols that
+are predicted from this one. The best are changed at once; a set that raises the true cost is cut down to its better
+half (after GradNCP's choice of context by expected improvement, carried to the deltas).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.entropy import logistic
+from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
+from nfcodec.lattice.fit.twin import FloatPrior, float_params
+from nfcodec.lattice.fit.window import Canvas, Window
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.synthesis import last_layers
+
+Symbols = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+# Times relative to one look at what symbols cost: a first round that looks ahead; coding, rendering and verification.
+_FIRST_ROUND, _REST = 5.5, 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Symbols (3, K, h, w), what the prior says of them, their cost in bits (error in units of λ included)."""
+
+    symbols: Symbols
+    prediction: Prediction
+    bits: float
+    error: float
+
+    def cost(self, trade: float) -> float:
+        """bits + error/λ."""
+        return self.bits + self.error / trade
+
+
+class Problem:
+    """One region: its window, its target, and λ (squared error summed over the samples per bit). ``ahead``: a change
+    is also judged by the bits of later symbols, which takes as long again."""
+
+    def __init__(
+        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        ahead: bool = False,
+    ) -> None:  # fmt: skip
+        self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
+        self.canvas = Canvas(init, window.outer)
+        self.target, self.weight = self._target(plain)
+        shape = plain.shape[2], plain.shape[3]
+        self.later = (FloatPrior(shape, 1), float_params(init.prior)) if ahead else None
+        size = init.steps(quality)
+        norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
+        self.curvature = (size.square() * norms)[:, :, None, None].numpy()
+
+    def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
+        """What the canvas shall show, and the weight (H, W) of its samples."""
+        k, half = self.init.spec.bases, self.init.spec.spacing[0] // 2
+        extra = plain.new_zeros(self.init.spec.extra, *plain.shape[2:])
+        share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
+        weight = torch.zeros_like(share[0])
+        inside = self.window.inside
+        weight[half:-half, half:-half] = inside
+        top, bottom, left, right = self.window.outer
+        weight[:half] = 0.0 if top else weight[half]
+        weight[-half:] = 0.0 if bottom else weight[-half - 1]
+        weight[:, :half] = 0.0 if left else weight[:, half : half + 1]
+        weight[:, -half:] = 0.0 if right else weight[:, -half - 1 : -half]
+        # Samples that only this region reaches are the picture's own.
+        y = slice(half if top else 2 * half, -half if bottom else -2 * half)
+        x = slice(half if left else 2 * half, -half if right else -2 * half)
+        share[:, y, x] = self.window.samples[:, y, x]
+        return share, weight
+
+    def error(self, symbols: Tensor) -> Tensor:
+        """Squared error, summed."""
+        shown = self.canvas(last_layers(self.init, symbols[None], self.quality)[0])
+        return ((shown - self.target).square() * self.weight).sum()
+
+    def state(self, symbols: Symbols) -> State:
+        """Measure ``symbols``."""
+        prediction = predict(self.init.prior, RegionSymbols(symbols, self.quality, self.planes))
+        bits = float(region_bits(prediction, symbols)[: self.planes].sum())
+        with torch.inference_mode():
+            error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
+        return State(symbols, prediction, bits, error)
+
+    def slope(self, symbols: Symbols) -> Floats:
+        """Gradient of the error to every symbol."""
+        q = torch.from_numpy(symbols.astype(np.float32)).requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.error(q), q)
+        return gradient.numpy()
+
+    def later_bits(self, symbols: Symbols) -> Floats | float:
+        """Slope of the bits of all symbols that are predicted from a symbol; 0 when not asked for."""
+        if self.later is None:
+            return 0.0
+        twin, params = self.later
+        q = torch.from_numpy(symbols.astype(np.float32))[None]
+        return twin.neighbours_slope(params, q, self.init.hats(self.quality)[None])[0].numpy()
+
+
+def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:
+    """For every symbol the better of ±1, and the cost (bits) that it is expected to save."""
+    q, base = state.symbols, (state.prediction.mean + 4) >> 3
+    fraction = state.prediction.mean - 8 * base
+    slope, later = problem.slope(q), problem.later_bits(q)
+    here = logistic.bits(q - base, state.prediction.scale, fraction)
+    best = np.zeros(q.shape, np.float32)
+    move = np.zeros(q.shape, np.int8)
+    for side in (-1, 1):
+        error = side * slope + problem.curvature
+        there = logistic.bits(q + side - base, state.prediction.scale, fraction)
+        gain = (here - there - error / problem.trade - side * later).astype(np.float32)
+        better = gain > best
+        best[better] = gain[better]
+        move[better] = side
+    best[problem.planes :] = 0.0
+    move[problem.planes :] = 0
+    return move, best
+
+
+def refine(problem: Problem, symbols: Symbols, rounds: int, *, deadline: float | None = None) -> State:
+    """The best state after at most ``rounds``; never worse than ``symbols``. No round begins that would leave too
+    little time until ``deadline`` (monotonic) to code the region and to check it."""
+    began = time.monotonic()
+    state, share = problem.state(symbols), 0.5
+    look = time.monotonic() - began
+    round_time, rest = _FIRST_ROUND * look, _REST * look
+    for _ in range(rounds):
+        began = time.monotonic()
+        if deadline is not None and began + round_time + rest > deadline:
+            break
+        move, gain = proposals(problem, state)
+        hopeful = np.flatnonzero(gain > 0.05)
+        if not len(hopeful):
+            break
+        order = hopeful[np.argsort(-gain.ravel()[hopeful], kind="stable")]
+        take = order[: max(1, int(len(order) * share))]
+        changed = state.symbols.copy()
+        changed.ravel()[take] += move.ravel()[take]
+        trial = problem.state(changed)
+        if trial.cost(problem.trade) < state.cost(problem.trade):
+            state = trial
+        else:
+            share /= 2.0
+        round_time = time.monotonic() - began
+    return state

@@ -1,0 +1,199 @@
+"""The integer prior's twin in floats, for what needs slopes: training, and the encoder's look at later symbols.
+
+Rates that are written or compared never come from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nfcodec.lattice import order
+from nfcodec.lattice.mosaic import Mosaic
+from nfcodec.lattice.prior import Network, Prior
+
+Params = dict[str, Tensor]
+
+_LN2 = math.log(2.0)
+ACTIVATION_TOP = 255.0 / 16.0
+# Units of the integer networks' outputs: means in eighths, scales in quarter octaves from 2^(-18/4) on.
+MEAN_UNIT, SCALE_UNIT, SCALE_ZERO = 8.0, 4.0, 18.0
+LAYER_NAMES = ("0", "1", "out")
+
+
+def network_names() -> tuple[list[str], list[str]]:
+    """What the networks of groups and of means are called among parameters, in the order of the integer prior."""
+    kinds = ("diagonal", "edge")
+    return (
+        [f"p.{i}" for i in range(len(order.PASSES))],
+        [f"m.{plane}.{kind}" for plane in range(order.PLANES) for kind in kinds],
+    )
+
+
+def float_params(prior: Prior) -> Params:
+    """The parameters whose rounding the integer prior is."""
+    groups, means = network_names()
+    pairs = [*zip(groups, prior.groups, strict=True), *zip(means, prior.means, strict=True)]
+    return {f"{name}.{key}": t for name, network in pairs for key, t in _float_network(network).items()}
+
+
+def _float_network(network: Network) -> Params:
+    """Features and activations count sixteenths, so weights between them keep their unit and biases lose it."""
+    out = {}
+    for name, layer in zip(LAYER_NAMES, network.layers, strict=True):
+        whole = np.ldexp(1.0, -layer.shift)
+        unit = np.full(len(layer.bias), 16.0)
+        zero = np.zeros(len(layer.bias))
+        if name == "out":
+            half = len(unit) // 2
+            unit[:half], unit[half:], zero[half:] = MEAN_UNIT, SCALE_UNIT, SCALE_ZERO
+        inputs = 16.0 / unit
+        out[f"{name}.weight"] = torch.from_numpy((layer.weight * (whole * inputs)[:, None]).astype(np.float32))
+        out[f"{name}.bias"] = torch.from_numpy(((layer.bias * whole - zero) / unit).astype(np.float32))
+    return out
+
+
+def log_mass(v: Tensor, mean: Tensor, log2_scale: Tensor) -> Tensor:
+    """−log2 P of integers under a logistic density integrated over ±½; exact in the far tails."""
+    inverse = torch.exp2(-log2_scale)
+    d = (v - mean).abs()
+    low, high = (d - 0.5) * inverse, (d + 0.5) * inverse
+    nats = F.softplus(low) + F.softplus(-high) - torch.log(-torch.expm1(-inverse))
+    return nats / _LN2
+
+
+def _network(params: Params, prefix: str, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and log2 scales (n, cells) of features (F, cells)."""
+    for layer in ("0", "1"):
+        x = torch.addmm(params[f"{prefix}.{layer}.bias"][:, None], params[f"{prefix}.{layer}.weight"], x)
+        x = x.clamp(0.0, ACTIVATION_TOP)
+        x = x + (torch.round(x * 16.0) / 16.0 - x).detach()
+    out = torch.addmm(params[f"{prefix}.out.bias"][:, None], params[f"{prefix}.out.weight"], x)
+    mean, scale = out.chunk(2)
+    return mean.clamp(-15.8, 15.8), scale.clamp(-4.5, 7.25)
+
+
+def _companded(x: Tensor) -> Tensor:
+    """Whole numbers, companded in sixteenths as the integer features are. The slope is that between the next whole
+    numbers on both sides: what a symbol can change by."""
+    size = x.abs()
+    rounded = torch.sign(x) * (torch.round(16.0 * torch.log2(1.0 + size)).clamp(max=127.0) / 16.0)
+    if not x.requires_grad:
+        return rounded
+    at = size.detach()
+    slope = torch.where(at < 1.0, 1.0, 0.5 * torch.log2((2.0 + at) / at.clamp(min=1.0)))
+    return rounded.detach() + slope * (x - x.detach())
+
+
+class FloatPrior:
+    """The context prior in floats: bits of every symbol of a batch, a pass at a time.
+
+    A symbol's bits have two slopes: towards the symbol itself, which goes to a second argument ``y``, and towards the
+    symbols that it is predicted from, where these ask for one. Training takes the first alone, the encoder the second.
+    """
+
+    def __init__(self, shape: tuple[int, int], batch: int, *, device: torch.device | str = "cpu") -> None:
+        h, w = shape
+        self.shape, self.batch = shape, batch
+        phase = {p: i for i, p in enumerate(order.PHASES)}
+        of_cell = torch.tensor([phase[y % 2, x % 2] for y in range(h) for x in range(w)]).repeat(batch)
+        self.phase = F.one_hot(of_cell, 4).T.float().to(device)
+        self.known = torch.from_numpy(order.known_mask())[of_cell].T.float().to(device)
+        self.means: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
+        levels = Mosaic([shape]).mean_passes
+        for edge in (False, True):
+            parts = [p for p in levels if p.edge == edge]
+            cells = torch.from_numpy(np.concatenate([p.cells.flat for p in parts]))
+            near = torch.from_numpy(np.concatenate([p.neighbours for p in parts]))
+            level = torch.cat([torch.full((len(p.cells),), p.level) for p in parts])
+            of_level = F.one_hot(level, order.LEVEL_CLASSES).T.float()
+            self.means[edge] = cells.to(device), near.to(device), of_level.to(device)
+
+    def _shifted(self, planes: Tensor, offsets: tuple[tuple[int, int], ...], reach: int) -> Tensor:
+        """(offsets, channels, N·cells) of planes (channels, N, h, w); zero outside."""
+        h, w = self.shape
+        wide = F.pad(planes, (reach,) * 4)
+        rows = [wide[:, :, reach + dy : reach + dy + h, reach + dx : reach + dx + w] for dy, dx in offsets]
+        return torch.stack(rows).flatten(2)
+
+    def bits(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Tensor:
+        """Bits (N,) of symbols (N, 3, K, h, w) at quality features h (N, 8)."""
+        return torch.stack(list(self._parts(params, symbols, h, y))).sum(0)
+
+    def neighbours_slope(self, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
+        """How the bits of all later symbols change with each of ``symbols`` (N, 3, K, h, w)."""
+        q = symbols.detach().clone().requires_grad_(True)
+        total = torch.zeros_like(q)
+        with torch.enable_grad():
+            for part in self._parts(params, q, h, q.detach()):  # one graph at a time, for the memory
+                if part.requires_grad:
+                    total += torch.autograd.grad(part.sum(), q, retain_graph=True)[0]
+        return total
+
+    def _parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
+        yield from self._mean_parts(params, symbols[:, :, 0].flatten(2), h, y[:, :, 0].flatten(2))
+        yield from self._group_parts(params, symbols, h, y)
+
+    def _mean_parts(self, params: Params, means: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
+        """Bits (N,) of the means (N, 3, cells), plane by plane, those with and without a diagonal neighbour apart."""
+        for edge, (cells, near, level) in self.means.items():
+            present = (near >= 0).float()
+            around = means[:, :, near.clamp(min=0)]
+            count = present[:, : order.NEAREST].sum(1)
+            total_near = (around[..., : order.NEAREST] * present[:, : order.NEAREST]).sum(-1)
+            bases = torch.floor((2 * total_near + count) / (2 * count).clamp(min=1))
+            diffs = _companded((around - bases[..., None]) * present)
+            centre = means[:, :, cells] - bases
+            static = [level.repeat(1, self.batch), h.T.repeat_interleave(len(cells), 1)]
+            for plane in range(order.PLANES):
+                rows = [diffs[:, plane].permute(2, 0, 1).flatten(1)]
+                for p in range(plane):
+                    rows += [diffs[:, p].permute(2, 0, 1).flatten(1), _companded(centre[:, p]).flatten()[None]]
+                x = torch.cat([*rows, *static])
+                mean, scale = _network(params, f"m.{plane}.{'edge' if edge else 'diagonal'}", x)
+                v = centre[:, plane].flatten()[None]
+                target = (y[:, plane][:, cells] - bases[:, plane]).flatten()[None]
+                yield _bits(v, mean, scale, target).view(self.batch, -1).sum(1)
+
+    def _group_parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
+        """Bits (N,) of every pass over the symbols but the means."""
+        n, area = self.batch, self.shape[0] * self.shape[1]
+        by_symbol = _companded(symbols).permute(1, 2, 0, 3, 4)
+        nine = [self._shifted(by_symbol[p, 1:], order.NINE, 1) for p in range(3)]
+        means = symbols[:, :, 0].transpose(0, 1)
+        raw = torch.cat([self._shifted(means, order.RING, 2)])
+        inside = self._shifted(torch.ones_like(means), order.RING, 2)
+        diffs = _companded((raw - means.flatten(1)) * inside)
+        close = [i for i, o in enumerate(order.RING) if max(map(abs, o)) == 1]
+        static = torch.cat([h.T.repeat_interleave(area, 1), self.phase])
+        eight = [i for i, o in enumerate(order.NINE) if o != (0, 0)]
+        flat = symbols.permute(1, 2, 0, 3, 4).flatten(2)
+        y_flat = y.permute(1, 2, 0, 3, 4).flatten(2)
+        for i, (plane, low, high) in enumerate(order.PASSES):
+            rows = [nine[plane][:, : low - 1].flatten(0, 1)]
+            rows.append((nine[plane][eight, low - 1 : high - 1] * self.known[:, None]).flatten(0, 1))
+            rows.append(diffs[:, plane])
+            others = [p for p in range(3) if p != plane]
+            rows += [diffs[close, p] for p in others]
+            rows += [nine[p][4, : order.known_before(i, p) - 1] for p in others]
+            mean, scale = _network(params, f"p.{i}", torch.cat([*rows, static]))
+            part = _bits(flat[plane, low:high], mean, scale, y_flat[plane, low:high])
+            yield part.view(high - low, n, area).sum((0, 2))
+
+
+def _bits(v: Tensor, mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:
+    """Bits of rounded symbols ``v``; towards ``y`` their slope is that between the two nearest integers."""
+    v = v.detach()
+    bits = log_mass(v, mean, scale)
+    if not y.requires_grad:
+        return bits
+    with torch.no_grad():
+        side = torch.where(y >= v, 1.0, -1.0)
+        slope = (log_mass(v + side, mean, scale) - bits) * side
+    through = slope * y
+    return bits + (through - through.detach())

@@ -1,0 +1,68 @@
+"""From trained floats to an init: the prior in whole numbers, everything else as it is stored."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, network_names
+from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.order import LARGEST_FEATURE
+from nfcodec.lattice.prior import LARGEST_HIDDEN, Layer, Network, Prior
+from nfcodec.lattice.train.model import LAMBDA_0, LAMBDA_SPAN, LatticeModel
+
+Params = dict[str, Tensor]
+Floats = npt.NDArray[np.float64]
+
+_MAX_SHIFT = 14
+_EXACT = 1 << 24
+
+
+def whole_layer(weight: Floats, bias: Floats, largest: int, bits: int) -> Layer:
+    """Whole weights and biases and a right shift per row, such that every sum stays exact in float32.
+
+    ``weight`` and ``bias`` are in units of the output, per unit of the input; ``largest`` bounds the inputs.
+    """
+    rows = [_whole_row(w, b, largest, bits) for w, b in zip(weight, bias, strict=True)]
+    whole, offset, shift = (np.array(part) for part in zip(*rows, strict=True))
+    return Layer(whole.astype(np.float32), offset.astype(np.float32), shift.astype(np.int32))
+
+
+def _whole_row(weight: Floats, bias: float, largest: int, bits: int) -> tuple[Floats, float, int]:
+    top = (1 << (bits - 1)) - 1
+    for shift in range(_MAX_SHIFT, 0, -1):
+        scaled = np.rint(weight * 2.0**shift)
+        offset = np.rint(bias * 2.0**shift)
+        if np.abs(scaled).max() <= top and np.abs(scaled).sum() * largest + abs(offset) + 2.0 ** (shift - 1) < _EXACT:
+            return scaled, float(offset), shift
+    return np.clip(np.rint(weight * 2.0), -top, top), float(np.rint(bias * 2.0)), 1
+
+
+def whole_network(params: Params, prefix: str, bits: int = 8) -> Network:
+    """The integer twin of one network of the float prior; inputs and hidden units count sixteenths."""
+    names = [f"{layer}.{part}" for layer in LAYER_NAMES for part in ("weight", "bias")]
+    w = {k: params[f"{prefix}.{k}"].double().numpy() for k in names}
+    half = len(w["out.bias"]) // 2
+    unit = np.repeat([MEAN_UNIT, SCALE_UNIT], half)
+    zero = np.repeat([0.0, SCALE_ZERO], half)
+    return Network((
+        whole_layer(w["0.weight"], 16.0 * w["0.bias"], LARGEST_FEATURE, bits),
+        whole_layer(w["1.weight"], 16.0 * w["1.bias"], LARGEST_HIDDEN, bits),
+        whole_layer(w["out.weight"] * unit[:, None] / 16.0, unit * w["out.bias"] + zero, LARGEST_HIDDEN, 16),
+    ))  # fmt: skip
+
+
+def export_lattice(
+    model: LatticeModel, params: Params, *, name: str, detail: Params | None = None, bits: int = 8
+) -> LatticeInit:
+    """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
+    groups, means = (tuple(whole_network(params, name, bits) for name in names) for names in network_names())
+    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
+    parts = {g: {n: p.detach().clone() for n, p in params.items() if n.startswith(of)} for g, of in prefixes.items()}
+    init = LatticeInit(
+        id=name, modality="image", spec=model.spec, log_step=params["log_step"].detach().clone(),
+        prior=Prior(groups, means), trade=(LAMBDA_0, LAMBDA_SPAN), sha256=b"", detail=detail or {}, **parts,
+    )  # fmt: skip
+    init.validate()
+    return init

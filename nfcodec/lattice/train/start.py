@@ -1,0 +1,109 @@
+"""Where lattice training starts: a lapped orthogonal transform, and a trunk fitted to it between the samples too.
+
+From a random start most of the training budget goes into finding a transform that is known since 1989.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.lattice.order import SIDE, frequency_order
+from nfcodec.lattice.trunk import LatticeSpec, trunk
+
+log = logging.getLogger(__name__)
+Params = dict[str, Tensor]
+Floats = npt.NDArray[np.float64]
+_LANCZOS = 3.0
+
+
+def _dct(n: int, kind: int) -> Floats:
+    """Orthonormal DCT-II or DCT-IV matrix (frequency, sample)."""
+    k, x = np.arange(n)[:, None], np.arange(n)[None]
+    if kind == 4:
+        out: Floats = math.sqrt(2.0 / n) * np.cos(math.pi * (k + 0.5) * (x + 0.5) / n)
+        return out
+    out = math.sqrt(2.0 / n) * np.cos(math.pi * k * (x + 0.5) / n)
+    out[0] /= math.sqrt(2.0)
+    return out
+
+
+def lapped_basis() -> Floats:
+    """The 8 functions of 16 samples of the fast lapped orthogonal transform (Malvar 1989; Tran 2003, eq. 12):
+    a DCT whose block borders went through an orthogonal filter. Shifted by multiples of 8 they are orthonormal."""
+    half = SIDE // 2
+    eye, flip = np.eye(half), np.eye(half)[::-1]
+    butterfly = np.block([[eye, flip], [flip, -eye]]) / math.sqrt(2.0)
+    v = flip @ _dct(half, 2).T @ _dct(half, 4) @ flip
+    border = butterfly @ np.block([[eye, np.zeros((half, half))], [np.zeros((half, half)), v]]) @ butterfly
+    dct = _dct(SIDE, 2)
+    # A block of 8 with the filter applied at both of its borders reaches half a block further on each side.
+    out: Floats = np.concatenate([dct[:, :half] @ border[half:], dct[:, half:] @ border[:half]], 1)
+    return out
+
+
+def _between(functions: Floats, t: Floats) -> Floats:
+    """Functions of 16 samples at positions t in [−1, 1], by Lanczos interpolation; zero outside the samples."""
+    n = functions.shape[1]
+    at = (t + 1.0) * n / 2.0 - 0.5
+    d = at[None] - np.arange(n)[:, None]
+    kernel = np.where(np.abs(d) < _LANCZOS, np.sinc(d) * np.sinc(d / _LANCZOS), 0.0)
+    out: Floats = functions @ kernel
+    return out
+
+
+def extra_frequencies(count: int) -> list[tuple[int, int]]:
+    """Frequencies above those of the coded functions, low ones first, both ways round."""
+    pairs = [(u, v) for u in range(SIDE, 2 * SIDE) for v in range(SIDE)]
+    pairs.sort(key=lambda f: (f[0] + 2 * f[1], f))
+    both = [f for u, v in pairs for f in ((u, v), (v, u))]
+    return both[:count]
+
+
+def targets(spec: LatticeSpec, t: Floats) -> Tensor:
+    """What the trunk shall be on the grid t × t: (F, len(t)²)."""
+    one = _between(lapped_basis(), t)
+    planes = np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])
+    hann = np.cos(math.pi * t / 2.0) ** 2
+    wave = [hann * np.cos(math.pi * f * (t * SIDE + SIDE / 2) / SIDE) * math.sqrt(2.0 / SIDE) for f in range(2 * SIDE)]
+    extra = [np.outer(wave[u], wave[v]).ravel() for u, v in extra_frequencies(spec.extra)]
+    return torch.from_numpy(np.stack([*planes, *planes, *extra])).float()
+
+
+def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int = 4000) -> Params:
+    """A trunk fitted to the lapped basis at and between the samples, by Adam."""
+    t = (2.0 * np.arange(4 * SIDE) + 1.0) / (4 * SIDE) - 1.0
+    wanted = targets(spec, t)
+    h = spec.width
+    params = {
+        "trunk.0.weight": (torch.rand(h, spec.axes, generator=generator) * 2 - 1) * 1.5,
+        "trunk.0.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
+        "trunk.1.weight": (torch.rand(h, h, generator=generator) * 2 - 1) * (6.0 / h) ** 0.5,
+        "trunk.1.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
+        "trunk.2.weight": torch.zeros(spec.functions, h),
+    }
+    where = torch.from_numpy(np.stack([g.ravel() for g in np.meshgrid(t, t, indexing="ij")], 1)).float()
+    for p in params.values():
+        p.requires_grad_(True)
+    optimizer = torch.optim.Adam(params.values(), lr=6e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=iterations)
+    for _ in range(iterations):
+        loss = (trunk(spec, params, where) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    log.info("trunk fitted: relative squared error %.5f", float(loss.detach() / wanted.square().mean()))
+    return {n: p.detach() for n, p in params.items()}
+
+
+def start_analysis() -> Params:
+    """The first step's tables (K, 256): the lapped basis itself."""
+    one = lapped_basis()
+    both = torch.from_numpy(np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])).float()
+    return {"analysis.luma": both, "analysis.chroma": both.clone()}

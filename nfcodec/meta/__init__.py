@@ -1,1 +1,0 @@
-"""How inits are made: tasks, MAML, GradNCP, Meta-SparseINR, and the training loop over them."""

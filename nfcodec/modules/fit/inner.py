@@ -1,0 +1,133 @@
+"""Inner steps: gradient descent on many modules at once (SEEDS §1.3, §4).
+
+Everything is functional and free of in-place updates, so the same code serves the encoder (first order) and
+meta-training (second order, ``create_graph``). Losses are per module and added up before the gradient, hence
+no module sees another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nfcodec.modules.fit.context import gather, scores, top_context
+from nfcodec.modules.kinds import field_kind
+from nfcodec.modules.spec import FieldSpec
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class InnerLoop:
+    """``steps`` K; ``gamma`` share of the context kept in each step; ``rescale``: take the full-context
+    gradient, scaled to the norm of the pruned one (test-time form of GradNCP), instead of the pruned one."""
+
+    steps: int
+    gamma: float = 1.0
+    rescale: bool = False
+
+
+def module_loss(spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor) -> Tensor:
+    """Squared error (M,) of targets (M, N, c), mean over samples, over ``spec.channels``.
+
+    A signal with fewer channels than the field (grey in an opponent field) uses the first c outputs; dividing
+    by the field's own channel count keeps the gradient of those outputs, hence the learned step sizes, right.
+    """
+    out = field_kind(spec.kind).forward(spec, params, coords)[..., : targets.shape[-1]]
+    return (out - targets).square().sum(-1).mean(-1) / spec.channels
+
+
+def gradients(
+    spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor, *, create_graph: bool = False
+) -> dict[str, Tensor]:
+    """∇ of each module's own loss with respect to its own parameters (M, *shape).
+
+    Parameters must require grad. Never update them with ``.data``: that silently turns MAML into plain training.
+    """
+    return gradients_and_loss(spec, params, coords, targets, create_graph=create_graph)[0]
+
+
+def gradients_and_loss(
+    spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor, *, create_graph: bool = False
+) -> tuple[dict[str, Tensor], Tensor]:
+    """:func:`gradients`, and the losses (M,) of the same forward pass without a graph."""
+    loss = module_loss(spec, params, coords, targets)
+    grads = torch.autograd.grad(loss.sum(), list(params.values()), create_graph=create_graph)
+    return dict(zip(params, grads, strict=True)), loss.detach()
+
+
+@torch.no_grad()
+def select_context(spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Indices (M, ⌊γN⌋) of the context at the current parameters: one forward pass without a graph."""
+    kind = field_kind(spec.kind)
+    phi = kind.features(spec, params, coords)
+    error = kind.head(spec, params, phi)[..., : targets.shape[-1]] - targets
+    return top_context(scores(error, phi), gamma)
+
+
+def global_norm(grads: Tensors) -> Tensor:
+    """Norm (M,) over all tensors of each module."""
+    return torch.stack([g.flatten(1).square().sum(1) for g in grads.values()]).sum(0).sqrt()
+
+
+def rescale_factor(high: Tensors, full: Tensors) -> Tensor:
+    """‖g_high‖ / (‖g_full‖ + 1e-16) per module (M,), a constant for autograd (SEEDS §4.3)."""
+    return (global_norm(high) / (global_norm(full) + 1e-16)).detach()
+
+
+def _scaled(grads: Tensors, factor: Tensor) -> dict[str, Tensor]:
+    return {n: g * factor.reshape(-1, *[1] * (g.dim() - 1)) for n, g in grads.items()}
+
+
+def step_gradient(
+    spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor, loop: InnerLoop, *, create_graph: bool = False
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The gradient of one inner step and the re-scaling factor (M,) that was applied (1 where none was)."""
+    ones = torch.ones(targets.shape[0], dtype=targets.dtype, device=targets.device)
+    if loop.gamma >= 1.0:
+        return gradients(spec, params, coords, targets, create_graph=create_graph), ones
+    index = select_context(spec, params, coords, targets, loop.gamma)
+    high = gradients(spec, params, gather(coords, index), gather(targets, index), create_graph=create_graph)
+    if not loop.rescale:
+        return high, ones
+    full = gradients(spec, params, coords, targets, create_graph=create_graph)
+    factor = rescale_factor(high, full)
+    return _scaled(full, factor), factor
+
+
+def descend(params: Tensors, grads: Tensors, rate: Tensors, mask: Tensors) -> dict[str, Tensor]:
+    """θ ← θ − M ⊙ α ⊙ g with a learned step size α per weight (Meta-SGD); masked weights never move."""
+    return {n: p - (rate[n] * mask[n]) * grads[n] for n, p in params.items()}
+
+
+def adapt(
+    spec: FieldSpec,
+    theta0: Tensors,
+    rate: Tensors,
+    mask: Tensors,
+    coords: Tensor,
+    targets: Tensor,
+    loop: InnerLoop,
+    *,
+    create_graph: bool = False,
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """K inner steps from θ0 on targets (M, N, c) at coords (1, N, d).
+
+    Returns the adapted parameters (M, *shape) and the re-scaling factor (M,) of every step. The context is
+    chosen anew in every step (SEEDS §4.1).
+    """
+    modules = targets.shape[0]
+    params = {n: t.expand(modules, *t.shape) for n, t in theta0.items()}
+    if not create_graph:
+        params = {n: t.detach().clone().requires_grad_() for n, t in params.items()}
+    factors: list[Tensor] = []
+    for _ in range(loop.steps):
+        grads, factor = step_gradient(spec, params, coords, targets, loop, create_graph=create_graph)
+        params = descend(params, grads, rate, mask)
+        if not create_graph:
+            params = {n: p.detach().requires_grad_() for n, p in params.items()}
+        factors.append(factor)
+    return params, factors

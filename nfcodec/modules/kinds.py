@@ -1,0 +1,45 @@
+"""The kinds of fields, by name. Append only: a name, once shipped, keeps its meaning."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nfcodec.errors import UnsupportedFeatureError
+from nfcodec.modules import siren
+from nfcodec.modules.siren import Params
+from nfcodec.modules.spec import FieldSpec, TensorSpec
+
+
+class FieldKind(Protocol):
+    """What a field module must offer; see :mod:`nfcodec.modules.siren` for the meaning of each function."""
+
+    def tensors(self, spec: FieldSpec) -> tuple[TensorSpec, ...]:
+        """Named parameter tensors in coded order."""
+        ...
+
+    def init_params(self, spec: FieldSpec, generator: torch.Generator, dtype: torch.dtype = ...) -> dict[str, Tensor]:
+        """Random parameters without a module axis."""
+        ...
+
+    def features(self, spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+        """Inputs (M, N, K) of the linear last layer."""
+        ...
+
+    def head(self, spec: FieldSpec, params: Params, phi: Tensor) -> Tensor:
+        """The linear last layer (M, N, C)."""
+        ...
+
+    def forward(self, spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+        """``head`` of ``features``."""
+        ...
+
+
+def field_kind(name: str) -> FieldKind:
+    """The functions of the field called ``name``; :class:`UnsupportedFeatureError` when there is none."""
+    kinds: dict[str, FieldKind] = {"siren": siren}
+    if name not in kinds:
+        raise UnsupportedFeatureError(f"field kind {name!r} is not known here; known: {', '.join(kinds)}")
+    return kinds[name]

@@ -1,0 +1,49 @@
+"""Cut a block of a signal into the modules of a field, in the order of the file format.
+
+Pictures, video and arrays: modules in row-major order over the tiles of the block. Sound: channel by channel,
+each a row of segments; a module then has one output.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nfcodec.coords import modules_per_axis
+from nfcodec.modules.spec import FieldSpec
+from nfcodec.modules.values import to_outputs
+from nfcodec.rotations import mid_side
+
+Floats = npt.NDArray[np.float32]
+
+
+def is_sound(spec: FieldSpec) -> bool:
+    """Whether channels are separate rows of modules."""
+    return not spec.offset
+
+
+def module_count(spec: FieldSpec, shape: tuple[int, ...], channels: int) -> int:
+    """Modules of a block with that shape (channels not in ``shape``)."""
+    return math.prod(modules_per_axis(shape, spec.tile)) * (channels if is_sound(spec) else 1)
+
+
+def cut(spec: FieldSpec, values: Floats) -> Tensor:
+    """Targets (M, N, outputs) of a block (n_0, …, C); tiles that reach past the end repeat the border.
+
+    Repeating costs few bits, since it continues what is there; zeros or mirroring would draw an edge.
+    """
+    shape = values.shape[:-1]
+    counts = modules_per_axis(shape, spec.tile)
+    pad = [(0, c * t - n) for c, t, n in zip(counts, spec.tile, shape, strict=True)]
+    padded = torch.from_numpy(np.pad(values, [*pad, (0, 0)], mode="edge"))
+    if is_sound(spec):
+        return mid_side(padded).T.reshape(-1, spec.tile[0], 1).contiguous()
+    d = len(shape)
+    split = [n for pair in zip(counts, spec.tile, strict=True) for n in pair]
+    order = [*range(0, 2 * d, 2), *range(1, 2 * d, 2), 2 * d]
+    tiles = padded.reshape(*split, -1).permute(order).reshape(math.prod(counts), math.prod(spec.tile), -1)
+    return to_outputs(spec, tiles).contiguous()

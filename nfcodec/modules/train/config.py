@@ -1,0 +1,82 @@
+"""What determines an init of independent modules: the tables of its TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nfcodec.modules.spec import FieldSpec
+from nfcodec.train.tables import DataConfig
+
+
+@dataclass(frozen=True, slots=True)
+class InnerConfig:
+    """``steps`` K, ``gamma`` share of context kept, ``rate`` initial step size of every weight."""
+
+    steps: int = 3
+    gamma: float = 0.5
+    rate: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class OuterConfig:
+    """Adam over θ0 (``lr``) and the log step sizes (``lr_rate``) on ``batch`` modules for ``steps`` steps, then
+    the bootstrapped target of GradNCP."""
+
+    steps: int = 4000
+    batch: int = 64
+    lr: float = 1e-3
+    lr_rate: float = 2e-2
+    clip: float = 1.0
+    bootstrap_steps: int = 0
+    bootstrap_rate: float = 5.0
+    bootstrap_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SparseConfig:
+    """``rounds`` of pruning ``fraction`` of the survivors by ``score``, ``steps`` outer steps after each.
+
+    ``base`` "dense" keeps θ0 whole and limits only Δ to the mask; "masked" is Meta-SparseINR itself.
+    """
+
+    rounds: int = 6
+    fraction: float = 0.2
+    steps: int = 600
+    score: Literal["theta", "delta", "random"] = "delta"
+    base: Literal["dense", "masked"] = "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig:
+    """Outer steps on D + λR with quantized deltas. ``coarsest``: quantization error at quality 0, as the step
+    size of a weight of unit sensitivity, in signal units."""
+
+    steps: int = 4000
+    coarsest: float = 0.8
+    lr: float = 1e-3
+    lr_rate: float = 2e-2
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that determines an init, with the data and the seed."""
+
+    id: str
+    field: FieldSpec
+    data: DataConfig = DataConfig()
+    inner: InnerConfig = InnerConfig()
+    outer: OuterConfig = OuterConfig()
+    sparse: SparseConfig = SparseConfig()
+    rate: RateConfig = RateConfig()
+    seed: int = 0
+
+
+TABLES: dict[str, type[Any]] = {
+    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
+}  # fmt: skip
+
+
+def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
+    """The config of a file's tables: ``data["field"]``, and everything else as ``parts``."""
+    return TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)

@@ -1,0 +1,65 @@
+"""Meta-SparseINR (SEEDS §3): one mask for all signals, by rounds of global magnitude pruning.
+
+Two scores share the loop: |θ| of the meta-learned weights (the paper), and the sensitivity-weighted size of
+the deltas E|Δ|·sqrt(F), for a mask that limits what is sent rather than what exists (SEEDS §7.2, the authors'
+own future work: sparse differences from a dense shared model).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nfcodec.errors import OptionError
+from nfcodec.modules.fit.inner import Tensors
+from nfcodec.modules.spec import TensorSpec
+
+Score = Literal["theta", "delta", "random"]
+
+
+def full_mask(theta: Tensors) -> dict[str, Tensor]:
+    """All ones."""
+    return {n: torch.ones_like(t) for n, t in theta.items()}
+
+
+def kept_weights(mask: Tensors, specs: tuple[TensorSpec, ...]) -> int:
+    """Surviving weights; biases are never pruned and never counted (SEEDS §3.2)."""
+    return sum(int(mask[t.name].sum()) for t in specs if t.role == "weight")
+
+
+def prune(mask: Tensors, score: Tensors, specs: tuple[TensorSpec, ...], fraction: float) -> dict[str, Tensor]:
+    """Remove ``int(fraction · survivors)`` weights of lowest score, by one threshold over all tensors.
+
+    Pruned weights never come back; biases are untouched. ``fraction`` counts survivors, not all weights, so
+    passing a cumulative fraction would compound (SEEDS P4).
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise OptionError(f"pruned fraction {fraction} is outside [0, 1)")
+    names = [t.name for t in specs if t.role == "weight"]
+    flat_mask = torch.cat([mask[n].reshape(-1) for n in names]).bool()
+    flat_score = torch.cat([score[n].reshape(-1) for n in names])
+    count = int(fraction * int(flat_mask.sum()))
+    alive = torch.nonzero(flat_mask).squeeze(1)
+    order = torch.argsort(flat_score[alive], stable=True)
+    flat_mask[alive[order[:count]]] = False
+    parts = torch.split(flat_mask, [mask[n].numel() for n in names])
+    out = dict(mask)
+    out.update({n: p.reshape(mask[n].shape).to(mask[n].dtype) for n, p in zip(names, parts, strict=True)})
+    return out
+
+
+def magnitude(theta: Tensors) -> dict[str, Tensor]:
+    """The paper's score: |θ| of the meta-learned weights."""
+    return {n: t.detach().abs() for n, t in theta.items()}
+
+
+def random_score(theta: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+    """The random-pruning baseline."""
+    return {n: torch.rand(t.shape, generator=generator).to(t) for n, t in theta.items()}
+
+
+def apply_mask(theta: Tensors, mask: Tensors) -> dict[str, Tensor]:
+    """θ ⊙ M: pruned weights become exactly zero."""
+    return {n: t * mask[n] for n, t in theta.items()}

@@ -1,0 +1,1 @@
+"""What the training of every family shares: configs, media in memory, checkpoints, the loop around its steps."""

@@ -1,0 +1,74 @@
+"""What every trainer does: its steps in a row, with reports and checkpoints on the way."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nfcodec.metrics import psnr_of
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Progress of training: outer step, total, recent loss and PSNR (dB), bits per sample, seconds left."""
+
+    step: int
+    total: int
+    loss: float
+    psnr: float
+    bits: float
+    eta: float
+
+
+class Running(ABC):
+    """A training with steps ``at`` of ``total``, and running means of its loss, squared error and bits per sample."""
+
+    at: int
+    loss: float
+    error: float
+    bits: float
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """How many steps there are."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """Do the next step."""
+
+    @abstractmethod
+    def resume(self, path: Path) -> None:
+        """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the whole state; a crash while writing leaves the previous file."""
+
+    def run(
+        self, *, checkpoint: Path | None = None, every: float = 15.0, report: Callable[[Report], None] | None = None,
+        until: int | None = None,
+    ) -> None:  # fmt: skip
+        """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second."""
+        begin, first = time.monotonic(), self.at
+        saved = told = begin
+        while self.at < min(self.total, until or self.total):
+            self.step()
+            now = time.monotonic()
+            if report and (now - told > 1.0 or self.at == self.total):
+                eta = (now - begin) / (self.at - first) * (self.total - self.at)
+                report(Report(self.at, self.total, self.loss, psnr_of(self.error), self.bits, eta))
+                told = now
+            if checkpoint and now - saved > every:
+                self.save(checkpoint)
+                saved = now
+        if checkpoint:
+            self.save(checkpoint)
+
+
+def smooth(old: float, new: float) -> float:
+    """A running mean that starts at its first value."""
+    return new if old == 0.0 else 0.98 * old + 0.02 * new

@@ -1,0 +1,223 @@
+"""What a region of a lattice is fitted to, and its first step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import init as path_of
+from helpers import painting
+
+from nfcodec import zoo
+from nfcodec.lattice import regions
+from nfcodec.lattice.code import RegionSymbols, predict, region_bits
+from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
+from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.rounds import Problem, refine
+from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
+from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.synthesis import to_planes
+from nfcodec.lattice.trunk import render, table, unfold
+
+SPACING = (8, 8)
+
+
+@pytest.fixture(scope="module")
+def init():
+    return zoo.load(path_of("tiny-lattice"))
+
+
+@pytest.fixture(autouse=True)
+def small_regions(monkeypatch):
+    monkeypatch.setattr(regions, "REGION", 4)
+
+
+def planes_of(height, width, seed=0):
+    return to_planes(torch.from_numpy(painting(height, width, seed).astype(np.float32) / 255))
+
+
+def windows(planes):
+    """Layout, and region with its window."""
+    shape = planes.shape[1:]
+    layout = Layout.of(shape, SPACING)
+    wide = mirrored(planes, layout, SPACING)
+    found = [layout.region(i) for i in range(layout.count)]
+    return layout, [(r, cut_window(wide, shape, layout, r, SPACING)) for r in found]
+
+
+# -- windows ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(1, 1), (8, 16), (13, 70), (33, 31)])
+def test_the_last_samples_fill_the_last_cells(shape):
+    planes = planes_of(*shape)
+    layout = Layout.of(shape, SPACING)
+    missing = [(0, 8 * n - m) for n, m in zip(layout.cells, shape, strict=True)]
+    wanted = np.pad(np.pad(planes, [(0, 0), *missing], "edge"), [(0, 0), (4, 4), (4, 4)], "symmetric")
+    np.testing.assert_array_equal(mirrored(planes, layout, SPACING), wanted)
+
+
+def test_windows_show_the_picture_around_a_region():
+    planes = planes_of(45, 70)
+    layout, found = windows(planes)
+    assert (layout.rows, layout.columns) == (2, 3)
+    wide, covered = mirrored(planes, layout, SPACING), 0.0
+    for r, window in found:
+        h, w = r.shape
+        assert window.samples.shape == (3, 8 * h + 8, 8 * w + 8) and window.inside.shape == (8 * h, 8 * w)
+        inner = window.samples[:, 4:-4, 4:-4]
+        part = planes[:, 8 * r.top : 8 * r.bottom, 8 * r.left : 8 * r.right]
+        np.testing.assert_array_equal(inner[:, : part.shape[1], : part.shape[2]], part)
+        np.testing.assert_array_equal(window.samples[:, 0, 0], wide[:, 8 * r.top, 8 * r.left])
+        rows, columns = part.shape[1:]
+        assert window.inside[:rows, :columns].all() and window.inside.sum() == rows * columns
+        covered += float(window.inside.sum())
+        y, x = divmod(r.index, 3)
+        assert window.outer == (y == 0, y == 1, x == 0, x == 2)
+    assert covered == 45 * 70
+
+
+def test_canvases_of_all_regions_add_up_to_the_picture(init):
+    """What regions show, each on its own, is what the field shows: mirrored at the border, nothing outside."""
+    generator = torch.Generator().manual_seed(0)
+    layers = torch.randn(init.spec.weights, 6, 9, generator=generator)
+    layout, total = Layout((6, 9)), torch.zeros(3, 56, 80)
+    for index in range(layout.count):
+        r = layout.region(index)
+        outer = (r.top == 0, r.bottom == 6, r.left == 0, r.right == 9)
+        canvas = Canvas(init, outer)(layers[:, r.top : r.bottom, r.left : r.right])
+        total[:, 8 * r.top : 8 * r.bottom + 8, 8 * r.left : 8 * r.right + 8] += canvas
+    wanted = render(init.spec, layers[None], table(init.spec, init.trunk, SPACING), SPACING)[0]
+    np.testing.assert_allclose(total[:, 4:-4, 4:-4], wanted, atol=1e-4)
+    total[:, 4:-4, 4:-4] = 0
+    assert not total.any()
+
+
+# -- the first step --------------------------------------------------------------------------------------
+def test_analysis_of_regions_is_that_of_the_picture(init):
+    """The transform is linear and local: cutting the picture into regions changes nothing."""
+    planes = planes_of(48, 72)
+    together = unfold(planes, SPACING)
+    gain = torch.exp2(init.first_step["log_gain"])[:, :, None, None]
+    tables = [init.first_step[f"analysis.{name}"] for name in ("luma", "chroma", "chroma")]
+    wanted = torch.stack([p @ t.T for p, t in zip(together, tables, strict=True)]).movedim(-1, 1) * gain
+    for r, window in windows(planes)[1]:
+        part = wanted[:, :, r.top : r.bottom, r.left : r.right]
+        np.testing.assert_allclose(analysis(init, window), part, atol=1e-5)
+
+
+def with_steps(init, count):
+    """The init with more inner steps, at slightly uneven rates."""
+    gains = 0.1 * torch.randn(count - 1, 3, 64, generator=torch.Generator().manual_seed(2))
+    return replace(init, first_step={**init.first_step, "log_again": gains})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_inner_steps_of_regions_are_those_of_the_picture(init, count):
+    """Cells near the cut see as many rows of their neighbours as there are further steps."""
+    init = with_steps(init, count)
+    assert init.inner_steps == count
+    planes = planes_of(75, 102)
+    layout, found = windows(planes)
+    wide = mirrored(planes, layout, SPACING)
+    whole = layout.around(layout.region(0), 100)
+    assert whole.shape == layout.cells
+    wanted = analysis(init, cut_window(wide, (75, 102), layout, whole, SPACING))
+    for r, _ in found:
+        got = region_weights(init, wide, (75, 102), layout, r)
+        np.testing.assert_allclose(got, wanted[:, :, r.top : r.bottom, r.left : r.right], atol=1e-5)
+
+
+def test_every_inner_step_comes_nearer(init):
+    planes = planes_of(64, 64)
+    layout = Layout.of((64, 64), SPACING)
+    whole = layout.around(layout.region(0), 100)
+    window = cut_window(mirrored(planes, layout, SPACING), (64, 64), layout, whole, SPACING)
+    errors = []
+    for count in (1, 2, 4):
+        weights = analysis(with_steps(init, count), window).flatten(0, 1)
+        shown = Canvas(init, window.outer)(torch.cat([weights, torch.zeros(init.spec.extra, 8, 8)]))
+        errors.append(float((shown[:, 4:-4, 4:-4] - planes).square().sum()))
+    assert errors[2] < 0.8 * errors[1] < 0.6 * errors[0]
+
+
+def test_the_correction_draws_towards_zero_and_shifts(init):
+    weights = torch.randn(3, 64, 4, 3, generator=torch.Generator().manual_seed(1))
+    y = weights / init.steps(60)[:, :, None, None]
+    silent = {n: torch.zeros_like(t) if n.startswith("e.out") else t for n, t in init.first_step.items()}
+    plain = corrected(replace(init, first_step=silent), weights, 60)
+    np.testing.assert_allclose(plain, y - 0.5 / (1 + np.exp(1.4)) * torch.tanh(3 * y), atol=1e-4)
+    shifted = {**silent, "e.out.bias": torch.cat([torch.full((192,), 0.25), torch.full((192,), 90.0)])}
+    moved = corrected(replace(init, first_step=shifted), weights, 60)
+    np.testing.assert_allclose(moved, y + 0.25 - 0.5 * torch.tanh(3 * y), atol=1e-4)
+
+
+# -- plans -----------------------------------------------------------------------------------------------
+def adapted(init, plan, planes=3):
+    (_, window), *_ = windows(planes_of(32, 32, 3))[1]
+    return adapt_region(init, window, analysis(init, window), plan, planes=planes)
+
+
+def test_efforts_are_rounds():
+    plans = [Plan.of(40, effort) for effort in range(1, 10)]
+    assert [p.rounds for p in plans] == list(ROUNDS) and ROUNDS[0] == 0
+    assert all((a.ahead, a.rounds) < (b.ahead, b.rounds) for a, b in zip(plans, plans[1:], strict=False))
+    assert Plan.of(40, 9, deadline=3.0).deadline == 3.0
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_planes_that_are_not_used_stay_zero(init, effort):
+    symbols = adapted(init, Plan.of(90, effort), planes=1)
+    assert symbols[0].any() and not symbols[1:].any() and symbols.dtype == np.int32
+
+
+def test_no_round_begins_after_the_deadline(init):
+    late = adapted(init, Plan.of(60, 7, deadline=0.0))
+    np.testing.assert_array_equal(late, adapted(init, Plan.of(60, 1)))
+    assert (adapted(init, Plan.of(60, 3)) != late).any()
+
+
+def test_rounding_draws_towards_zero(init):
+    """A finer control of the rate than the quality: magnitudes fall by one, or stay."""
+    last = adapted(init, Plan(80, 0))
+    for rounding in (0.05, 0.2, 0.4):
+        now = adapted(init, Plan(80, 0, rounding))
+        fall = np.abs(last) - np.abs(now)
+        assert fall.min() == 0 and fall.max() == 1 and (last * now >= 0).all()
+        last = now
+    assert (adapted(init, Plan(80, 0, -0.1)) != adapted(init, Plan(80, 0))).any()
+
+
+# -- looking ahead ---------------------------------------------------------------------------------------
+def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
+    """On the whole: the prior rounds what it predicts, and one symbol is a large change. (Means move the base of their
+    neighbours, too, which has no slope.)"""
+    symbols = adapted(init, Plan.of(70, 1))
+    expected = problem_of(init, 70, ahead=True).later_bits(symbols)
+
+    def others(index, change):
+        changed = symbols.copy()
+        changed[index] += change
+        bits = region_bits(predict(init.prior, RegionSymbols(changed, 70, 3)), changed)
+        return bits.sum() - bits[index]
+
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        index = 0, int(rng.integers(2, 20)), int(rng.integers(4)), int(rng.integers(4))
+        found.append((expected[index], (others(index, 1) - others(index, -1)) / 2))
+    told, true = np.array(found).T
+    assert np.corrcoef(told, true)[0, 1] > 0.6
+
+
+def test_looking_ahead_ends_no_worse_than_it_began(init):
+    problem = problem_of(init, 50, ahead=True)
+    first = adapted(init, Plan.of(50, 1))
+    begun = problem.state(first).cost(problem.trade)
+    costs = [refine(p, first, 6).cost(problem.trade) for p in (problem, problem_of(init, 50))]
+    assert max(costs) < begun
+    assert costs[0] != costs[1]
+
+
+def problem_of(init, quality, *, ahead=False):
+    (_, window), *_ = windows(planes_of(32, 32, 3))[1]
+    trade = 3 * init.trade_off(quality)
+    return Problem(init, window, analysis(init, window), quality=quality, planes=3, trade=trade, ahead=ahead)
