@@ -9,18 +9,21 @@ what only encoding needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nfcodec.container.layout import SectionType
-from nfcodec.container.reader import Entry, Reader
 from nfcodec.errors import UnsupportedFeatureError
-from nfcodec.limits import Limits
 from nfcodec.options import FieldKind
-from nfcodec.signal import SignalInfo
-from nfcodec.types import Floats, Positions, Symbols
+
+if TYPE_CHECKING:  # listing inits needs no numpy
+    from collections.abc import Collection
+
+    from nfcodec.container.reader import Entry, Reader
+    from nfcodec.limits import Limits
+    from nfcodec.signal import SignalInfo
+    from nfcodec.types import Floats, Positions, Symbols
 
 Box = tuple[int, int, int, int]
 
@@ -66,8 +69,8 @@ class Init(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deltas:
-    """What a file holds: ``symbols`` in their places, and ``steps`` that broadcast against them, so that symbols times
-    steps are the deltas."""
+    """What a file holds: ``symbols`` in their places, (planes, K, *cells) or (modules, K), and ``steps`` (planes, K) or
+    (K,), so that symbols times steps are the deltas."""
 
     symbols: Symbols
     steps: Floats

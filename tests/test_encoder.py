@@ -54,7 +54,8 @@ OVERHEAD = 32  # bytes of header and framing that a plain file may cost
 
 def all_symbols(data: bytes, kind: str) -> np.ndarray:
     decoder = opened(data, kind)
-    return np.concatenate([decoder.symbols(c) for c in range(decoder.chunks)])
+    rows = np.concatenate([decoder.symbols(c) for c in range(decoder.chunks)])
+    return rows.reshape(-1, len(decoder.field.kept))
 
 
 # -- 39: what the encoder says is what the decoder writes ------------------------------------------------
@@ -155,7 +156,8 @@ def test_zero_is_representable(kind):
 def test_masked_weights_stay_exactly(kind):
     data, _ = pack(memory("image", painting(32, 40)), kind, quality=100)
     decoder = opened(data, kind)
-    field, q = decoder.init, decoder.symbols(0)
+    field = decoder.init
+    q = decoder.symbols(0).reshape(-1, len(decoder.field.kept))
     params = field.params(dequantized(field, 100, decoder.field.kept, q), decoder.field.kept)
     pruned, changed = 0, 0
     for name, mask in field.mask.items():

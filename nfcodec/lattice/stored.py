@@ -81,12 +81,12 @@ class LatticeField:
         return of_planes / 3.0 if self.info.channels == 1 else of_planes
 
     def deltas(self) -> Deltas:
-        """Symbols int32 (3, K, rows, columns) and steps (3, K, 1, 1)."""
+        """Symbols int32 (3, K, rows, columns) and steps (3, K)."""
         out = np.empty((3, self.init.spec.bases, *self.layout.cells), np.int32)
         for index in range(self.layout.count):
             region = self.layout.region(index)
             out[:, :, region.top : region.bottom, region.left : region.right] = self._decoded(index)
-        return Deltas(out, self.init.steps(self.header.quality).numpy()[:, :, None, None])
+        return Deltas(out, self.init.steps(self.header.quality).numpy())
 
     def lacking(self) -> str:
         """Which layers are not there."""

@@ -42,7 +42,7 @@ class NfcDataset(Dataset[Any]):
     slower and nearer to the whole file's picture.
 
     ``fields``: instead of pixels a dict of what the file holds: "symbols" int32 (3, K, rows, columns) of a lattice or
-    (modules, K) of modules; "steps" float32 (3, K, 1, 1) or (K,), so that symbols times steps are the deltas;
+    (modules, K) of modules; "steps" float32 (3, K) or (K,), so that symbols times steps are the deltas;
     "quality"; and "shape" (height, width). No pixel is rendered then.
 
     What is random follows from ``seed`` (or a number drawn from ``generator``), the epoch (:meth:`set_epoch`) and the

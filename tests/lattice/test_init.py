@@ -104,7 +104,7 @@ def test_a_tensor_is_missing_or_wrong(stored, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, "format 2"), ({"format": None}, "format"), ({"kind": "lettuce"}, "format|spec"),
+        ({"format": 2}, "format 2"), ({"format": None}, "format"), ({"kind": "lettuce"}, "lettuce"),
         ({"spec": {}}, "spec"), ({"spec": 3}, "spec"), ({"trade": [1.0]}, "values"), ({"trade": [0.0, 1.0]}, "trade"),
         ({"trade": [float("nan"), 1.0]}, "trade"), ({"trade": ["a", 1.0]}, "float"), ({"trade": [1e9, 0.1]}, "trade"),
     ],
