@@ -47,7 +47,7 @@ def manifests(output: Path) -> list[Path]:
 
 
 @dataclass(slots=True)
-class State:
+class BatchState:
     """What manifests say, the later line over the earlier one.
 
     ``last``: the last verdict of each path; ``begun``: targets that some attempt began to write.
@@ -76,9 +76,9 @@ class State:
         return [r for _, r in sorted(self.last.items()) if r["type"] == verdict]
 
 
-def read_state(paths: Iterable[Path]) -> State:
+def read_state(paths: Iterable[Path]) -> BatchState:
     """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read."""
-    state = State()
+    state = BatchState()
     for path in paths:
         try:
             lines = path.read_bytes().splitlines()

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nfcodec.errors import OptionError
-from nfcodec.media.reading import named
+from nfcodec.errors import OptionError, OutputError
+from nfcodec.media.reading import named, reason
 
 # s3://bucket/photos, or several joined as in simplecache::https://host/photos.
 _URL = re.compile(r"(?:[A-Za-z][\w+.-]*::)*[A-Za-z][\w+.-]*://")
@@ -68,6 +68,14 @@ def folder_in(above: Path | None, place: Place) -> Path:
     """The folder of an output's own below ``above``, or in the cache."""
     name = hashlib.sha256(recorded(place).encode()).hexdigest()[:_NAME_LENGTH]
     return (above if above is not None else _cache() / "nfcodec" / "batch") / name
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing. Raises :class:`~nfcodec.errors.OutputError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {named(folder)}: {reason(error)}") from error
 
 
 def _cache() -> Path:

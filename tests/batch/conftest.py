@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nfcodec.batch.items import Verdict
-from nfcodec.batch.job import Counts, How, Job, Summary
+from nfcodec.batch.events import Verdict
 from nfcodec.batch.manifest import manifests
+from nfcodec.batch.request import BatchRequest, Counts, RunOptions, Summary
 from nfcodec.batch.runner import run
 
 from .jobs import Copy
@@ -53,8 +53,8 @@ def go(tmp_path: Path) -> Callable[..., Summary]:
     """Run the copying job from ``in`` to ``out`` on one worker."""
 
     def call(action: Any = None, shard: tuple[int, int] = (1, 1), listener: Any = None, **how: Any) -> Summary:
-        job = Job((tmp_path / "in",), tmp_path / "out", action or Copy(), shard)
-        return run(job, How(**{"workers": 1, **how}), listener=listener)
+        request = BatchRequest((tmp_path / "in",), tmp_path / "out", action or Copy(), shard)
+        return run(request, RunOptions(**{"workers": 1, **how}), listener=listener)
 
     return call
 
