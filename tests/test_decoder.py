@@ -8,7 +8,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import decode_array, init, memory, moving, opened, pack, painting, psnr_of, repaired, sound, unpack
+from helpers import (
+    MemorySource,
+    decode_array,
+    init,
+    memory,
+    moving,
+    opened,
+    pack,
+    painting,
+    psnr_of,
+    repaired,
+    sound,
+    unpack,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +31,7 @@ from nfcodec.encoder import modules as encoder
 from nfcodec.errors import CorruptError, LimitError, ModelNotFoundError, OptionError
 from nfcodec.limits import Limits
 from nfcodec.options import DecodeOptions
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 PICTURE = SignalInfo("image", (40, 56), 3, "u8")
 CLIP = SignalInfo("video", (8, 16, 24), 3, "u8", rate=Fraction(10))

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import (
+    MemorySource,
     decode,
     encode,
+    error_of,
     init,
     memory,
     moving,
@@ -40,9 +42,8 @@ from nfcodec.fields.coords import module_coords, modules_per_axis
 from nfcodec.fields.modules import cut
 from nfcodec.fields.registry import field_kind
 from nfcodec.meta.rate import sensitivity
-from nfcodec.metrics import psnr
 from nfcodec.options import EncodeOptions
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 SIGNALS = {
     "image": lambda seed: memory("image", painting(45, 61, seed)),
@@ -69,7 +70,7 @@ def test_reported_psnr_is_that_of_the_written_file(tmp_path, kind, quality):
         source, name, peak = save_frames(tmp_path / "a.mkv", moving(6, 20, 27)), "b.mkv", 255
     result = encode(source, kind, tmp_path / "a.nfc", quality=quality)
     decode(tmp_path / "a.nfc", kind, tmp_path / name)
-    assert result.psnr == psnr(samples_of(source), samples_of(tmp_path / name), peak)
+    assert result.psnr == error_of(samples_of(source), samples_of(tmp_path / name)).psnr(peak)
     assert result.bytes == (tmp_path / "a.nfc").stat().st_size
     assert (result.snr is not None) == (kind == "audio")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from nfcodec.errors import OptionError, OutputError
 from nfcodec.media.reading import named, reason
@@ -67,7 +68,7 @@ def state_folder(place: Place) -> Path:
 def folder_in(above: Path | None, place: Place) -> Path:
     """The folder of an output's own below ``above``, or in the cache."""
     name = hashlib.sha256(recorded(place).encode()).hexdigest()[:_NAME_LENGTH]
-    return (above if above is not None else _cache() / "nfcodec" / "batch") / name
+    return (above if above is not None else user_cache_path("nfcodec", appauthor=False) / "batch") / name
 
 
 def make_folder(folder: Path) -> None:
@@ -76,12 +77,3 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {named(folder)}: {reason(error)}") from error
-
-
-def _cache() -> Path:
-    """The user's cache folder."""
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"])
-    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"])
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")

@@ -27,9 +27,10 @@ def fill(folder: Path, files: Files) -> Path:
 
 
 def tree(folder: Path) -> Files:
-    """Every file below a folder but the manifests."""
+    """Every file below a folder but the manifests and their locks."""
     found = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found if not p.name.startswith("nfc-batch")}
+    files = [p for p in found if not p.name.lstrip(".").startswith("nfc-batch")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
 def lines(output: Path, kind: str | None = None) -> list[dict[str, Any]]:

@@ -481,5 +481,5 @@ def test_manifests_of_the_state_folder_are_all_there_is(go: Go) -> None:
     upload("flaky://in", numbered(3))
     go()
     home = state_folder(Url("flaky://out"))
-    assert [p.name for p in home.iterdir()] == ["nfc-batch.jsonl"]
+    assert sorted(p.name for p in home.iterdir()) == [".nfc-batch.jsonl.lock", "nfc-batch.jsonl"]
     assert set(read_state(manifests(home)).begun) == set(copied(numbered(3)))
