@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from bjontegaard import bd_rate
 from machine import build_fingerprint, describe
 from PIL import Image
 from results import plain_command, say, signed, table, today, write_json
@@ -36,7 +37,6 @@ from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.synthesis import to_planes
-from nfcodec.metrics import bd_rate
 
 ROOT = Path(__file__).resolve().parents[1]
 Symbols = npt.NDArray[np.int32]

@@ -32,7 +32,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     """All files but the manifest."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file() and not path.name.startswith("nfc-batch"):
+        if path.is_file() and not path.name.lstrip(".").startswith("nfc-batch"):
             # A worker whose parent was killed takes a moment to end, and may get or lose a name meanwhile.
             with suppress(FileNotFoundError):
                 found[path.relative_to(folder).as_posix()] = path.read_bytes()

@@ -13,7 +13,7 @@ from peers import ffmpeg
 from PIL import Image
 from sources import Source
 
-from nfcodec.metrics import ErrorSum, psnr
+from nfcodec.metrics import ErrorSum
 
 LARGEST_LAG = 3000
 _LAG_WINDOW = 2**20  # samples used to find the lag
@@ -27,7 +27,9 @@ def image(source: Source, decoded: Path) -> Scores:
     with Image.open(source.path) as a, Image.open(decoded) as b:
         if a.size != b.size:
             raise BenchmarkError(f"{source.name}: decoded to {b.size}, not {a.size}")
-        return {"psnr": psnr(np.asarray(a.convert("RGB")), np.asarray(b.convert("RGB")), 255)}
+        total = ErrorSum()
+        total.add(np.asarray(a.convert("RGB")), np.asarray(b.convert("RGB")))
+    return {"psnr": total.psnr(255)}
 
 
 def find_lag(reference: np.ndarray, decoded: np.ndarray) -> int:

@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from bjontegaard import bd_psnr, bd_rate
 from machine import BenchmarkError
 
 from nfcodec.errors import OptionError
-from nfcodec.metrics import bd_psnr, bd_rate
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]

@@ -13,7 +13,6 @@
         UnsupportedVersionError          written by a later version of the format
         UnsupportedFeatureError          needs a section or a field that this version lacks
       LimitError                     5   a resource limit was met
-      TargetError                    5   a requested size or quality cannot be reached
       ModelError                     1   an init cannot be used
         ModelNotFoundError               no init with that name or hash
         ModelHashError                   the init's bytes are not those that were pinned
@@ -92,12 +91,6 @@ class UnsupportedFeatureError(FormatError):
 
 class LimitError(NfcError):
     """A resource limit of :class:`nfcodec.limits.Limits` was met."""
-
-    exit_code = 5
-
-
-class TargetError(NfcError):
-    """The requested size or quality cannot be reached."""
 
     exit_code = 5
 

@@ -1,13 +1,12 @@
-"""How good and how large: PSNR, SNR, MS-SSIM, rates, and Bjøntegaard deltas between curves.
+"""How good: PSNR, SNR and MS-SSIM.
 
 Everything is computed in float64 with numpy alone. Fidelity is a matter of one file: compare each file on
-its own and average the decibels over files. Rates count every byte of a file on disk.
+its own and average the decibels over files.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,48 +81,6 @@ class ErrorSum:
     def snr(self) -> float:
         """Signal-to-noise ratio in dB; inf when nothing differs, -inf when only noise was added to silence."""
         return _decibels(self.energy / max(self.count, 1), self.mse)
-
-
-def _compared(reference: AnyArray, decoded: AnyArray) -> ErrorSum:
-    total = ErrorSum()
-    total.add(reference, decoded)
-    return total
-
-
-def mse(a: AnyArray, b: AnyArray) -> float:
-    """Mean squared error over all samples and channels."""
-    return _compared(a, b).mse
-
-
-def psnr(a: AnyArray, b: AnyArray, peak: float) -> float:
-    """PSNR in dB of one file over all samples and channels; inf for equal signals.
-
-    ``peak`` is the largest legal value: 255 for 8 bits, 65535 for 16, 1 for values in [0, 1].
-    """
-    return _compared(a, b).psnr(peak)
-
-
-def snr(reference: AnyArray, decoded: AnyArray) -> float:
-    """SNR in dB over all samples and channels: energy of the reference over energy of the error.
-
-    Equal signals give inf, silence included; a silent reference with any error gives -inf.
-    """
-    return _compared(reference, decoded).snr()
-
-
-def bits_per_pixel(size: int, shape: Sequence[int]) -> float:
-    """Bits per grid point of a file of ``size`` bytes; ``shape`` leaves the channels out."""
-    points = math.prod(shape)
-    if points < 1 or size < 0:
-        raise OptionError(f"no rate for {size} bytes over shape {tuple(shape)}")
-    return 8.0 * size / points
-
-
-def kbps(size: int, seconds: float) -> float:
-    """Kilobits (1000 bits) per second of a file of ``size`` bytes that lasts ``seconds``."""
-    if not seconds > 0.0 or size < 0:
-        raise OptionError(f"no rate for {size} bytes over {seconds} seconds")
-    return 8.0 * size / seconds / 1000.0
 
 
 # --- MS-SSIM -------------------------------------------------------------------------------------------
@@ -207,91 +164,3 @@ def ms_ssim(a: AnyArray, b: AnyArray, peak: float) -> float | None:
     planes = range(u.shape[2])
     each = [_ms_ssim_plane(u[..., c].astype(np.float64), v[..., c].astype(np.float64), float(peak)) for c in planes]
     return float(np.mean(each))
-
-
-# --- Bjøntegaard deltas ----------------------------------------------------------------------------------
-
-
-def _end_slope(h0: float, h1: float, d0: float, d1: float) -> float:
-    """Three-point slope at an end, held to the shape of the data."""
-    slope = ((2.0 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
-    if slope * d0 <= 0.0:
-        return 0.0
-    if d0 * d1 <= 0.0 and abs(slope) > 3.0 * abs(d0):
-        return 3.0 * d0
-    return slope
-
-
-def _pchip_slopes(x: Array, y: Array) -> Array:
-    """Slopes of the monotone piecewise cubic (Fritsch–Carlson, with the usual weighted harmonic mean)."""
-    h, d = np.diff(x), np.diff(y) / np.diff(x)
-    if x.size == 2:
-        return np.repeat(d, 2)
-    slopes = np.zeros(x.size)
-    for i in range(1, x.size - 1):
-        if d[i - 1] * d[i] > 0.0:
-            w1, w2 = 2.0 * h[i] + h[i - 1], h[i] + 2.0 * h[i - 1]
-            slopes[i] = (w1 + w2) / (w1 / d[i - 1] + w2 / d[i])
-    slopes[0] = _end_slope(h[0], h[1], d[0], d[1])
-    slopes[-1] = _end_slope(h[-1], h[-2], d[-1], d[-2])
-    return slopes
-
-
-def pchip_integral(x: npt.ArrayLike, y: npt.ArrayLike, low: float, high: float) -> float:
-    """Exact integral over [low, high] of the monotone piecewise cubic through (x, y), x increasing."""
-    xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    slopes = _pchip_slopes(xs, ys)
-    total = 0.0
-    for i in range(xs.size - 1):
-        a, b = max(low, xs[i]), min(high, xs[i + 1])
-        if b <= a:
-            continue
-        h = xs[i + 1] - xs[i]
-        # Hermite form as a polynomial in t on [0, 1], then its antiderivative.
-        c0, c1, rise = ys[i], h * slopes[i], ys[i + 1] - ys[i]
-        c2 = 3.0 * rise - 2.0 * c1 - h * slopes[i + 1]
-        c3 = -2.0 * rise + c1 + h * slopes[i + 1]
-        s, t = (a - xs[i]) / h, (b - xs[i]) / h
-        for power, c in enumerate((c0, c1, c2, c3), start=1):
-            total += h * c * (t**power - s**power) / power
-    return float(total)
-
-
-def _curve(rate: npt.ArrayLike, quality: npt.ArrayLike, name: str) -> tuple[Array, Array]:
-    """(log rate, dB) in increasing rate; both must increase together."""
-    r, q = np.asarray(rate, dtype=np.float64), np.asarray(quality, dtype=np.float64)
-    if r.ndim != 1 or r.shape != q.shape or r.size < 2:
-        raise OptionError(f"curve {name} needs two or more points, got {r.size} rates and {q.size} values")
-    if not (np.isfinite(r).all() and np.isfinite(q).all() and r.min() > 0.0):
-        raise OptionError(f"curve {name} has a rate or a value that is not finite, or a rate that is not positive")
-    order = np.argsort(r, kind="stable")
-    r, q = np.log(r[order]), q[order]
-    if np.diff(r).min() <= 0.0 or np.diff(q).min() <= 0.0:
-        raise OptionError(f"curve {name} does not rise: more rate must mean more dB from point to point")
-    return r, q
-
-
-def _mean_gap(xa: Array, ya: Array, xb: Array, yb: Array, what: str) -> float:
-    """Mean of curve b - curve a over the part of x that both cover."""
-    low, high = float(max(xa[0], xb[0])), float(min(xa[-1], xb[-1]))
-    if not high > low:
-        raise OptionError(f"the curves do not overlap in {what}")
-    return (pchip_integral(xb, yb, low, high) - pchip_integral(xa, ya, low, high)) / (high - low)
-
-
-def bd_rate(rate_a: npt.ArrayLike, psnr_a: npt.ArrayLike, rate_b: npt.ArrayLike, psnr_b: npt.ArrayLike) -> float:
-    """Bjøntegaard delta rate in percent: how much more rate b needs than a for the same dB.
-
-    Negative means that b is better. PCHIP of log rate over dB, averaged over the range of dB that both
-    curves cover. Raises OptionError when they share none or when a curve does not rise.
-    """
-    ra, pa = _curve(rate_a, psnr_a, "a")
-    rb, pb = _curve(rate_b, psnr_b, "b")
-    return 100.0 * math.expm1(_mean_gap(pa, ra, pb, rb, "dB"))
-
-
-def bd_psnr(rate_a: npt.ArrayLike, psnr_a: npt.ArrayLike, rate_b: npt.ArrayLike, psnr_b: npt.ArrayLike) -> float:
-    """Bjøntegaard delta in dB: how much b is above a at the same rate; positive means that b is better."""
-    ra, pa = _curve(rate_a, psnr_a, "a")
-    rb, pb = _curve(rate_b, psnr_b, "b")
-    return _mean_gap(ra, pa, rb, pb, "rate")

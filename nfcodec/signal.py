@@ -12,7 +12,7 @@ video     (frames, height, width)  (n, H, W, C), in [0, 1]
 array     one to three axes      (n, …, 1), in [0, 1]
 ========  =====================  ==========================
 
-Coordinates (DESIGN, conventions): sample i of n sits at the pixel centre (2i + 1)/n − 1 of [-1, 1]; the
+Coordinates: sample i of n sits at the pixel centre (2i + 1)/n − 1 of [-1, 1]; the
 longest spatial axis sets the unit, so pixels are square; time is in seconds.
 """
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
@@ -184,52 +184,3 @@ class Sink(Protocol):
     def abort(self) -> None:
         """Release everything without finishing."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of a signal: ``start`` (inclusive) and ``stop`` (exclusive) in native samples, one per axis."""
-
-    start: tuple[float, ...]
-    stop: tuple[float, ...]
-
-    @classmethod
-    def whole(cls, shape: tuple[int, ...]) -> Region:
-        """The region that covers a grid of that shape."""
-        return cls(tuple(0.0 for _ in shape), tuple(float(n) for n in shape))
-
-    def __post_init__(self) -> None:
-        if any(b <= a for a, b in zip(self.start, self.stop, strict=True)):
-            raise OptionError(f"empty region {self.start} to {self.stop}")
-
-
-def centres(n: int) -> npt.NDArray[np.float64]:
-    """Pixel-centre coordinates (n,) in [-1, 1]: (2i + 1)/n − 1, computed in float64."""
-    return (2.0 * np.arange(n) + 1.0) / n - 1.0
-
-
-@dataclass(slots=True)
-class MemorySource:
-    """A :class:`Source` over arrays that are already in memory.
-
-    ``values``: float32 (n, …, C); ``alpha``: integers (n, …) or None.
-    """
-
-    info: SignalInfo
-    values: Floats
-    alpha: Ints | None = None
-    metadata: Metadata = field(default_factory=Metadata)
-    warnings: list[str] = field(default_factory=list)
-
-    def blocks(self, rows: int) -> Iterator[Block]:
-        """Yield views of ``rows`` rows."""
-        for a in range(0, self.info.shape[0], rows):
-            alpha = None if self.alpha is None else self.alpha[a : a + rows]
-            yield Block(self.values[a : a + rows], alpha)
-
-    def sidecar(self) -> bytes:
-        """No sound track."""
-        return b""
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ from nfcodec.encoder import Encoded, encode_signal
 from nfcodec.errors import NfcError
 from nfcodec.media import open_sink, open_source
 from nfcodec.media.samples import dequantize, quantize
+from nfcodec.metrics import ErrorSum
 from nfcodec.options import DecodeOptions, DecodeResult, EncodeOptions, EncodeResult
-from nfcodec.signal import Block, MemorySource, Metadata, SignalInfo, Source
+from nfcodec.signal import Block, Metadata, SignalInfo, Source
 
 INITS = Path(__file__).parent / "data"
 
@@ -139,6 +142,34 @@ def there_and_back(source: Path, kind: str, target: Path, **options: Any) -> tup
 def decode_array(source: Path, kind: str, **options: Any) -> Any:
     """Decode to an array (n, …, C + alpha)."""
     return api.decode_array(source, options=DecodeOptions(**options), init=init(kind))
+
+
+@dataclass(slots=True)
+class MemorySource:
+    """A source over arrays that are already in memory: values (n, …, C), alpha (n, …) or None."""
+
+    info: SignalInfo
+    values: Any
+    alpha: Any = None
+    metadata: Metadata = field(default_factory=Metadata)
+    warnings: list[str] = field(default_factory=list)
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        for a in range(0, self.info.shape[0], rows):
+            yield Block(self.values[a : a + rows], None if self.alpha is None else self.alpha[a : a + rows])
+
+    def sidecar(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+def error_of(reference: Any, decoded: Any) -> ErrorSum:
+    """The error of a whole signal."""
+    total = ErrorSum()
+    total.add(reference, decoded)
+    return total
 
 
 def memory(kind: str, samples: Any, rate: int = 8000) -> MemorySource:

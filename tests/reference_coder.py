@@ -1,6 +1,6 @@
 """FORMAT.md §5 to §7 in plain Python: slow, and without constriction or numpy.
 
-It shares only the count tables with nfcodec.coding (test_format_document.py checks those), and so proves that
+It shares only the count tables with nfcodec.entropy (test_format_document.py checks those), and so proves that
 the document describes the bytes.
 """
 

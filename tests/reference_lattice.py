@@ -1,4 +1,4 @@
-"""FORMAT.md §14 to §17 in plain Python: slow, and without constriction, numpy or nfcodec.coding.
+"""FORMAT.md §14 to §17 in plain Python: slow, and without constriction, numpy or nfcodec.lattice.
 
 The tables follow the recipe of the document, with the numbers printed there.
 """

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import decode, init, memory, moving, pack, painting, repaired, sound
+from helpers import MemorySource, decode, init, memory, moving, pack, painting, repaired, sound
 
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType, crc_bytes
@@ -26,7 +26,7 @@ from nfcodec.errors import (
 )
 from nfcodec.lattice.fit import encode
 from nfcodec.limits import Limits
-from nfcodec.signal import MemorySource, Metadata
+from nfcodec.signal import Metadata
 
 # Nothing that a small mutated file announces may cost much: that, too, is what limits are for.
 TIGHT = Limits(max_pixels=1 << 14, max_dimension=1 << 12, max_frames=64, max_samples=1 << 16, max_array=1 << 16,

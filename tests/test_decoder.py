@@ -8,7 +8,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import decode_array, init, memory, moving, opened, pack, painting, psnr_of, repaired, sound, unpack
+from helpers import (
+    MemorySource,
+    decode_array,
+    init,
+    memory,
+    moving,
+    opened,
+    pack,
+    painting,
+    psnr_of,
+    repaired,
+    sound,
+    unpack,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +32,7 @@ from nfcodec.limits import Limits
 from nfcodec.modules import stored
 from nfcodec.modules.fit import encode as encoder
 from nfcodec.options import DecodeOptions
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 PICTURE = SignalInfo("image", (40, 56), 3, "u8")
 CLIP = SignalInfo("video", (8, 16, 24), 3, "u8", rate=Fraction(10))

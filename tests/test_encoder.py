@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import (
+    MemorySource,
     decode,
     encode,
+    error_of,
     init,
     memory,
     moving,
@@ -32,7 +34,6 @@ from nfcodec.coords import module_coords, modules_per_axis
 from nfcodec.encoder import choose_init, encode_signal
 from nfcodec.entropy.quantizer import dequantize, quantize
 from nfcodec.errors import ModelNotFoundError, UnsupportedMediaError
-from nfcodec.metrics import psnr
 from nfcodec.modules.deltas import choose_model, delta_bits
 from nfcodec.modules.fit.adapt import Adapter
 from nfcodec.modules.fit.encode import chunk_rows
@@ -42,7 +43,7 @@ from nfcodec.modules.stored import dequantized, render_chunk
 from nfcodec.modules.trade import trade_off
 from nfcodec.modules.train.rate_loss import sensitivity
 from nfcodec.options import EncodeOptions
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 SIGNALS = {
     "image": lambda seed: memory("image", painting(45, 61, seed)),
@@ -70,7 +71,7 @@ def test_reported_psnr_is_that_of_the_written_file(tmp_path, kind, quality):
         source, name, peak = save_frames(tmp_path / "a.mkv", moving(6, 20, 27)), "b.mkv", 255
     result = encode(source, kind, tmp_path / "a.nfc", quality=quality)
     decode(tmp_path / "a.nfc", kind, tmp_path / name)
-    assert result.psnr == psnr(samples_of(source), samples_of(tmp_path / name), peak)
+    assert result.psnr == error_of(samples_of(source), samples_of(tmp_path / name)).psnr(peak)
     assert result.bytes == (tmp_path / "a.nfc").stat().st_size
     assert (result.snr is not None) == (kind == "audio")
 

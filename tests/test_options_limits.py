@@ -120,5 +120,5 @@ def test_errors_have_exit_codes():
     kinds = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, NfcError)]
     codes = {e.__name__: e.exit_code for e in kinds}
     assert codes["FormatError"] == codes["TruncatedError"] == codes["UnsupportedVersionError"] == 4
-    assert codes["OptionError"] == 2 and codes["LimitError"] == codes["TargetError"] == 5
+    assert codes["OptionError"] == 2 and codes["LimitError"] == 5
     assert codes["InputError"] == codes["OutputError"] == codes["ModelError"] == codes["InternalError"] == 1

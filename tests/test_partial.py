@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import memory, moving, opened, pack, painting, psnr_of, sound
+from helpers import MemorySource, memory, moving, opened, pack, painting, psnr_of, sound
 
 from nfcodec.container.layout import CRC_BYTES, SIGNATURE, SectionType, crc_bytes, pack_fields
 from nfcodec.container.reader import Reader
@@ -18,7 +18,7 @@ from nfcodec.lattice.fit import encode as encoder
 from nfcodec.lattice.regions import section_run
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.options import DecodeOptions
-from nfcodec.signal import MemorySource, Metadata
+from nfcodec.signal import Metadata
 
 KIND = "tiny-lattice"
 SIZE = (45, 70)  # 2 × 3 regions

@@ -9,7 +9,7 @@ import pytest
 
 from nfcodec.errors import OptionError
 from nfcodec.media.samples import dequantize, dtype_of, quantize
-from nfcodec.signal import MODALITIES, SAMPLE_TYPES, Block, MemorySource, Metadata, Region, SignalInfo, centres
+from nfcodec.signal import MODALITIES, SAMPLE_TYPES, Metadata, SignalInfo
 
 
 def test_sample_types_keep_their_codes():
@@ -66,38 +66,6 @@ def test_measured_samples_have_finite_squares(low, high):
     ordinary = SignalInfo("image", (1, 1), 3, "u8")
     samples = np.zeros((1, 1, 3), np.uint8)
     assert ordinary.measured(samples) is samples and ordinary.measured_peak == 255
-
-
-def test_regions():
-    assert Region.whole((4, 6)) == Region((0.0, 0.0), (4.0, 6.0))
-    for start, stop in (((0.0,), (0.0,)), ((1.0, 5.0), (2.0, 4.0))):
-        with pytest.raises(OptionError, match="empty region"):
-            Region(start, stop)
-    with pytest.raises(ValueError):
-        Region((0.0,), (1.0, 2.0))
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 1024])
-def test_centres(n):
-    c = centres(n)
-    assert c.dtype == np.float64 and len(c) == n
-    np.testing.assert_allclose(c, -c[::-1], atol=1e-15)
-    np.testing.assert_allclose(np.diff(c), 2 / n, atol=1e-15)
-    # Every resolution agrees: the centre of three thirds is that of the whole.
-    np.testing.assert_allclose(centres(3 * n)[1::3], c, atol=1e-15)
-
-
-def test_memory_source():
-    values = np.arange(35, dtype=np.float32).reshape(7, 5, 1) / 35
-    alpha = np.arange(35, dtype=np.uint8).reshape(7, 5)
-    source = MemorySource(SignalInfo("image", (7, 5), 1, "u8", alpha=True), values, alpha)
-    blocks = list(source.blocks(3))
-    assert [len(b.values) for b in blocks] == [3, 3, 1]
-    np.testing.assert_array_equal(np.concatenate([b.values for b in blocks]), values)
-    np.testing.assert_array_equal(np.concatenate([b.alpha for b in blocks]), alpha)
-    assert source.sidecar() == b"" and not source.metadata and source.warnings == []
-    source.close()
-    assert Block(values).alpha is None
 
 
 def test_metadata_is_false_when_empty():

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import decode, encode, init, memory, moving, opened, save_frames, save_sound, sound, unpack
+from helpers import decode, encode, init, moving, opened, save_frames, save_sound, sound, unpack
 
 from nfcodec import api
 from nfcodec.decoder import decoder as decoder_module
@@ -177,10 +177,3 @@ def test_parts_of_long_files_read_only_their_chunks(tmp_path, monkeypatch):
     read.clear()
     list(decoder.blocks(DecodeOptions(rate=1500)))
     assert read == list(range(20))
-
-
-def test_memory_source_is_a_source_like_any_other():
-    a, b = io.BytesIO(), io.BytesIO()
-    for out in (a, b):
-        encode_signal(memory("audio", sound(500, 1)), out, FAST)
-    assert a.getvalue() == b.getvalue()

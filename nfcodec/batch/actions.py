@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from nfcodec.batch import work
-from nfcodec.batch.items import Found, Item, Refused, Skipped
+from nfcodec.batch import task
+from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.keys import settings_key, settings_of
 from nfcodec.batch.manifest import NAME, SUFFIX
 from nfcodec.errors import MediaReadError, NfcError
@@ -27,7 +27,7 @@ _SMALL = 1e5  # samples
 _SHORT = 2.0  # seconds
 _PLAIN = frozenset(("PNG", "BMP", "TIFF", "PPM", "TGA", "PSD", "wav", "aiff", "caff"))
 
-Sorted = Item | Refused | Skipped
+Sorted = BatchItem | Refused | Skipped
 
 
 class Action(Protocol):
@@ -38,11 +38,11 @@ class Action(Protocol):
         """What the manifest calls it."""
         ...
 
-    def sort(self, found: Found) -> Sorted:
+    def sort(self, found: FoundFile) -> Sorted:
         """Whether and to where to process a file, from its name and its first bytes."""
         ...
 
-    def setup(self) -> work.Setup:
+    def setup(self) -> task.Setup:
         """What makes the working function in a worker process."""
         ...
 
@@ -64,14 +64,14 @@ class Action(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Encode:
+class EncodeAction:
     """Media to .nfc. ``keep_suffix``: photo.png becomes photo.png.nfc instead of photo.nfc."""
 
     options: EncodeOptions = field(default_factory=EncodeOptions)
     keep_suffix: bool = False
     name: str = "encode"
 
-    def sort(self, found: Found) -> Sorted:
+    def sort(self, found: FoundFile) -> Sorted:
         """Media files are items, what only claims to be one is refused, and what does not is skipped."""
         from nfcodec.media.sniff import sniff
 
@@ -83,12 +83,12 @@ class Encode:
             return self._not_media(found, error)
         size = os.stat(found.source).st_size
         density = 0.5 if kind.name in _PLAIN else _DENSITY[kind.family]
-        return Item(found.path, found.source, self._target(found.path), max(1.0, size * density))
+        return BatchItem(found.path, found.source, self._target(found.path), max(1.0, size * density))
 
-    def _not_media(self, found: Found, error: NfcError) -> Sorted:
+    def _not_media(self, found: FoundFile, error: NfcError) -> Sorted:
         if isinstance(error.__cause__, OSError):
             # It may be readable later; a worker will try, and say what is wrong.
-            return Item(found.path, found.source, self._target(found.path))
+            return BatchItem(found.path, found.source, self._target(found.path))
         message = str(error).replace(found.source, found.path)
         if says_media(found.path):
             return Refused(found.path, type(error).__name__, message, error.hint)
@@ -98,9 +98,9 @@ class Encode:
     def _target(self, path: str) -> str:
         return (path if self.keep_suffix else stem_of(path)) + NFC
 
-    def setup(self) -> work.Setup:
+    def setup(self) -> task.Setup:
         """See :class:`Action`."""
-        return partial(work.encoder, self.options, self.key())
+        return partial(task.encoder, self.options, self.key())
 
     def settings(self) -> dict[str, Any]:
         """See :class:`Action`."""
@@ -122,7 +122,7 @@ class Encode:
 
 
 @dataclass(frozen=True, slots=True)
-class Decode:
+class DecodeAction:
     """.nfc to media. ``format``: a suffix, or None for what fits the kind of signal. ``init``: as for api.decode."""
 
     options: DecodeOptions = field(default_factory=DecodeOptions)
@@ -130,7 +130,7 @@ class Decode:
     init: str | None = None
     name: str = "decode"
 
-    def sort(self, found: Found) -> Sorted:
+    def sort(self, found: FoundFile) -> Sorted:
         """Files whose name ends in .nfc are items; damaged ones are refused."""
         from nfcodec.batch.suffix import decoded_kind
 
@@ -143,11 +143,11 @@ class Decode:
                 return Refused(found.path, type(error).__name__, str(error), error.hint)
             suffix, samples = "png", 1
         target = f"{stem_of(found.path)}.{self.format or suffix}"
-        return Item(found.path, found.source, target, float(samples))
+        return BatchItem(found.path, found.source, target, float(samples))
 
-    def setup(self) -> work.Setup:
+    def setup(self) -> task.Setup:
         """See :class:`Action`."""
-        return partial(work.decoder, self.options, self.format, self.init)
+        return partial(task.decoder, self.options, self.format, self.init)
 
     def settings(self) -> dict[str, Any]:
         """See :class:`Action`."""
@@ -162,18 +162,18 @@ class Decode:
         return 2e-6 * max(1.0, self.options.scale or 16.0) ** 2
 
     def small(self) -> float:
-        """As for :meth:`Encode.small`."""
+        """As for :meth:`EncodeAction.small`."""
         return _SMALL
 
 
-def action_of(name: str, settings: dict[str, Any]) -> Encode | Decode:
+def action_of(name: str, settings: dict[str, Any]) -> EncodeAction | DecodeAction:
     """The action that :meth:`Action.settings` describes; settings that it lacks keep their defaults."""
-    kind = EncodeOptions if name == Encode().name else DecodeOptions
+    kind = EncodeOptions if name == EncodeAction().name else DecodeOptions
     values = {f.name: settings[f.name] for f in fields(kind) if f.name in settings}
     values = {n: _plain(n, v) for n, v in values.items()}
     if kind is EncodeOptions:
-        return Encode(EncodeOptions(**values), bool(settings.get("keep_suffix")))
-    return replace(Decode(DecodeOptions(**values)), format=settings.get("format"), init=settings.get("init"))
+        return EncodeAction(EncodeOptions(**values), bool(settings.get("keep_suffix")))
+    return replace(DecodeAction(DecodeOptions(**values)), format=settings.get("format"), init=settings.get("init"))
 
 
 def _plain(name: str, value: Any) -> Any:

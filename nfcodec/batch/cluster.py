@@ -1,4 +1,4 @@
-"""A job on a Ray cluster: Ray hands out shards, never items, and the shards' manifests stay the truth.
+"""A batch on a Ray cluster: Ray hands out shards, never items, and the shards' manifests stay the truth.
 
 A node that dies loses nothing: Ray gives its shard to another one, which goes on from the shard's manifest. Inputs and
 the output folder must have the same names on all nodes (a shared file system), and nfcodec must be installed there.
@@ -14,9 +14,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from nfcodec.batch.job import Counts, How, Job, Listener, Summary
-from nfcodec.batch.manifest import Record, State, is_open, manifest_path, manifests, read_state
+from nfcodec.batch.manifest import BatchState, Record, is_open, manifest_path, manifests, read_state
 from nfcodec.batch.plan import WHOLE
+from nfcodec.batch.request import BatchRequest, Counts, Listener, RunOptions, Summary
 from nfcodec.batch.runner import local_folders, preview, run
 from nfcodec.errors import NfcError, OptionError, OutputExistsError
 from nfcodec.media.reading import named
@@ -26,26 +26,28 @@ _MOST_LOSSES = 5  # of the process that works on one shard
 _LOCK_PATIENCE = 30.0  # seconds until a lost process has let go of its shard's manifest
 
 
-def run_on_ray(job: Job, how: How | None = None, *, listener: Listener | None = None) -> Summary:
+def run_on_ray(
+    request: BatchRequest, options: RunOptions | None = None, *, listener: Listener | None = None
+) -> Summary:  # fmt: skip
     """As :func:`nfcodec.batch.runner.run`, on the cluster that RAY_ADDRESS names, or else on a local one.
 
     ``how.workers``: number of shards, None for one on each CPU of the cluster. Raises
     :class:`~nfcodec.errors.OptionError` without the package ray, and what the runner raises.
     """
-    how = how or How()
-    inputs, output = local_folders(job)
+    options = options or RunOptions()
+    inputs, output = local_folders(request)
     if output is None:
         raise OptionError("--engine ray takes folders that all nodes see, no URLs", hint="--shard I/N takes URLs")
     output = Path(os.path.abspath(output))
-    job = replace(job, inputs=tuple(Path(os.path.abspath(p)) for p in inputs), output=output)
-    _check(job, output, how)
-    total = preview(job).total
+    request = replace(request, inputs=tuple(Path(os.path.abspath(p)) for p in inputs), output=output)
+    _check(request, output, options)
+    total = preview(request).total
     with _cluster() as ray:
-        count = how.workers or int(ray.cluster_resources().get("CPU", 1))
+        count = options.workers or int(ray.cluster_resources().get("CPU", 1))
         remote = ray.remote(num_cpus=1, max_retries=_MOST_LOSSES)(_shard)
-        mine = replace(how, workers=1, resume=True, max_failures=None)
-        tasks = [remote.remote(replace(job, shard=(i, count)), mine) for i in range(1, count + 1)]
-        watch = _Watch(output, total, how.max_failures.of(total) if how.max_failures else total, listener)
+        mine = replace(options, workers=1, resume=True, max_failures=None)
+        tasks = [remote.remote(replace(request, shard=(i, count)), mine) for i in range(1, count + 1)]
+        watch = _Watch(output, total, options.max_failures.of(total) if options.max_failures else total, listener)
         try:
             parts = _gather(ray, tasks, watch)
         finally:
@@ -53,25 +55,25 @@ def run_on_ray(job: Job, how: How | None = None, *, listener: Listener | None = 
                 ray.cancel(task, force=True)
     watch.look()
     if parts is None:
-        return Summary(job, watch.counts, watch.failures, stopped=True)
-    return Summary(job, _sum([p.counts for p in parts]), tuple(r for p in parts for r in p.failures))
+        return Summary(request, watch.counts, watch.failures, stopped=True)
+    return Summary(request, _sum([p.counts for p in parts]), tuple(r for p in parts for r in p.failures))
 
 
-def _check(job: Job, output: Path, how: How) -> None:
-    if job.shard != WHOLE:
+def _check(request: BatchRequest, output: Path, options: RunOptions) -> None:
+    if request.shard != WHOLE:
         raise OptionError("Ray makes shards of its own: leave --shard out")
-    if how.force:
+    if options.force:
         raise OptionError("-f cannot be told from going on after a loss: with Ray, begin in an empty folder")
-    if manifests(output) and not (how.resume or how.skip_existing):
+    if manifests(output) and not (options.resume or options.skip_existing):
         raise OutputExistsError(f"{named(output)} holds a batch already", hint="--resume goes on with it")
 
 
-def _shard(job: Job, how: How) -> Summary:
+def _shard(request: BatchRequest, options: RunOptions) -> Summary:
     """Do one shard; runs on a node. The process before, if it was lost, may take a moment to vanish."""
-    path, limit = manifest_path(Path(str(job.output)), job.shard), time.monotonic() + _LOCK_PATIENCE
+    path, limit = manifest_path(Path(str(request.output)), request.shard), time.monotonic() + _LOCK_PATIENCE
     while is_open(path) and time.monotonic() < limit:
         time.sleep(0.2)
-    return run(job, how)
+    return run(request, options)
 
 
 @contextmanager
@@ -116,7 +118,7 @@ class _Watch:
 
     def __init__(self, output: Path, total: int, bound: int, listener: Listener | None) -> None:
         self._output, self._bound, self._listener = output, bound, listener
-        self._began, self._seen = time.time(), State()
+        self._began, self._seen = time.time(), BatchState()
         self.counts = Counts(total=total)
         self.failures: tuple[Record, ...] = ()
 

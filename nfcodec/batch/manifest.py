@@ -23,12 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from nfcodec.errors import InputError, OutputError
 from nfcodec.media.reading import named, reason
 
 NAME = "nfc-batch"
 SUFFIX = ".jsonl"
 _BEGIN = '{"type":'
+_PATIENCE = 0.5  # seconds; whoever asks whether the manifest is open holds its lock for a moment
 _VERDICTS = ("done", "failed", "skipped")
 
 Record = dict[str, Any]
@@ -47,7 +50,7 @@ def manifests(output: Path) -> list[Path]:
 
 
 @dataclass(slots=True)
-class State:
+class BatchState:
     """What manifests say, the later line over the earlier one.
 
     ``last``: the last verdict of each path; ``begun``: targets that some attempt began to write.
@@ -76,9 +79,9 @@ class State:
         return [r for _, r in sorted(self.last.items()) if r["type"] == verdict]
 
 
-def read_state(paths: Iterable[Path]) -> State:
+def read_state(paths: Iterable[Path]) -> BatchState:
     """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read."""
-    state = State()
+    state = BatchState()
     for path in paths:
         try:
             lines = path.read_bytes().splitlines()
@@ -107,10 +110,12 @@ class Manifest:
         """Open or begin it. Raises :class:`~nfcodec.errors.OutputError`, also when another run has it."""
         self.path = path
         self._file: IO[bytes] | None = None
+        self._lock = _lock_of(path)
         with self._telling():
             self._file = open(path, "ab+", buffering=0)  # noqa: SIM115
         try:
-            _lock(self._file, path)
+            # Not before the file is open: FileLock makes folders that are missing.
+            _take(self._lock, path)
             with self._telling():
                 self._end_torn_line(self._file)
         except BaseException:
@@ -142,6 +147,7 @@ class Manifest:
                 with contextlib.suppress(OSError):  # nothing came of it
                     self.path.unlink()
             self._file.close()
+        self._lock.release()
 
     def __enter__(self) -> Manifest:
         return self
@@ -173,29 +179,33 @@ def _write(file: IO[bytes], data: bytes) -> None:
 
 
 def is_open(path: Path) -> bool:
-    """Whether a run is writing this manifest now; always False on systems without locks."""
-    try:
-        import fcntl
-
-        with open(path, "rb") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
+    """Whether a run is writing this manifest now; False where locks cannot be had."""
+    lock = _lock_of(path)
+    if not os.path.exists(lock.lock_file):
         return False
-    return False
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Take the lock, which goes with the process; systems without such locks do without."""
+def _lock_of(path: Path) -> BaseFileLock:
+    """The lock of a manifest, on a file of its own: locking may empty the file that it is given.
+
+    It goes with the process. The file stays: whoever removed it could leave two runs with a lock each.
+    """
+    return FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+
+
+def _take(lock: BaseFileLock, path: Path) -> None:
+    """Take the lock; file systems without locks do without."""
     try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout as error:
         hint = "wait for it, or give each its own --shard"
         raise OutputError(f"another nfc batch is writing {named(path.parent)}", hint=hint) from error
-    except OSError:
-        return  # a file system without locks
+    except (OSError, NotImplementedError):
+        return

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nfcodec.errors import OptionError
-from nfcodec.media.reading import named
+from platformdirs import user_cache_path
+
+from nfcodec.errors import OptionError, OutputError
+from nfcodec.media.reading import named, reason
 
 # s3://bucket/photos, or several joined as in simplecache::https://host/photos.
 _URL = re.compile(r"(?:[A-Za-z][\w+.-]*::)*[A-Za-z][\w+.-]*://")
@@ -67,13 +68,12 @@ def state_folder(place: Place) -> Path:
 def folder_in(above: Path | None, place: Place) -> Path:
     """The folder of an output's own below ``above``, or in the cache."""
     name = hashlib.sha256(recorded(place).encode()).hexdigest()[:_NAME_LENGTH]
-    return (above if above is not None else _cache() / "nfcodec" / "batch") / name
+    return (above if above is not None else user_cache_path("nfcodec", appauthor=False) / "batch") / name
 
 
-def _cache() -> Path:
-    """The user's cache folder."""
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"])
-    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"])
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing. Raises :class:`~nfcodec.errors.OutputError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {named(folder)}: {reason(error)}") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nfcodec.batch.actions import Action, Sorted
-from nfcodec.batch.items import Found, Item, Refused, Skipped
+from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.walk import walk
 from nfcodec.errors import InputError, MediaReadError, OptionError, OutputError
 from nfcodec.media.reading import named
@@ -19,10 +19,10 @@ WHOLE = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """Sorted by path; the three parts together are all files that were found (of this shard)."""
 
-    items: tuple[Item, ...]
+    items: tuple[BatchItem, ...]
     refused: tuple[Refused, ...]
     skipped: tuple[Skipped, ...]
 
@@ -35,7 +35,7 @@ class Plan:
 def make_plan(
     inputs: Sequence[Path], output: Path, action: Action, *, shard: tuple[int, int] = WHOLE,
     only: frozenset[str] | None = None,
-) -> Plan:  # fmt: skip
+) -> BatchPlan:  # fmt: skip
     """Walk the folders ``inputs`` and sort what is there.
 
     One folder's tree becomes the tree of ``output``; of several, each has a folder of its name there. ``shard``
@@ -48,12 +48,12 @@ def make_plan(
     return plan_of([*known, *gone(only, {f.path for f in found})], shard)
 
 
-def plan_of(known: Sequence[Sorted], shard: tuple[int, int]) -> Plan:
+def plan_of(known: Sequence[Sorted], shard: tuple[int, int]) -> BatchPlan:
     """The plan of a shard out of everything in the tree. Raises :class:`~nfcodec.errors.OutputError` as above."""
-    check_names([k for k in known if isinstance(k, Item)])
+    check_names([k for k in known if isinstance(k, BatchItem)])
     kept = [k for k in known if in_shard(k.path, shard)]
-    return Plan(
-        tuple(k for k in kept if isinstance(k, Item)),
+    return BatchPlan(
+        tuple(k for k in kept if isinstance(k, BatchItem)),
         tuple(k for k in kept if isinstance(k, Refused)),
         tuple(k for k in kept if isinstance(k, Skipped)),
     )
@@ -65,7 +65,7 @@ def gone(only: frozenset[str] | None, found: Set[str]) -> list[Refused]:
     return [Refused(p, MediaReadError.__name__, f"cannot read {p}: No such file or directory") for p in lost]
 
 
-def _all(inputs: Sequence[Path], output: Path) -> Iterator[Found | Skipped]:
+def _all(inputs: Sequence[Path], output: Path) -> Iterator[FoundFile | Skipped]:
     names: dict[str, str] = {}
     for folder in inputs:
         check_folder(folder)
@@ -92,7 +92,7 @@ def own_prefix(name: str, shown: str, taken: dict[str, str]) -> str:
     return f"{name}/"
 
 
-def local_files(folder: Path, prefix: str, output: Path) -> Iterator[Found | Skipped]:
+def local_files(folder: Path, prefix: str, output: Path) -> Iterator[FoundFile | Skipped]:
     """The files of a local input, without those of an output folder inside of it."""
     same = os.path.realpath(folder) == os.path.realpath(output)
     return walk(folder, prefix, leave_out=None if same else output)
@@ -116,9 +116,9 @@ def parse_shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def check_names(items: Sequence[Item]) -> None:
+def check_names(items: Sequence[BatchItem]) -> None:
     """No two items may get one name, on any file system: neither by letter case nor by Unicode form."""
-    owners: dict[str, Item] = {}
+    owners: dict[str, BatchItem] = {}
     for item in items:
         key = _plain(item.target)
         if key in owners:
@@ -130,7 +130,7 @@ def check_names(items: Sequence[Item]) -> None:
                 _collide(owners[str(parent)], item)
 
 
-def _collide(a: Item, b: Item) -> None:
+def _collide(a: BatchItem, b: BatchItem) -> None:
     message = f"{a.path} and {b.path} would both be written to {b.target}"
     raise OutputError(message, hint="rename one of them, or run with --keep-suffix: photo.png becomes photo.png.nfc")
 

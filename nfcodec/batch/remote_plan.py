@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nfcodec.batch.actions import Action, Sorted
-from nfcodec.batch.items import Found, Item, Refused, Skipped
-from nfcodec.batch.job import Job
+from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.places import Place, shown
-from nfcodec.batch.plan import Plan, check_folder, gone, local_files, own_prefix, plan_of
+from nfcodec.batch.plan import BatchPlan, check_folder, gone, local_files, own_prefix, plan_of
 from nfcodec.batch.remote_tree import Listed, Tree, unreadable
+from nfcodec.batch.request import BatchRequest
 from nfcodec.batch.transfer import Transfers, disk_full
 from nfcodec.errors import InputError, MediaReadError, NfcError, OutputError
 from nfcodec.media.reading import named, reason
@@ -22,7 +22,7 @@ HEAD = 1 << 16  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RemoteSource:
     """A remote input: its tree, its name there, and what the listing says of it."""
 
     tree: Tree
@@ -37,15 +37,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The places of a job, with the trees of those that are URLs."""
+    """The places of a request, with the trees of those that are URLs."""
 
     inputs: tuple[Path | Tree, ...]
     output: Path | Tree
 
     @classmethod
-    def of(cls, job: Job) -> Opened:
+    def of(cls, request: BatchRequest) -> Opened:
         """Open them. Raises :class:`~nfcodec.errors.OptionError` when a package is missing."""
-        return cls(tuple(_opened(p) for p in job.inputs), _opened(job.output))
+        return cls(tuple(_opened(p) for p in request.inputs), _opened(request.output))
 
     @property
     def trees(self) -> list[Tree]:
@@ -57,22 +57,22 @@ def _opened(place: Place) -> Path | Tree:
     return place if isinstance(place, Path) else Tree(place)
 
 
-def preview_remote(job: Job, only: frozenset[str] | None) -> Plan:
+def preview_remote(request: BatchRequest, only: frozenset[str] | None) -> BatchPlan:
     """The plan alone; nothing is written."""
-    opened = Opened.of(job)
+    opened = Opened.of(request)
     with Transfers(opened.trees) as transfers:
-        return remote_plan(job, opened, transfers, only=only)[0]
+        return remote_plan(request, opened, transfers, only=only)[0]
 
 
 def remote_plan(
-    job: Job, opened: Opened, transfers: Transfers, *, only: frozenset[str] | None = None
-) -> tuple[Plan, dict[str, Source]]:
+    request: BatchRequest, opened: Opened, transfers: Transfers, *, only: frozenset[str] | None = None
+) -> tuple[BatchPlan, dict[str, RemoteSource]]:
     """As :func:`nfcodec.batch.plan.make_plan`, and the remote inputs by path. No file is fetched as a whole.
 
     (But .nfc files whose first 64 kB do not tell what they decode to.)
     """
-    found: list[Found | Skipped | Refused] = []
-    sources: dict[str, Source] = {}
+    found: list[FoundFile | Skipped | Refused] = []
+    sources: dict[str, RemoteSource] = {}
     taken: dict[str, str] = {}
     for place in opened.inputs:
         prefix = _prefix(place, taken) if len(opened.inputs) > 1 else ""
@@ -82,11 +82,11 @@ def remote_plan(
             found += _remote_files(place, prefix, opened.output, sources)
     found = sorted((f for f in found if only is None or f.path in only), key=lambda f: f.path)
     remote = {p: s for p, s in sources.items() if only is None or p in only}
-    known: dict[str, Sorted] = {f.path: f for f in found if not isinstance(f, Found)}
-    known |= {f.path: job.action.sort(f) for f in found if isinstance(f, Found) and f.path not in remote}
-    known |= {item.path: item for item in _sorted(job.action, remote, transfers)}
+    known: dict[str, Sorted] = {f.path: f for f in found if not isinstance(f, FoundFile)}
+    known |= {f.path: request.action.sort(f) for f in found if isinstance(f, FoundFile) and f.path not in remote}
+    known |= {item.path: item for item in _sorted(request.action, remote, transfers)}
     everything = [known[path] for path in sorted(known)]
-    return plan_of([*everything, *gone(only, known.keys())], job.shard), sources
+    return plan_of([*everything, *gone(only, known.keys())], request.shard), sources
 
 
 def _local(output: Path | Tree) -> Path:
@@ -101,8 +101,8 @@ def _prefix(place: Path | Tree, taken: dict[str, str]) -> str:
 
 
 def _remote_files(
-    tree: Tree, prefix: str, output: Path | Tree, sources: dict[str, Source]
-) -> Iterator[Found | Skipped | Refused]:
+    tree: Tree, prefix: str, output: Path | Tree, sources: dict[str, RemoteSource]
+) -> Iterator[FoundFile | Skipped | Refused]:
     """The files of a remote tree; those that can be fetched go to ``sources``."""
     leave_out = output.inside(tree) if isinstance(output, Tree) else None
     for name, listed in _listing(tree):
@@ -116,8 +116,8 @@ def _remote_files(
         elif _escapes(name):
             yield Refused(path, InputError.__name__, f"{tree.named(name)} has a name that no file here can have")
         else:
-            sources[path] = Source(tree, name, listed)
-            yield Found(path, "")
+            sources[path] = RemoteSource(tree, name, listed)
+            yield FoundFile(path, "")
 
 
 def _listing(tree: Tree) -> list[tuple[str, Listed | Skipped]]:
@@ -136,7 +136,7 @@ def _escapes(name: str) -> bool:
     )
 
 
-def _sorted(action: Action, sources: dict[str, Source], transfers: Transfers) -> Iterator[Sorted]:
+def _sorted(action: Action, sources: dict[str, RemoteSource], transfers: Transfers) -> Iterator[Sorted]:
     """Sort remote files by their first bytes, in files of the right size that hold nothing else."""
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
         for (path, source), head in transfers.map(lambda pair: pair[1].tree.head(pair[1].name, HEAD), sources.items()):
@@ -146,14 +146,14 @@ def _sorted(action: Action, sources: dict[str, Source], transfers: Transfers) ->
                 check_reach(source.tree, error)
             else:
                 _write(stub, head.result(), source.listed.size)
-            known = action.sort(Found(path, str(stub)))
+            known = action.sort(FoundFile(path, str(stub)))
             if isinstance(known, Refused) and action.name == "decode" and (source.listed.size or HEAD) >= HEAD:
                 known = _sorted_whole(action, path, source, stub)
             yield _renamed(known, str(stub), source)
             stub.unlink(missing_ok=True)
 
 
-def _sorted_whole(action: Action, path: str, source: Source, stub: Path) -> Sorted:
+def _sorted_whole(action: Action, path: str, source: RemoteSource, stub: Path) -> Sorted:
     """Sort by the whole file, where its beginning is not enough."""
     stub.unlink(missing_ok=True)
     try:
@@ -161,7 +161,7 @@ def _sorted_whole(action: Action, path: str, source: Source, stub: Path) -> Sort
     except Exception as error:
         check_reach(source.tree, error)
         stub.unlink(missing_ok=True)
-    return action.sort(Found(path, str(stub)))
+    return action.sort(FoundFile(path, str(stub)))
 
 
 def _write(stub: Path, head: bytes, size: int | None) -> None:
@@ -173,8 +173,8 @@ def _write(stub: Path, head: bytes, size: int | None) -> None:
         raise OutputError(f"cannot write {named(stub)}: {reason(error)}") from error
 
 
-def _renamed(known: Sorted, stub: str, source: Source) -> Sorted:
-    if isinstance(known, Item):
+def _renamed(known: Sorted, stub: str, source: RemoteSource) -> Sorted:
+    if isinstance(known, BatchItem):
         return replace(known, source=source.named)
     if isinstance(known, Refused):
         return replace(known, message=known.message.replace(stub, source.named))
@@ -197,9 +197,11 @@ def check_reach(tree: Tree, error: BaseException) -> None:
         raise unreadable(tree.url, lost) from lost
 
 
-def items_in(items: Iterable[Item], sources: dict[str, Source], most_bytes: int, most: int) -> Iterator[list[Item]]:
+def items_in(
+    items: Iterable[BatchItem], sources: dict[str, RemoteSource], most_bytes: int, most: int
+) -> Iterator[list[BatchItem]]:  # fmt: skip
     """Cut items into slices of at most so many items, and so many bytes to fetch (or one larger file)."""
-    part: list[Item] = []
+    part: list[BatchItem] = []
     size = 0
     for item in items:
         source = sources.get(item.path)

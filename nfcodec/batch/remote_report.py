@@ -1,4 +1,4 @@
-"""A report of a batch with URLs: the few files that it shows, and its own place."""
+"""The few files of a batch with URLs that its report shows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nfcodec.batch.manifest import Record
-from nfcodec.batch.places import Place, Url, place_of, shown
+from nfcodec.batch.places import Place, place_of
 from nfcodec.batch.remote_tree import Tree
-from nfcodec.batch.report import write_texts
-from nfcodec.errors import OutputError
-from nfcodec.media.reading import reason
 
 
 @contextmanager
@@ -44,15 +41,3 @@ def _copies(place: Place, names: Sequence[str], folder: Path) -> Path:
             with suppress(Exception):
                 tree.get(name, folder / name)
     return folder
-
-
-def send_texts(url: Url, texts: dict[str, str]) -> None:
-    """Write files of these names to a remote folder. Raises :class:`~nfcodec.errors.OutputError`."""
-    tree = Tree(url)
-    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
-        write_texts(Path(folder), texts)
-        try:
-            for name in texts:
-                tree.put(Path(folder) / name, name)
-        except Exception as error:
-            raise OutputError(f"cannot write the report to {shown(url)}: {reason(error)}") from error

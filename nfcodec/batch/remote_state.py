@@ -7,10 +7,9 @@ import tempfile
 from pathlib import Path
 
 from nfcodec.batch.manifest import NAME, SUFFIX, Manifest, is_open, manifests
-from nfcodec.batch.places import Url, state_folder
+from nfcodec.batch.places import Url, make_folder, state_folder
 from nfcodec.batch.remote_tree import Tree, unreadable
 from nfcodec.errors import OutputError
-from nfcodec.media.reading import named, reason
 
 _COPIES = re.compile(re.escape(NAME) + r".*" + re.escape(SUFFIX))
 
@@ -47,9 +46,6 @@ def pull(tree: Tree, state: Path) -> list[str]:
 def _merge(path: Path, copy: bytes) -> None:
     if is_open(path):
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {named(path.parent)}: {reason(error)}") from error
+    make_folder(path.parent)
     with Manifest(path) as manifest:
         manifest.merge(copy)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nfcodec.batch.items import Skipped
+from nfcodec.batch.events import Skipped
 from nfcodec.batch.places import Url, shown
 from nfcodec.errors import MediaReadError, OptionError
 from nfcodec.media.reading import reason

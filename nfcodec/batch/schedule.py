@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from nfcodec.batch.items import Item
+from nfcodec.batch.events import BatchItem
 from nfcodec.lattice.together import MOST
 
 # How much of a further core one item can use: its parts are coded one after the other, and its file is written once.
@@ -18,7 +18,7 @@ EFFICIENCY = 0.7
 class Assignment:
     """Some small items, or one. ``alone``: nothing else may run meanwhile. ``attempt`` counts from 1."""
 
-    items: tuple[Item, ...]
+    items: tuple[BatchItem, ...]
     threads: int = 1
     attempt: int = 1
     alone: bool = False
@@ -35,13 +35,13 @@ class Schedule:
     """
 
     def __init__(
-        self, items: Iterable[Item], workers: int, *, room: float = float("inf"), patience: int | None = None,
+        self, items: Iterable[BatchItem], workers: int, *, room: float = float("inf"), patience: int | None = None,
         small: float = 0.0,
     ) -> None:  # fmt: skip
         """``patience``: so many failures wait for their second attempt before other items go on (None: any)."""
         self._queue = deque(sorted(items, key=lambda item: (-item.cost, item.path)))
         self._rest = sum(item.cost for item in self._queue)
-        self._again: deque[Item] = deque()
+        self._again: deque[BatchItem] = deque()
         self._workers, self._room, self._patience, self._small = workers, room, patience, small
         self._running: dict[str, Assignment] = {}
         self._broken = 0
@@ -87,7 +87,7 @@ class Schedule:
     def _impatient(self) -> bool:
         return self._patience is not None and self._broken + len(self._again) > self._patience
 
-    def _better_alone(self, item: Item, share: int) -> bool:
+    def _better_alone(self, item: BatchItem, share: int) -> bool:
         """Whether all cores on this item first end the whole sooner than ``share`` threads beside the others."""
         if self._running:
             return False  # it would have to wait
@@ -107,11 +107,11 @@ class Schedule:
             else:
                 self._again.popleft()
 
-    def done(self, item: Item) -> None:
+    def done(self, item: BatchItem) -> None:
         """An item came to a good end."""
         del self._running[item.path]
 
-    def failed(self, item: Item, *, again: bool) -> bool:
+    def failed(self, item: BatchItem, *, again: bool) -> bool:
         """An attempt failed; returns whether that was the last one. ``again``: another one may help."""
         first = self._running.pop(item.path).attempt == 1
         if first and again:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from nfcodec.batch.remote_tree import Tree
-from nfcodec.batch.work import TARGET_FAULTS
+from nfcodec.batch.task import TARGET_FAULTS
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -8,14 +8,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from nfcodec.batch.items import Found, Skipped
+from nfcodec.batch.events import FoundFile, Skipped
 from nfcodec.errors import MediaReadError
 from nfcodec.media.reading import named, reason
 
 _Identity = tuple[int, int]
 
 
-def walk(root: Path, prefix: str = "", *, leave_out: Path | None = None) -> Iterator[Found | Skipped]:
+def walk(root: Path, prefix: str = "", *, leave_out: Path | None = None) -> Iterator[FoundFile | Skipped]:
     """Every file below ``root``, its path led by ``prefix``; links are followed, each folder is entered once.
 
     Names that begin with a dot are left out, and so is the folder ``leave_out``. What is neither a file nor a
@@ -31,7 +31,7 @@ class _Walk:
         self._seen: dict[_Identity, str] = {}
         self._out = out
 
-    def folder(self, folder: Path, prefix: str) -> Iterator[Found | Skipped]:
+    def folder(self, folder: Path, prefix: str) -> Iterator[FoundFile | Skipped]:
         """The files below ``folder``, depth first."""
         with _telling(folder):
             entries = sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name))
@@ -44,18 +44,18 @@ class _Walk:
             if not entry.name.startswith("."):
                 yield from self._entry(entry, prefix + entry.name)
 
-    def _entry(self, entry: os.DirEntry[str], path: str) -> Iterator[Found | Skipped]:
+    def _entry(self, entry: os.DirEntry[str], path: str) -> Iterator[FoundFile | Skipped]:
         try:
             status = entry.stat()
         except OSError:
             # A dangling link, or gone already: opening it will say so.
-            yield Found(path, entry.path)
+            yield FoundFile(path, entry.path)
             return
         if stat.S_ISDIR(status.st_mode):
             if _of(status) != self._out:
                 yield from self.folder(Path(entry.path), path + "/")
         elif stat.S_ISREG(status.st_mode):
-            yield Found(path, entry.path)
+            yield FoundFile(path, entry.path)
         else:
             yield Skipped(path, "is not a regular file")
 

@@ -20,8 +20,8 @@ from nfcodec.cli.session import Session
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 if TYPE_CHECKING:
-    from nfcodec.batch.job import How, Job, Listener, Summary
     from nfcodec.batch.places import Place
+    from nfcodec.batch.request import BatchRequest, Listener, RunOptions, Summary
 
 SOME_FAILED = 3
 _VERBS = ("encode", "decode", "status", "retry", "report")
@@ -70,7 +70,7 @@ class BatchGroup(click.Group):
 
 
 def _bound(value: str) -> Any:
-    from nfcodec.batch.job import MaxFailures
+    from nfcodec.batch.request import MaxFailures
 
     return MaxFailures.parse(value)
 
@@ -168,9 +168,9 @@ def encode(ctx: click.Context, /, no_verify: bool, keep_suffix: bool, **values: 
         options = EncodeOptions(**{n: values.pop(n) for n in names if n in values}, verify=not no_verify)
 
     def action() -> Any:
-        from nfcodec.batch.actions import Encode
+        from nfcodec.batch.actions import EncodeAction
 
-        return Encode(options, keep_suffix)
+        return EncodeAction(options, keep_suffix)
 
     return _begin(ctx, action, values)
 
@@ -187,9 +187,9 @@ def decode(ctx: click.Context, /, kind: str | None, init: str | None, **values: 
         options = DecodeOptions(**{n: values.pop(n) for n in names if n in values})
 
     def action() -> Any:
-        from nfcodec.batch.actions import Decode
+        from nfcodec.batch.actions import DecodeAction
 
-        return Decode(options, kind, init)
+        return DecodeAction(options, kind, init)
 
     return _begin(ctx, action, values)
 
@@ -217,7 +217,7 @@ def retry(ctx: click.Context, /, output: Place, state: Path | None, **values: An
 def status(session: Session, /, output: Place, state: Path | None, as_json: bool) -> None:
     """Say how far a batch is; works while it runs, too."""
     from nfcodec.batch.places import with_state
-    from nfcodec.batch.report import status_of
+    from nfcodec.batch.report_content import status_of
 
     found = status_of(with_state(output, state))
     click.echo(json.dumps(asdict(found)) if as_json else text.status(found, verbose=session.verbose))
@@ -232,7 +232,7 @@ def status(session: Session, /, output: Place, state: Path | None, as_json: bool
 def report(output: Place, state: Path | None, folder: Place | None, as_json: bool) -> None:
     """Write nfc-batch-report.html, one file that needs no other, and nfc-batch-report.json."""
     from nfcodec.batch.places import with_state
-    from nfcodec.batch.report import write_report
+    from nfcodec.batch.publish import write_report
 
     content, places = write_report(with_state(output, state), folder or output)
     click.echo(json.dumps(strict(content)) if as_json else text.reported(content, places))
@@ -242,39 +242,39 @@ def report(output: Place, state: Path | None, folder: Place | None, as_json: boo
 def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]) -> int:
     """Begin or resume a batch, or show its plan."""
     from nfcodec.batch import runner
-    from nfcodec.batch.job import Job
     from nfcodec.batch.places import with_state
+    from nfcodec.batch.request import BatchRequest
 
     state = values.pop("state")
     inputs = tuple(with_state(place, state) for place in values.pop("inputs"))
-    job = Job(inputs, with_state(values.pop("folder"), state), action(), values.pop("shard"))
+    request = BatchRequest(inputs, with_state(values.pop("folder"), state), action(), values.pop("shard"))
     engine = values.pop("engine")
     if values.pop("dry_run"):
-        return _preview(job, values["as_json"])
+        return _preview(request, values["as_json"])
     if engine == "ray":
         from nfcodec.batch.cluster import run_on_ray
 
-        return _run(ctx.obj, values, lambda how, listener: [run_on_ray(job, how, listener=listener)])
-    return _run(ctx.obj, values, lambda how, listener: [runner.run(job, how, listener=listener)])
+        return _run(ctx.obj, values, lambda how, listener: [run_on_ray(request, how, listener=listener)])
+    return _run(ctx.obj, values, lambda how, listener: [runner.run(request, how, listener=listener)])
 
 
-def _preview(job: Job, as_json: bool) -> int:
+def _preview(request: BatchRequest, as_json: bool) -> int:
     from nfcodec.batch.runner import preview
 
-    for line in text.plan(preview(job), as_json=as_json):
+    for line in text.plan(preview(request), as_json=as_json):
         click.echo(line)
     return 0
 
 
 def _run(
-    session: Session, values: dict[str, Any], work: Callable[[How, Listener], list[Summary]]
+    session: Session, values: dict[str, Any], work: Callable[[RunOptions, Listener], list[Summary]]
 ) -> int:  # fmt: skip
     """Run a batch with everything that is shown of it; returns the exit code."""
-    from nfcodec.batch.job import How
+    from nfcodec.batch.request import RunOptions
 
     progress, as_json = values.pop("progress"), values.pop("as_json")
     with usage_errors():
-        how = How(**values)
+        how = RunOptions(**values)
     try:
         with shown(progress, as_json=as_json, verbose=session.verbose) as listener:
             summaries = work(how, listener)

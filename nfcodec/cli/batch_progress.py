@@ -18,8 +18,8 @@ from nfcodec.cli.report import note, strict
 from nfcodec.cli.text import label, safe
 
 if TYPE_CHECKING:
-    from nfcodec.batch.items import Verdict
-    from nfcodec.batch.job import Counts, Listener
+    from nfcodec.batch.events import Verdict
+    from nfcodec.batch.request import Counts, Listener
 
 WAYS = ("auto", "bar", "plain", "json", "none")
 _JSON_EVERY = 0.5  # seconds

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from nfcodec.cli.text import count, label, safe
 
 if TYPE_CHECKING:
-    from nfcodec.batch.job import Counts, Summary
     from nfcodec.batch.places import Place
-    from nfcodec.batch.plan import Plan
-    from nfcodec.batch.report import Status
+    from nfcodec.batch.plan import BatchPlan
+    from nfcodec.batch.report_content import Status
+    from nfcodec.batch.request import Counts, Summary
 
 _MOST = 20  # failures that are listed
 
@@ -66,20 +66,20 @@ def summary(s: Summary) -> str:
     lines[0] += f"  {c.psnr:.1f} dB" * bool(c.measured) + f"  {c.seconds:.1f} s"
     lines += [f"  {failure(record)}" for record in s.failures[:_MOST]]
     if len(s.failures) > _MOST:
-        lines.append(f"  and {count(len(s.failures) - _MOST)} more: nfc batch status -v {label(str(s.job.output))}")
+        lines.append(f"  and {count(len(s.failures) - _MOST)} more: nfc batch status -v {label(str(s.request.output))}")
     if s.stopped:
         lines.append("stopped, because too many files failed; --resume goes on")
     if s.failures:
-        lines.append(f"what failed, once more: nfc batch retry {label(str(s.job.output))}")
+        lines.append(f"what failed, once more: nfc batch retry {label(str(s.request.output))}")
     return "\n".join(lines)
 
 
 def summary_values(s: Summary) -> dict[str, Any]:
     """The same as one JSON object."""
-    return {"summary": True, "output": str(s.job.output), **asdict(s.counts), "stopped": s.stopped}
+    return {"summary": True, "output": str(s.request.output), **asdict(s.counts), "stopped": s.stopped}
 
 
-def plan(p: Plan, *, as_json: bool) -> Iterator[str]:
+def plan(p: BatchPlan, *, as_json: bool) -> Iterator[str]:
     """What a dry run shows: one line per file, and the totals."""
     if as_json:
         for item in p.items:

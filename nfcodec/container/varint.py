@@ -1,4 +1,4 @@
-"""Unsigned LEB128 integers, zigzag, and a bounds-checked reader over bytes.
+"""Unsigned LEB128 integers, and a bounds-checked reader over bytes.
 
 Only the shortest form of a number is legal, so that two different files never mean the same thing.
 """
@@ -21,16 +21,6 @@ def encode_varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def zigzag(value: int) -> int:
-    """0, −1, 1, −2, 2 … become 0, 1, 2, 3, 4 …"""
-    return 2 * value if value >= 0 else -2 * value - 1
-
-
-def unzigzag(value: int) -> int:
-    """Inverse of :func:`zigzag` for ``value`` ≥ 0."""
-    return (value >> 1) ^ -(value & 1)
 
 
 def finish_varint(encoded: bytes | bytearray) -> int:

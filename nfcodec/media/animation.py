@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from nfcodec.errors import MediaReadError
 from nfcodec.limits import Limits
-from nfcodec.media.image import check_size, pillow
 from nfcodec.media.image_metadata import read_metadata
 from nfcodec.media.metadata import make_tags
+from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import pillow_array, split_alpha, turn
 from nfcodec.media.reading import named
 from nfcodec.media.samples import dequantize

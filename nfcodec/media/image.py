@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import warnings as python_warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nfcodec.errors import LimitError, MediaReadError, NfcError, UnsupportedMediaError
+from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep
 from nfcodec.media.image_metadata import read_metadata
 from nfcodec.media.metadata import check_metadata, orientation, upright_exif, upright_xmp
+from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import Key, Layout, PillowStore, PixelStore
 from nfcodec.media.png import dropped_chunks, read_png_header
-from nfcodec.media.reading import named, one_line, reading, reason
+from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
 from nfcodec.signal import Block, Metadata, SignalInfo, Source
 
@@ -59,34 +58,6 @@ class ImageSource:
         self._store = None
 
 
-@contextmanager
-def pillow(path: Path, form: str, notes: list[str]) -> Iterator[None]:
-    """Tell Pillow's errors as ours, and collect its warnings in ``notes`` instead of letting them out."""
-    with python_warnings.catch_warnings(record=True) as caught:
-        python_warnings.simplefilter("always")
-        try:
-            yield
-        except NfcError:
-            raise
-        except Exception as error:
-            raise _translated(path, form, error) from error
-    for item in caught:
-        # Size is what Limits is for; Pillow's own threshold for a warning is not ours.
-        if item.category.__name__ != "DecompressionBombWarning":
-            line = f"{form}: {one_line(str(item.message))}"
-            if line not in notes:
-                notes.append(line)
-
-
-def _translated(path: Path, form: str, error: Exception) -> Exception:
-    name = type(error).__name__
-    if name == "DecompressionBombError":
-        return LimitError(f"cannot read {named(path)}: {reason(error)}", hint="Pillow refuses pictures of this size")
-    if name == "UnidentifiedImageError":
-        return MediaReadError(f"cannot read {named(path)}: not a valid {form} file")
-    return MediaReadError(f"cannot read {named(path)} as {form}: {reason(error)}")
-
-
 def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Read ``path`` as Pillow's format ``form``: a still picture, or a video when it moves.
 
@@ -113,16 +84,6 @@ def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Sou
     except BaseException:
         file.close()
         raise
-
-
-def check_size(size: tuple[int, int], limits: Limits) -> None:
-    """Refuse pictures over ``max_dimension`` or ``max_pixels``, and those without pixels."""
-    width, height = size
-    if width < 1 or height < 1:
-        raise MediaReadError(f"picture of {width}×{height} pixels has no content")
-    what = f"picture of {width}×{height} pixels"
-    limits.check("max_dimension", max(size), what)
-    limits.check("max_pixels", width * height, what)
 
 
 def _still(path: Path, form: str, image: ImageFile.ImageFile, limits: Limits, notes: list[str]) -> Source:

@@ -13,8 +13,8 @@ from nfcodec.errors import LimitError, MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.audio import open_sound_track
 from nfcodec.media.ffmpeg import Child, complaint, run
-from nfcodec.media.image import check_size
 from nfcodec.media.metadata import make_tags
+from nfcodec.media.opening import check_size
 from nfcodec.media.probe import (
     Stream,
     Timing,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nfcodec.batch.items import Verdict
-from nfcodec.batch.job import Counts, How, Job, Summary
+from nfcodec.batch.events import Verdict
 from nfcodec.batch.manifest import manifests
+from nfcodec.batch.request import BatchRequest, Counts, RunOptions, Summary
 from nfcodec.batch.runner import run
 
 from .jobs import Copy
@@ -27,9 +27,10 @@ def fill(folder: Path, files: Files) -> Path:
 
 
 def tree(folder: Path) -> Files:
-    """Every file below a folder but the manifests."""
+    """Every file below a folder but the manifests and their locks."""
     found = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found if not p.name.startswith("nfc-batch")}
+    files = [p for p in found if not p.name.lstrip(".").startswith("nfc-batch")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
 def lines(output: Path, kind: str | None = None) -> list[dict[str, Any]]:
@@ -53,8 +54,8 @@ def go(tmp_path: Path) -> Callable[..., Summary]:
     """Run the copying job from ``in`` to ``out`` on one worker."""
 
     def call(action: Any = None, shard: tuple[int, int] = (1, 1), listener: Any = None, **how: Any) -> Summary:
-        job = Job((tmp_path / "in",), tmp_path / "out", action or Copy(), shard)
-        return run(job, How(**{"workers": 1, **how}), listener=listener)
+        request = BatchRequest((tmp_path / "in",), tmp_path / "out", action or Copy(), shard)
+        return run(request, RunOptions(**{"workers": 1, **how}), listener=listener)
 
     return call
 

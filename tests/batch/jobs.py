@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from nfcodec.batch.actions import stem_of
-from nfcodec.batch.items import Found, Item, Refused, Skipped
-from nfcodec.batch.job import How, Job
+from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.keys import file_sha256, settings_key
 from nfcodec.batch.places import place_of
+from nfcodec.batch.request import BatchRequest, RunOptions
 from nfcodec.batch.runner import run
-from nfcodec.batch.work import Begun, Task, Work
+from nfcodec.batch.task import Begun, Task, TaskFunction
 from nfcodec.errors import MediaReadError, OutputError
 from nfcodec.media.atomic import atomic_output
 
@@ -32,7 +32,7 @@ class Panic(BaseException):
     """As native code raises it."""
 
 
-def copier(pause: float, shift: int) -> Work:
+def copier(pause: float, shift: int) -> TaskFunction:
     def work(task: Task, begun: Begun, coder: Any) -> dict[str, Any]:  # noqa: ARG001
         try:
             data = Path(task.source).read_bytes()
@@ -86,11 +86,11 @@ def _happen(data: bytes, task: Task) -> None:
             raise OutputError(f"cannot write {task.target}: {error.strerror}") from error
 
 
-def broken() -> Work:
+def broken() -> TaskFunction:
     raise MediaReadError("no codec here")
 
 
-def stillborn() -> Work:
+def stillborn() -> TaskFunction:
     os._exit(7)
 
 
@@ -104,13 +104,13 @@ class Copy:
     limit: float = 0.0
     name: str = "copy"
 
-    def sort(self, found: Found) -> Any:
+    def sort(self, found: FoundFile) -> Any:
         if found.path.endswith(".txt"):
             return Skipped(found.path, "is a text")
         if found.path.endswith(".bad"):
             return Refused(found.path, "MediaReadError", f"cannot read {found.path}")
         size = os.stat(found.source).st_size if os.path.exists(found.source) else 0
-        return Item(found.path, found.source, stem_of(found.path) + ".out", float(size))
+        return BatchItem(found.path, found.source, stem_of(found.path) + ".out", float(size))
 
     def setup(self) -> Any:
         return self.begin or partial(copier, self.pause, self.shift)
@@ -130,7 +130,7 @@ class Copy:
 
 def main() -> None:
     source, output, workers = place_of(sys.argv[1]), place_of(sys.argv[2]), int(sys.argv[3])
-    summary = run(Job((source,), output, Copy(pause=0.01)), How(workers=workers, resume=True))  # type: ignore[arg-type]
+    summary = run(BatchRequest((source,), output, Copy(pause=0.01)), RunOptions(workers=workers, resume=True))  # type: ignore[arg-type]
     sys.exit(3 if summary.counts.failed else 0)
 
 

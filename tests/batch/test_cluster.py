@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nfcodec.batch.cluster import run_on_ray
-from nfcodec.batch.job import Counts, How, Job
+from nfcodec.batch.request import BatchRequest, Counts, RunOptions
 from nfcodec.errors import OptionError, OutputExistsError
 
 from .conftest import copied, fill, lines, numbered, tree
@@ -40,13 +40,13 @@ if __name__ == "__main__":
     import ray
     from jobs import Copy
     from nfcodec.batch.cluster import run_on_ray
-    from nfcodec.batch.job import How, Job
+    from nfcodec.batch.request import BatchRequest, RunOptions
     folder = Path(sys.argv[1])
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     threading.Thread(target=kill_one, args=(folder / "out",), daemon=True).start()
     told = []
-    job = Job((folder / "in",), folder / "out", Copy(pause=0.1))
-    summary = run_on_ray(job, How(), listener=lambda verdict, record, counts: told.append(record["path"]))
+    request = BatchRequest((folder / "in",), folder / "out", Copy(pause=0.1))
+    summary = run_on_ray(request, RunOptions(), listener=lambda verdict, record, counts: told.append(record["path"]))
     c = summary.counts
     failed = [r["path"] for r in summary.failures]
     print(json.dumps([[c.total, c.done, c.failed, c.skipped], failed, sorted(told), len(killed)]))
@@ -76,18 +76,18 @@ def test_three_workers_and_one_killed(tmp_path: Path) -> None:
 
 def test_what_ray_cannot_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "in", numbered(2))
-    job = Job((tmp_path / "in",), tmp_path / "out", Copy())  # type: ignore[arg-type]
+    request = BatchRequest((tmp_path / "in",), tmp_path / "out", Copy())  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="-f cannot"):
-        run_on_ray(job, How(force=True))
+        run_on_ray(request, RunOptions(force=True))
     with pytest.raises(OptionError, match="--shard"):
-        run_on_ray(Job(job.inputs, job.output, job.action, (1, 2)))
+        run_on_ray(BatchRequest(request.inputs, request.output, request.action, (1, 2)))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptionError, match="needs the package ray") as caught:
-        run_on_ray(job)
+        run_on_ray(request)
     assert "nfcodec[ray]" in str(caught.value.hint)
     fill(tmp_path / "out", {"nfc-batch.1-of-3.jsonl": b"{}"})
     with pytest.raises(OutputExistsError, match="holds a batch already"):
-        run_on_ray(job)
+        run_on_ray(request)
 
 
 def test_counts_of_shards_add_up() -> None:

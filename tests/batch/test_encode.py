@@ -15,11 +15,11 @@ from helpers import init, moving, painting, save_frames, save_picture, save_soun
 from PIL import Image
 
 from nfcodec import EncodeOptions, api
-from nfcodec.batch.actions import Decode, Encode
-from nfcodec.batch.job import How, Job
+from nfcodec.batch.actions import DecodeAction, EncodeAction
+from nfcodec.batch.request import BatchRequest, RunOptions
 from nfcodec.batch.runner import retry, run
 from nfcodec.batch.suffix import decoded_kind
-from nfcodec.batch.work import Task, encoder, target_is_full
+from nfcodec.batch.task import Task, encoder, target_is_full
 from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputError
 from nfcodec.lattice.code import ALONE
 
@@ -51,7 +51,7 @@ def test_the_same_bytes_on_two_workers_and_back(tmp_path: Path) -> None:
     save_picture(folder / "large.png", painting(90, 120))  # runs alone, on all threads
     expected = alone(folder, tmp_path)
     coded = tmp_path / "coded"
-    summary = run(Job((folder,), coded, Encode(OPTIONS)), How(workers=2))
+    summary = run(BatchRequest((folder,), coded, EncodeAction(OPTIONS)), RunOptions(workers=2))
     assert summary.counts.done == 5 and tree(coded) == expected
     (line,) = [r for r in lines(coded, "done") if r["path"] == "a/0.png"]
     assert line["input_bytes"] == (folder / "a" / "0.png").stat().st_size
@@ -60,7 +60,7 @@ def test_the_same_bytes_on_two_workers_and_back(tmp_path: Path) -> None:
     data = bytearray(expected["b/1.nfc"])
     data[-3] ^= 1
     (coded / "b" / "1.nfc").write_bytes(data)
-    summary = run(Job((coded,), tmp_path / "back", Decode(init=init("image"))), How(workers=1))
+    summary = run(BatchRequest((coded,), tmp_path / "back", DecodeAction(init=init("image"))), RunOptions(workers=1))
     assert (summary.counts.done, summary.counts.failed) == (4, 1) and summary.counts.skipped == 1, "the manifest"
     assert summary.failures[0]["error"] == ChecksumError.__name__
     for name in ("a/0", "large"):
@@ -68,7 +68,7 @@ def test_the_same_bytes_on_two_workers_and_back(tmp_path: Path) -> None:
         with Image.open(tmp_path / "back" / f"{name}.png") as image:
             assert np.array_equal(np.asarray(image), direct)
     (coded / "b" / "1.nfc").write_bytes(expected["b/1.nfc"])
-    (again,) = retry(tmp_path / "back", How(workers=1))
+    (again,) = retry(tmp_path / "back", RunOptions(workers=1))
     assert (again.counts.done, again.counts.failed) == (1, 0) and (tmp_path / "back" / "b" / "1.png").exists()
 
 
@@ -132,7 +132,7 @@ def test_an_init_that_is_replaced_meanwhile(tmp_path: Path) -> None:
     """A worker that starts later must not write files of another init under the same key."""
     own = tmp_path / "own.safetensors"
     own.write_bytes(Path(init("image")).read_bytes())
-    setup = Encode(EncodeOptions(effort=1, init=str(own))).setup()
+    setup = EncodeAction(EncodeOptions(effort=1, init=str(own))).setup()
     setup()
     own.write_bytes(Path(init("masked")).read_bytes())
     with pytest.raises(ModelError, match="replaced while the batch ran"):

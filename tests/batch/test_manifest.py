@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nfcodec.batch.manifest import Manifest, manifest_path, manifests, read_state
+from nfcodec.batch.manifest import Manifest, is_open, manifest_path, manifests, read_state
 from nfcodec.errors import InputError, OutputError
 
 DONE = {"path": "a", "target": "a.out", "bytes": 3, "time": 1.0}
@@ -89,6 +91,29 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         first.append("run", time=0.0)
         with pytest.raises(OutputError, match="another nfc batch is writing"):
             Manifest(tmp_path / "m")
+        assert is_open(tmp_path / "m")
+        assert [r["type"] for r in read_state([tmp_path / "m"]).runs] == ["run"], "nobody's lock empties it"
+    assert not is_open(tmp_path / "m")
+    write(tmp_path / "m", ("run", {"time": 0.0}))
+
+
+def test_asking_leaves_nothing(tmp_path: Path) -> None:
+    assert not is_open(tmp_path / "m") and list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_goes_with_the_process(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from nfcodec.batch.manifest import Manifest\n"
+        "manifest = Manifest(Path(sys.argv[1])); print('open', flush=True); sys.stdin.readline(); os._exit(1)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "m")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"open\n"
+        assert is_open(tmp_path / "m")
+        with pytest.raises(OutputError, match="another nfc batch is writing"):
+            Manifest(tmp_path / "m")
+        process.communicate(b"\n")
+    assert not is_open(tmp_path / "m")
     write(tmp_path / "m", ("run", {"time": 0.0}))
 
 

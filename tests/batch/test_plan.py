@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from helpers import painting, save_picture
 
-from nfcodec.batch.actions import Decode, Encode, action_of, says_media, stem_of
-from nfcodec.batch.items import Found, Item, Refused, Skipped
-from nfcodec.batch.plan import Plan, check_names, in_shard, make_plan, parse_shard
+from nfcodec.batch.actions import DecodeAction, EncodeAction, action_of, says_media, stem_of
+from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
+from nfcodec.batch.plan import BatchPlan, check_names, in_shard, make_plan, parse_shard
 from nfcodec.errors import InputError, MediaReadError, NfcError, OptionError, OutputError
 from nfcodec.options import DecodeOptions, EncodeOptions
 
@@ -17,11 +17,11 @@ from .conftest import fill
 from .jobs import Copy
 
 
-def plan(inputs: list[Path], output: Path, **options: object) -> Plan:
+def plan(inputs: list[Path], output: Path, **options: object) -> BatchPlan:
     return make_plan(inputs, output, Copy(), **options)  # type: ignore[arg-type]
 
 
-def targets(p: Plan) -> list[str]:
+def targets(p: BatchPlan) -> list[str]:
     return [item.target for item in p.items]
 
 
@@ -59,14 +59,14 @@ def test_inputs_that_are_refused(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_names_that_collide(names: tuple[str, str]) -> None:
-    items = [Item(name, "", stem_of(name) + ".out") for name in names]
+    items = [BatchItem(name, "", stem_of(name) + ".out") for name in names]
     with pytest.raises(OutputError, match="would both be written to") as caught:
         check_names(items)
     assert names[0] in str(caught.value) and names[1] in str(caught.value) and "--keep-suffix" in str(caught.value.hint)
 
 
 def test_names_that_do_not_collide() -> None:
-    check_names([Item(n, "", n + ".out") for n in ("a.in", "a.other", "x/a.in", "a/b", "ab")])
+    check_names([BatchItem(n, "", n + ".out") for n in ("a.in", "a.other", "x/a.in", "a/b", "ab")])
 
 
 def test_collisions_count_in_every_shard(tmp_path: Path) -> None:
@@ -102,18 +102,18 @@ def test_parsing_shards() -> None:
 
 
 # -- what becomes of a file ------------------------------------------------------------------------------
-def sorted_as(folder: Path, name: str, data: bytes, action: Encode | Decode | None = None) -> object:
+def sorted_as(folder: Path, name: str, data: bytes, action: EncodeAction | DecodeAction | None = None) -> object:
     fill(folder, {name: data})
-    return (action or Encode()).sort(Found(name, str(folder / name)))
+    return (action or EncodeAction()).sort(FoundFile(name, str(folder / name)))
 
 
 def test_encoding_sorts_by_content(tmp_path: Path) -> None:
     save_picture(tmp_path / "photo.png", painting(20, 30))
     data = (tmp_path / "photo.png").read_bytes()
     found = sorted_as(tmp_path, "named.dat", data)
-    assert isinstance(found, Item) and found.target == "named.nfc" and found.cost == len(data) / 2
-    found = sorted_as(tmp_path, "a.b.png", data, Encode(keep_suffix=True))
-    assert isinstance(found, Item) and found.target == "a.b.png.nfc"
+    assert isinstance(found, BatchItem) and found.target == "named.nfc" and found.cost == len(data) / 2
+    found = sorted_as(tmp_path, "a.b.png", data, EncodeAction(keep_suffix=True))
+    assert isinstance(found, BatchItem) and found.target == "a.b.png.nfc"
     for name, words in [
         ("broken.png", b"words"),
         ("empty.jpg", b""),
@@ -127,18 +127,19 @@ def test_encoding_sorts_by_content(tmp_path: Path) -> None:
     found = sorted_as(tmp_path, "set.zip", b"PK\3\4")
     assert isinstance(found, Skipped) and found.reason == "is a zip archive, which nfc does not take"
     (tmp_path / "gone.png").symlink_to("nowhere")
-    assert isinstance(Encode().sort(Found("gone.png", str(tmp_path / "gone.png"))), Item), "a worker has to try"
+    gone = FoundFile("gone.png", str(tmp_path / "gone.png"))
+    assert isinstance(EncodeAction().sort(gone), BatchItem), "a worker has to try"
 
 
 def test_decoding_sorts_by_suffix(tmp_path: Path) -> None:
     golden = Path(__file__).parents[1] / "golden"
     for name, suffix in (("rgb", "png"), ("stereo", "wav"), ("clip", "mp4"), ("table", "npy")):
-        found = sorted_as(tmp_path, f"{name}.nfc", (golden / f"{name}.nfc").read_bytes(), Decode())
-        assert isinstance(found, Item) and found.target == f"{name}.{suffix}" and found.cost > 1
-    found = sorted_as(tmp_path, "rgb.nfc", (golden / "rgb.nfc").read_bytes(), Decode(format="webp"))
-    assert isinstance(found, Item) and found.target == "rgb.webp"
-    assert isinstance(sorted_as(tmp_path, "bad.nfc", b"words", Decode()), Refused)
-    assert isinstance(sorted_as(tmp_path, "photo.png", b"words", Decode()), Skipped)
+        found = sorted_as(tmp_path, f"{name}.nfc", (golden / f"{name}.nfc").read_bytes(), DecodeAction())
+        assert isinstance(found, BatchItem) and found.target == f"{name}.{suffix}" and found.cost > 1
+    found = sorted_as(tmp_path, "rgb.nfc", (golden / "rgb.nfc").read_bytes(), DecodeAction(format="webp"))
+    assert isinstance(found, BatchItem) and found.target == "rgb.webp"
+    assert isinstance(sorted_as(tmp_path, "bad.nfc", b"words", DecodeAction()), Refused)
+    assert isinstance(sorted_as(tmp_path, "photo.png", b"words", DecodeAction()), Skipped)
 
 
 def test_names_that_claim_to_be_media() -> None:
@@ -149,12 +150,12 @@ def test_names_that_claim_to_be_media() -> None:
 @pytest.mark.parametrize(
     "action",
     [
-        Encode(EncodeOptions(quality=30, effort=2, strip=frozenset(("icc", "exif")), init="x"), keep_suffix=True),
-        Encode(EncodeOptions(bpp=0.5, max_time=3.0)),
-        Decode(DecodeOptions(size=(64, 0), crop=(0, 0, 8, 8), time=(1.0, None)), "webp", "y"),
+        EncodeAction(EncodeOptions(quality=30, effort=2, strip=frozenset(("icc", "exif")), init="x"), keep_suffix=True),
+        EncodeAction(EncodeOptions(bpp=0.5, max_time=3.0)),
+        DecodeAction(DecodeOptions(size=(64, 0), crop=(0, 0, 8, 8), time=(1.0, None)), "webp", "y"),
     ],
 )
-def test_settings_make_the_action_again(action: Encode | Decode) -> None:
+def test_settings_make_the_action_again(action: EncodeAction | DecodeAction) -> None:
     import json
 
     assert action_of(action.name, json.loads(json.dumps(action.settings()))) == action
@@ -163,15 +164,15 @@ def test_settings_make_the_action_again(action: Encode | Decode) -> None:
 def test_keys_know_what_matters(tmp_path: Path) -> None:
     from helpers import init
 
-    plain = Encode(EncodeOptions(init=init("image"))).key()
+    plain = EncodeAction(EncodeOptions(init=init("image"))).key()
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(Path(init("image")).read_bytes())
-    assert Encode(EncodeOptions(init=str(copy))).key() == plain, "an init counts by its bytes"
-    assert Encode(EncodeOptions(init=init("image"), verify=False)).key() == plain
+    assert EncodeAction(EncodeOptions(init=str(copy))).key() == plain, "an init counts by its bytes"
+    assert EncodeAction(EncodeOptions(init=init("image"), verify=False)).key() == plain
     others = [
         EncodeOptions(init=init("image"), quality=74), EncodeOptions(init=init("image"), strip=frozenset(("icc",))),
         EncodeOptions(init=init("masked")), EncodeOptions(),
     ]  # fmt: skip
-    assert len({plain, *(Encode(o).key() for o in others)}) == 5
+    assert len({plain, *(EncodeAction(o).key() for o in others)}) == 5
     with pytest.raises(NfcError, match="cannot read init"):
-        Encode(EncodeOptions(init=str(tmp_path / "missing"))).key()
+        EncodeAction(EncodeOptions(init=str(tmp_path / "missing"))).key()

@@ -18,12 +18,13 @@ from helpers import init, painting, save_picture
 
 from nfcodec import EncodeOptions
 from nfcodec.batch import remote_plan
-from nfcodec.batch.actions import Decode, Encode
-from nfcodec.batch.job import How, Job, MaxFailures, Summary
+from nfcodec.batch.actions import DecodeAction, EncodeAction
 from nfcodec.batch.manifest import manifests, read_state
 from nfcodec.batch.places import Url, place_of, state_folder
-from nfcodec.batch.remote import Bounds, run_remote
-from nfcodec.batch.report import status_of, write_report
+from nfcodec.batch.publish import write_report
+from nfcodec.batch.remote_run import Bounds, run_remote
+from nfcodec.batch.report_content import status_of
+from nfcodec.batch.request import BatchRequest, MaxFailures, RunOptions, Summary
 from nfcodec.batch.runner import preview, retry, run
 from nfcodec.errors import MediaReadError, OptionError, OutputError, OutputExistsError
 
@@ -122,8 +123,8 @@ def go() -> Go:
     def call(
         action: Any = None, shard: tuple[int, int] = (1, 1), inputs: Any = None, output: Any = None, **how: Any
     ) -> Summary:
-        job = Job(inputs or (Url("flaky://in"),), output or Url("flaky://out"), action or Copy(), shard)
-        return run_remote(job, How(**{"workers": 1, **how}), bounds=SMALL)
+        request = BatchRequest(inputs or (Url("flaky://in"),), output or Url("flaky://out"), action or Copy(), shard)
+        return run_remote(request, RunOptions(**{"workers": 1, **how}), bounds=SMALL)
 
     return call
 
@@ -135,19 +136,20 @@ def test_memory_to_memory_is_the_local_run(tmp_path: Path) -> None:
         save_picture(path, painting(24 + i, 24, i))
     (tmp_path / "in" / "labels.csv").write_text("a,b\n")
     (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    run(Job((tmp_path / "in",), tmp_path / "local", Encode(OPTIONS)), How(workers=1))
+    run(BatchRequest((tmp_path / "in",), tmp_path / "local", EncodeAction(OPTIONS)), RunOptions(workers=1))
     url = upload("memory://in", tree(tmp_path / "in"))
     output = Url("memory://deep/out")
-    summary = run(Job((url,), output, Encode(OPTIONS)), How(workers=1))
+    summary = run(BatchRequest((url,), output, EncodeAction(OPTIONS)), RunOptions(workers=1))
     assert numbers(summary) == (5, 3, 0, 1, 1)
     assert "memory://in/broken.png" in summary.failures[0]["message"]
     assert stored("memory://deep/out") == tree(tmp_path / "local")
     status = status_of(output)
     assert (status.done, status.failed, status.skipped, status.output) == (3, 1, 1, "memory://deep/out")
     # And back, to a local folder; the manifest is skipped as it is locally.
-    summary = run(Job((output,), tmp_path / "back", Decode(init=init("image"))), How(workers=1))
+    summary = run(BatchRequest((output,), tmp_path / "back", DecodeAction(init=init("image"))), RunOptions(workers=1))
     assert numbers(summary) == (4, 3, 0, 0, 1)
-    run(Job((tmp_path / "local",), tmp_path / "local-back", Decode(init=init("image"))), How(workers=1))
+    back = DecodeAction(init=init("image"))
+    run(BatchRequest((tmp_path / "local",), tmp_path / "local-back", back), RunOptions(workers=1))
     assert tree(tmp_path / "back") == tree(tmp_path / "local-back") and len(tree(tmp_path / "back")) == 3
     content, places = write_report(output, output)
     assert content["totals"]["done"] == 3 and str(places[0]) == "memory://deep/out/nfc-batch-report.html"
@@ -155,7 +157,7 @@ def test_memory_to_memory_is_the_local_run(tmp_path: Path) -> None:
     assert page.count("data:image/png;base64") == 6, "three files, and what they were"
     # What failed, once more.
     upload("memory://in", {"broken.png": (tmp_path / "in" / "a" / "0.png").read_bytes()})
-    (again,) = retry(output, How(workers=1))
+    (again,) = retry(output, RunOptions(workers=1))
     assert numbers(again) == (1, 1, 0, 0, 0) and len(stored("memory://deep/out")) == 4
     assert not list((tmp_path / "cache").rglob("transit"))
 
@@ -287,9 +289,9 @@ def test_files_that_cannot_be_moved_are_failures(go: Go) -> None:
     }
     assert Flaky.got.count("/in/b/001.in") == 2, "tried twice"
     Flaky.bad = ()
-    ((job, failed),) = failed_of_copy(Url("flaky://out"))  # type: ignore[arg-type]
+    ((request, failed),) = failed_of_copy(Url("flaky://out"))  # type: ignore[arg-type]
     assert failed == {"b/001.in", "c/002.in"}
-    assert numbers(run(job, How(workers=1, resume=True, only=failed))) == (2, 2, 0, 0, 0)
+    assert numbers(run(request, RunOptions(workers=1, resume=True, only=failed))) == (2, 2, 0, 0, 0)
     assert stored("flaky://out") == copied(numbered(10))
 
 
@@ -333,17 +335,17 @@ def test_a_folder_that_cannot_be_read_stops_it(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(MediaReadError, match="Permission denied"):
-        preview(Job((Url(f"file://{tmp_path}/in"),), tmp_path / "out", Copy()))  # type: ignore[arg-type]
+        preview(BatchRequest((Url(f"file://{tmp_path}/in"),), tmp_path / "out", Copy()))  # type: ignore[arg-type]
 
 
 def test_decoding_looks_further_than_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_picture(fill(tmp_path / "in", {"x.txt": b""}) / "a.png", painting(40, 40))
-    run(Job((tmp_path / "in",), tmp_path / "out", Encode(OPTIONS)), How(workers=1))
+    run(BatchRequest((tmp_path / "in",), tmp_path / "out", EncodeAction(OPTIONS)), RunOptions(workers=1))
     (tmp_path / "out" / "bad.nfc").write_bytes((tmp_path / "out" / "a.nfc").read_bytes()[:30])
     upload("flaky://in", tree(tmp_path / "out"))
     monkeypatch.setattr(remote_plan, "HEAD", 20)
-    plan = preview(Job((Url("flaky://in"),), tmp_path / "back", Decode()))
-    local = preview(Job((tmp_path / "out",), tmp_path / "back", Decode()))
+    plan = preview(BatchRequest((Url("flaky://in"),), tmp_path / "back", DecodeAction()))
+    local = preview(BatchRequest((tmp_path / "out",), tmp_path / "back", DecodeAction()))
     assert [(i.path, i.target, i.cost) for i in plan.items] == [(i.path, i.target, i.cost) for i in local.items]
     assert [(r.path, r.error) for r in plan.refused] == [(r.path, r.error) for r in local.refused] != []
     assert len(plan.items) == 1
@@ -420,11 +422,11 @@ def test_names_of_object_stores_that_are_no_paths(go: Go, tmp_path: Path) -> Non
 
 def test_a_preview(tmp_path: Path) -> None:
     upload("memory://in", {"a.in": b"", "b.txt": b"", "c.bad": b""})
-    plan = preview(Job((Url("memory://in"),), Url("memory://out"), Copy()))  # type: ignore[arg-type]
+    plan = preview(BatchRequest((Url("memory://in"),), Url("memory://out"), Copy()))  # type: ignore[arg-type]
     assert ([i.target for i in plan.items], plan.total) == (["a.out"], 3)
     assert stored("memory://out") == {} and not (tmp_path / "cache").exists()
     with pytest.raises(MediaReadError, match="there is no such folder"):
-        preview(Job((Url("memory://nothing"),), Url("memory://out"), Copy()))  # type: ignore[arg-type]
+        preview(BatchRequest((Url("memory://nothing"),), Url("memory://out"), Copy()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_missing_packages(monkeypatch: pytest.MonkeyPatch, url: str, hidden: str
     if hidden:
         monkeypatch.setitem(sys.modules, hidden, None)
     with pytest.raises(OptionError, match=words) as caught:
-        run(Job((Url(url),), Path("out"), Copy()))  # type: ignore[arg-type]
+        run(BatchRequest((Url(url),), Path("out"), Copy()))  # type: ignore[arg-type]
     assert caught.value.exit_code == 2 and (not hidden or "pip install 'nfcodec[remote]'" in str(caught.value.hint))
 
 
@@ -459,15 +461,15 @@ def test_ray_is_refused() -> None:
     from nfcodec.batch.cluster import run_on_ray
 
     with pytest.raises(OptionError, match="no URLs"):
-        run_on_ray(Job((Url("memory://x"),), Path("out")))
+        run_on_ray(BatchRequest((Url("memory://x"),), Path("out")))
 
 
 def test_local_batches_do_not_load_it(tmp_path: Path) -> None:
     fill(tmp_path / "in", {"a.in": b"a"})
     code = (
-        "import sys; from pathlib import Path; from nfcodec.batch.job import Job\n"
-        "from nfcodec.batch.runner import run\nfrom nfcodec.batch.report import status_of\n"
-        f"run(Job((Path({str(tmp_path / 'in')!r}),), Path({str(tmp_path / 'out')!r})))\n"
+        "import sys; from pathlib import Path; from nfcodec.batch.request import BatchRequest\n"
+        "from nfcodec.batch.runner import run\nfrom nfcodec.batch.report_content import status_of\n"
+        f"run(BatchRequest((Path({str(tmp_path / 'in')!r}),), Path({str(tmp_path / 'out')!r})))\n"
         f"status_of(Path({str(tmp_path / 'out')!r}))\n"
         "print([m for m in sys.modules if 'fsspec' in m or 'batch.remote' in m])"
     )
@@ -479,5 +481,5 @@ def test_manifests_of_the_state_folder_are_all_there_is(go: Go) -> None:
     upload("flaky://in", numbered(3))
     go()
     home = state_folder(Url("flaky://out"))
-    assert [p.name for p in home.iterdir()] == ["nfc-batch.jsonl"]
+    assert sorted(p.name for p in home.iterdir()) == [".nfc-batch.jsonl.lock", "nfc-batch.jsonl"]
     assert set(read_state(manifests(home)).begun) == set(copied(numbered(3)))

@@ -14,9 +14,10 @@ from helpers import init, painting, save_picture
 
 from nfcodec import EncodeOptions, api
 from nfcodec.batch.html import page
-from nfcodec.batch.job import Summary
 from nfcodec.batch.manifest import Manifest
-from nfcodec.batch.report import distribution, report_of, status_of, write_report
+from nfcodec.batch.publish import write_report
+from nfcodec.batch.report_content import distribution, report_of, status_of
+from nfcodec.batch.request import Summary
 from nfcodec.errors import InputError
 
 from .conftest import fill, numbered

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from nfcodec.batch import runner
-from nfcodec.batch.items import Skipped
-from nfcodec.batch.job import Counts, How, Job, MaxFailures, Summary, job_of
+from nfcodec.batch import batch_run
+from nfcodec.batch.events import Skipped
 from nfcodec.batch.manifest import manifests
+from nfcodec.batch.request import BatchRequest, Counts, MaxFailures, RunOptions, Summary, request_of
 from nfcodec.batch.runner import failed_of, preview, retry, run
 from nfcodec.errors import InputError, MediaReadError, OptionError, OutputError, OutputExistsError
 
@@ -127,9 +127,9 @@ def test_retrying_does_what_failed(tmp_path: Path, go: Go) -> None:
     go()
     fill(tmp_path / "in", {"a.in": b"mended", "new.in": b"new"})
     (tmp_path / "in" / "c.in").unlink()
-    job, failed = next(failed_of_copy(tmp_path / "out"))
+    request, failed = next(failed_of_copy(tmp_path / "out"))
     assert failed == {"a.in", "b.in", "c.in"}
-    summary = run(job, How(workers=1, resume=True, only=failed))
+    summary = run(request, RunOptions(workers=1, resume=True, only=failed))
     assert numbers(summary) == (3, 1, 0, 2, 0)
     reasons = {r["path"]: r["error"] for r in summary.failures}
     assert reasons == {"b.in": "ZeroDivisionError", "c.in": "MediaReadError"}
@@ -141,7 +141,7 @@ def test_retrying_does_what_failed(tmp_path: Path, go: Go) -> None:
 def failed_of_copy(output: Path) -> Any:
     """As the runner does it, with the test's own action in the place of the two real ones."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("nfcodec.batch.job.action_of", lambda name, settings: Copy(**settings))
+    patch.setattr("nfcodec.batch.request.action_of", lambda name, settings: Copy(**settings))
     try:
         yield from list(failed_of(output))
     finally:
@@ -152,7 +152,7 @@ def test_retrying_shards(tmp_path: Path, go: Go) -> None:
     fill(tmp_path / "in", {f"{i}.in": b"bug" for i in range(8)})
     for i in (1, 2):
         go(shard=(i, 2))
-    found = {job.shard: failed for job, failed in failed_of_copy(tmp_path / "out")}
+    found = {request.shard: failed for request, failed in failed_of_copy(tmp_path / "out")}
     assert set(found) == {(1, 2), (2, 2)} and len(found[1, 2] | found[2, 2]) == 8 and not found[1, 2] & found[2, 2]
 
 
@@ -174,13 +174,13 @@ def test_refused_files_count_as_failures(tmp_path: Path, go: Go) -> None:
 
 
 def test_workers_by_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "usable_cores", lambda: 64)
-    monkeypatch.setattr(runner, "_memory", lambda: 4e9)
-    assert runner.auto_workers() == 8
-    monkeypatch.setattr(runner, "_memory", lambda: 1e8)
-    assert runner.auto_workers() == 1
-    monkeypatch.setattr(runner, "_memory", lambda: 1e12)
-    assert runner.auto_workers() == 64
+    monkeypatch.setattr(batch_run, "usable_cores", lambda: 64)
+    monkeypatch.setattr(batch_run, "_memory", lambda: 4e9)
+    assert batch_run.auto_workers() == 8
+    monkeypatch.setattr(batch_run, "_memory", lambda: 1e8)
+    assert batch_run.auto_workers() == 1
+    monkeypatch.setattr(batch_run, "_memory", lambda: 1e12)
+    assert batch_run.auto_workers() == 64
 
 
 def test_bounds() -> None:
@@ -191,14 +191,14 @@ def test_bounds() -> None:
             MaxFailures.parse(bad)
     for wrong in ({"workers": 0}, {"timeout": 0.0}, {"force": True, "skip_existing": True}):
         with pytest.raises(OptionError):
-            How(**wrong)  # type: ignore[arg-type]
+            RunOptions(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="names no job"):
-        job_of({"action": "encode"}, Path("out"))
+        request_of({"action": "encode"}, Path("out"))
 
 
 def test_a_preview_writes_nothing(tmp_path: Path) -> None:
     fill(tmp_path / "in", {"a.in": b"", "b.txt": b""})
-    plan = preview(Job((tmp_path / "in",), tmp_path / "out", Copy()))  # type: ignore[arg-type]
+    plan = preview(BatchRequest((tmp_path / "in",), tmp_path / "out", Copy()))  # type: ignore[arg-type]
     assert [i.target for i in plan.items] == ["a.out"] and plan.skipped == (Skipped("b.txt", "is a text"),)
     assert not (tmp_path / "out").exists()
 
@@ -274,14 +274,14 @@ def test_a_manifest_that_cannot_be_written(tmp_path: Path, go: Go, monkeypatch: 
 @pytest.mark.skipif(not os.path.exists("/proc/self"), reason="needs a folder that nobody can write")
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     fill(tmp_path / "in", numbered(2))
-    job = Job((tmp_path / "in",), Path("/proc/self/nfc-out"), Copy())  # type: ignore[arg-type]
+    request = BatchRequest((tmp_path / "in",), Path("/proc/self/nfc-out"), Copy())  # type: ignore[arg-type]
     with pytest.raises(OutputError, match="cannot make the folder"):
-        run(job, How(workers=1))
+        run(request, RunOptions(workers=1))
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot make the folder"):
-        run(Job((tmp_path / "in",), tmp_path / "file", Copy()), How(workers=1))  # type: ignore[arg-type]
+        run(BatchRequest((tmp_path / "in",), tmp_path / "file", Copy()), RunOptions(workers=1))  # type: ignore[arg-type]
     with pytest.raises(OutputError, match=r"cannot write .*nfc-batch\.jsonl"):
-        run(Job((tmp_path / "in",), Path("/proc/self"), Copy()), How(workers=1))  # type: ignore[arg-type]
+        run(BatchRequest((tmp_path / "in",), Path("/proc/self"), Copy()), RunOptions(workers=1))  # type: ignore[arg-type]
 
 
 def test_stale_temporaries_are_swept(tmp_path: Path, go: Go) -> None:

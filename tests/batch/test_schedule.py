@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from nfcodec.batch.items import Item
+from nfcodec.batch.events import BatchItem
 from nfcodec.batch.schedule import Assignment, Schedule
 from nfcodec.lattice.together import MOST
 
 
-def items(*costs: float) -> list[Item]:
-    return [Item(f"{i}", "", f"{i}.out", cost) for i, cost in enumerate(costs)]
+def items(*costs: float) -> list[BatchItem]:
+    return [BatchItem(f"{i}", "", f"{i}.out", cost) for i, cost in enumerate(costs)]
 
 
 def taken(schedule: Schedule) -> list[tuple[float, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nfcodec.batch.items import Found, Skipped
+from nfcodec.batch.events import FoundFile, Skipped
 from nfcodec.batch.walk import walk
 from nfcodec.errors import MediaReadError
 
@@ -15,7 +15,7 @@ from .conftest import fill
 
 
 def paths(folder: Path, prefix: str = "", **options: Path) -> list[str]:
-    return [f.path for f in walk(folder, prefix, **options) if isinstance(f, Found)]
+    return [f.path for f in walk(folder, prefix, **options) if isinstance(f, FoundFile)]
 
 
 def test_order_and_prefix(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_order_and_prefix(tmp_path: Path) -> None:
     assert paths(tmp_path) == ["B.png", "a/z.png", "a/é.png", "a.png", "b.png"]
     assert paths(tmp_path, "set/")[0] == "set/B.png"
     (found,) = [f for f in walk(tmp_path) if f.path == "a/z.png"]
-    assert isinstance(found, Found) and Path(found.source) == tmp_path / "a" / "z.png"
+    assert isinstance(found, FoundFile) and Path(found.source) == tmp_path / "a" / "z.png"
 
 
 def test_links(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from helpers import painting, save_sound, sound
 from PIL import Image
 
-from nfcodec.batch.job import Counts
+from nfcodec.batch.request import Counts
 from nfcodec.cli import batch_text as text
 from nfcodec.cli.session import Session
 

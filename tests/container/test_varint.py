@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfcodec.container.varint import ByteReader, encode_varint, unzigzag, zigzag
+from nfcodec.container.varint import ByteReader, encode_varint
 from nfcodec.errors import CorruptError, InternalError, TruncatedError
 
 
@@ -55,16 +55,6 @@ def test_out_of_range(value):
 def test_bad_varints(encoded, error):
     with pytest.raises(error):
         ByteReader(bytes.fromhex(encoded)).varint()
-
-
-@given(st.integers())
-def test_zigzag(value):
-    assert zigzag(value) >= 0
-    assert unzigzag(zigzag(value)) == value
-
-
-def test_zigzag_order():
-    assert [zigzag(v) for v in (0, -1, 1, -2, 2)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("size", [4, -1])

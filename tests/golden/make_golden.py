@@ -21,10 +21,10 @@ import numpy as np
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from helpers import memory, moving, pack, painting, sound  # noqa: E402
+from helpers import MemorySource, memory, moving, pack, painting, sound  # noqa: E402
 
 from nfcodec.media.samples import dequantize, quantize  # noqa: E402
-from nfcodec.signal import MemorySource, Metadata, SignalInfo  # noqa: E402
+from nfcodec.signal import Metadata, SignalInfo  # noqa: E402
 
 
 def drawn() -> Any:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import init, memory, opened, pack, painting, psnr_of, save_picture, there_and_back, unpack
+from helpers import MemorySource, init, memory, opened, pack, painting, psnr_of, save_picture, there_and_back, unpack
 
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
@@ -19,7 +19,6 @@ from nfcodec.lattice.regions import Layout, section_run
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.media.samples import quantize
 from nfcodec.options import DecodeOptions
-from nfcodec.signal import MemorySource
 
 KIND = "tiny-lattice"
 CLOSE = {"atol": 3e-5}

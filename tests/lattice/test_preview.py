@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import memory, moving, opened, pack, painting, sound, unpack
+from helpers import MemorySource, memory, moving, opened, pack, painting, sound, unpack
 
 from nfcodec.decoder.reduced import reduced
 from nfcodec.errors import ChecksumError, OptionError
 from nfcodec.lattice.regions import LAYERS
 from nfcodec.media.samples import dequantize
 from nfcodec.options import PREVIEW_STEPS
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 SHAPE = (61, 90)
 

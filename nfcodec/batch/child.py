@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, NoReturn
 
-from nfcodec.batch.work import Setup, Task, Work, target_is_full
+from nfcodec.batch.task import Setup, Task, TaskFunction, target_is_full
 from nfcodec.errors import describe
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.together import Dropped, Together
@@ -72,7 +72,7 @@ def _end_with_parent() -> None:
         os._exit(ABANDONED)
 
 
-def _answer(connection: Connection, work: Work, tasks: Sequence[Task], together: Together) -> bool:
+def _answer(connection: Connection, work: TaskFunction, tasks: Sequence[Task], together: Together) -> bool:
     """Do an order and tell of each of its files; returns whether this process should be replaced."""
     if len(tasks) == 1:
         return _done(connection, work, tasks, 0, ALONE)
@@ -80,7 +80,7 @@ def _answer(connection: Connection, work: Work, tasks: Sequence[Task], together:
     return any(future.result() for future in together.run(jobs))
 
 
-def _done(connection: Connection, work: Work, tasks: Sequence[Task], index: int, coder: RegionCoder) -> bool:
+def _done(connection: Connection, work: TaskFunction, tasks: Sequence[Task], index: int, coder: RegionCoder) -> bool:
     """Do one file of an order; as :func:`_answer`."""
 
     def begun(samples: float) -> None:

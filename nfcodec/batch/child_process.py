@@ -11,17 +11,17 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from nfcodec.batch.items import Item
+from nfcodec.batch.child import order, serve
+from nfcodec.batch.events import BatchItem
 from nfcodec.batch.schedule import Assignment
-from nfcodec.batch.work import Setup, Task
-from nfcodec.batch.worker import order, serve
+from nfcodec.batch.task import Setup, Task
 
 START_LIMIT = 600.0  # seconds to import everything, also on a machine that swaps
 _GRACE = 3.0  # seconds to unwind after SIGTERM
 _LIFE = 1000  # items, because libraries that leak a little are many
 
 
-class Worker:
+class ChildProcess:
     """One process. It is starting, idle, or busy with an assignment; ``deadline`` is in monotonic seconds."""
 
     def __init__(self, setup: Setup) -> None:
@@ -34,7 +34,7 @@ class Worker:
         self.ready = False
         self.leaving = False  # it said that it ends by itself
         self.assignment: Assignment | None = None
-        self.open: dict[int, Item] = {}  # of the assignment, by their place in it: those without an answer
+        self.open: dict[int, BatchItem] = {}  # of the assignment, by their place in it: those without an answer
         self.samples = 0.0  # of the assignment, as far as they are known
         self.deadline = time.monotonic() + START_LIMIT
         self._done = 0
@@ -106,7 +106,7 @@ class Worker:
         self._process.join()
 
 
-def end_all(workers: list[Worker]) -> None:
+def end_all(workers: list[ChildProcess]) -> None:
     """End all workers, together, so that they unwind at the same time."""
     for worker in workers:
         worker.ask_to_end()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfcodec.batch.keys import file_sha256, settings_key, settings_of
+from nfcodec.batch.places import make_folder
 from nfcodec.errors import MediaReadError, ModelError, OutputError
 from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
@@ -35,11 +36,11 @@ class Task:
 
 
 Begun = Callable[[float], None]  # called with the samples that the input holds, as soon as they are known
-Work = Callable[[Task, Begun, "RegionCoder"], dict[str, Any]]
-Setup = Callable[[], Work]
+TaskFunction = Callable[[Task, Begun, "RegionCoder"], dict[str, Any]]
+Setup = Callable[[], TaskFunction]
 
 
-def encoder(options: EncodeOptions, key: str | None = None) -> Work:
+def encoder(options: EncodeOptions, key: str | None = None) -> TaskFunction:
     """Load what encoding needs, and return the function that encodes one file.
 
     ``key``: what the parent takes :func:`~nfcodec.batch.keys.settings_key` for. Raises
@@ -57,7 +58,7 @@ def encoder(options: EncodeOptions, key: str | None = None) -> Work:
         stamp, digest = _stamp(task.source), _hashed(task.source)
         samples = _samples(task.source)
         begun(samples)
-        _make_folder(task.target)
+        make_folder(Path(task.target).parent)
         result = api.encode(task.source, task.target, options=options, force=task.force, coder=coder)
         if _stamp(task.source) != stamp:
             raise MediaReadError(f"{named(Path(task.source))} was changed while it was read")
@@ -66,7 +67,7 @@ def encoder(options: EncodeOptions, key: str | None = None) -> Work:
     return work
 
 
-def decoder(options: DecodeOptions, format: str | None, init: str | None) -> Work:
+def decoder(options: DecodeOptions, format: str | None, init: str | None) -> TaskFunction:
     """Load what decoding needs, and return the function that decodes one file."""
     import torch
 
@@ -77,7 +78,7 @@ def decoder(options: DecodeOptions, format: str | None, init: str | None) -> Wor
         torch.set_num_threads(task.threads)
         digest = _hashed(task.source)
         begun(float(decoded_kind(task.source, limits=options.limits)[1]))
-        _make_folder(task.target)
+        make_folder(Path(task.target).parent)
         size = os.path.getsize(task.source)
         result = api.decode(
             task.source, task.target, options=options, force=task.force, format=format, init=init, coder=coder
@@ -125,14 +126,6 @@ def _hashed(source: str) -> str:
         return file_sha256(source)
     except OSError as error:
         raise MediaReadError(f"cannot read {named(Path(source))}: {reason(error)}") from error
-
-
-def _make_folder(target: str) -> None:
-    folder = os.path.dirname(target)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {named(Path(folder))}: {reason(error)}") from error
 
 
 def target_is_full(error: BaseException) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nfcodec.batch.actions import Decode, Encode, action_of
-from nfcodec.batch.items import Verdict
+from nfcodec.batch.actions import DecodeAction, EncodeAction, action_of
+from nfcodec.batch.events import Verdict
 from nfcodec.batch.manifest import Record
 from nfcodec.batch.places import Place, Url, place_of, recorded, with_state
 from nfcodec.batch.plan import WHOLE
@@ -15,12 +15,12 @@ from nfcodec.errors import InputError, OptionError
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchRequest:
     """``inputs``: folders, local or by URL. ``shard``: (i, n), the i-th of n parts, counted from 1."""
 
     inputs: tuple[Place, ...]
     output: Place
-    action: Encode | Decode = field(default_factory=Encode)
+    action: EncodeAction | DecodeAction = field(default_factory=EncodeAction)
     shard: tuple[int, int] = WHOLE
 
     @property
@@ -29,19 +29,19 @@ class Job:
         return not any(isinstance(place, Url) for place in (self.output, *self.inputs))
 
     def record(self) -> Record:
-        """The job as the manifest keeps it."""
+        """The request as the manifest keeps it."""
         return {
             "action": self.action.name, "settings": self.action.settings(), "key": self.action.key(),
             "inputs": [recorded(p) for p in self.inputs], "shard": list(self.shard),
         }  # fmt: skip
 
 
-def job_of(record: Record, output: Place) -> Job:
-    """The job of a run's line in the manifest. Raises :class:`~nfcodec.errors.InputError`."""
+def request_of(record: Record, output: Place) -> BatchRequest:
+    """The request of a run's line in the manifest. Raises :class:`~nfcodec.errors.InputError`."""
     try:
         action = action_of(record["action"], record["settings"])
         index, count = record["shard"]
-        return Job(_inputs(record, output), output, action, (int(index), int(count)))
+        return BatchRequest(_inputs(record, output), output, action, (int(index), int(count)))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the manifest in {output} names no job that this version knows: {error}") from error
 
@@ -77,8 +77,8 @@ class MaxFailures:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How to run a job; nothing here changes an output.
+class RunOptions:
+    """How to run a request; nothing here changes an output.
 
     ``workers``: processes, None for one on each core. ``resume``: go on with the batch in the output folder.
     ``force``: replace outputs that exist. ``skip_existing``: leave out inputs whose output exists.
@@ -140,7 +140,7 @@ class Counts:
 class Summary:
     """How a run ended. ``failures``: the lines of the manifest. ``stopped``: too many failed, the rest was left."""
 
-    job: Job
+    request: BatchRequest
     counts: Counts
     failures: tuple[Record, ...] = ()
     stopped: bool = False

@@ -9,7 +9,7 @@ Verdict = Literal["done", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file of the input tree: its place in the tree and where it is now."""
 
     path: str
@@ -17,7 +17,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchItem:
     """A file to process. ``target``: its output, relative to the output folder.
 
     ``cost``: a guess of the samples in it. ``replace``: what has the target's name is of an earlier, unfinished
@@ -53,7 +53,7 @@ class Skipped:
 class Started:
     """A worker has begun with an item; ``attempt`` counts from 1."""
 
-    item: Item
+    item: BatchItem
     attempt: int
 
 
@@ -61,7 +61,7 @@ class Started:
 class Finished:
     """An item is done. ``record``: what its line in the manifest says of it."""
 
-    item: Item
+    item: BatchItem
     record: dict[str, Any]
 
 
@@ -69,7 +69,7 @@ class Finished:
 class Failure:
     """An item failed ``attempts`` times; ``error`` is the class of the last exception, ``trace`` of a bug its stack."""
 
-    item: Item
+    item: BatchItem
     error: str
     message: str
     hint: str | None = None

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from nfcodec.batch.items import Event, Failure, Finished, Item, Started
-from nfcodec.batch.pool import Worker, end_all
+from nfcodec.batch.child_process import ChildProcess, end_all
+from nfcodec.batch.events import BatchItem, Event, Failure, Finished, Started
 from nfcodec.batch.schedule import Schedule
-from nfcodec.batch.work import Setup
+from nfcodec.batch.task import Setup
 from nfcodec.errors import InternalError, NfcError, OutputError
 
 FIRST_WORD = 300.0  # seconds until a worker has hashed an input and read its header
@@ -35,16 +35,16 @@ class Patience:
         return (_BASE + _MARGIN * self.per_sample * samples) * attempt
 
 
-class Engine:
+class WorkerLoop:
     """Runs a schedule on at most ``workers`` processes; :meth:`run` gives what happens, as it happens."""
 
     def __init__(
-        self, setup: Setup, schedule: Schedule, workers: int, *, place: Callable[[Item], str], patience: Patience
+        self, setup: Setup, schedule: Schedule, workers: int, *, place: Callable[[BatchItem], str], patience: Patience
     ) -> None:
         """``place``: the absolute path of an item's output."""
         self._setup, self._schedule, self._wanted = setup, schedule, workers
         self._place, self._patience = place, patience
-        self._workers: list[Worker] = []
+        self._workers: list[ChildProcess] = []
         self._stillbirths = 0
 
     def run(self) -> Generator[Event, None, None]:
@@ -68,7 +68,7 @@ class Engine:
             self._workers.remove(worker)
             end_all([worker])
         while len(self._workers) < min(self._wanted, self._schedule.unfinished):
-            self._workers.append(Worker(self._setup))
+            self._workers.append(ChildProcess(self._setup))
         for worker in self._workers:
             if worker.idle:
                 assignment = self._schedule.next()
@@ -80,7 +80,7 @@ class Engine:
                     yield Started(item, assignment.attempt)
 
     # -- hearing ---------------------------------------------------------------------------------------------
-    def _heard(self) -> Sequence[Worker]:
+    def _heard(self) -> Sequence[ChildProcess]:
         """The workers from which there is news: a message, their end, or too long a silence."""
         soonest = min((w.deadline for w in self._workers if not w.idle), default=time.monotonic() + 60.0)
         signs = [sign for worker in self._workers for sign in worker.signs]
@@ -88,7 +88,7 @@ class Engine:
         now = time.monotonic()
         return [w for w in self._workers if heard & set(w.signs) or (not w.idle and now >= w.deadline)]
 
-    def _listen(self, worker: Worker) -> Iterator[Event]:
+    def _listen(self, worker: ChildProcess) -> Iterator[Event]:
         alive = worker.alive  # asked before, so that the last words of a dying worker are not missed
         for message in worker.messages():
             yield from self._understood(worker, message)
@@ -99,7 +99,7 @@ class Engine:
             self._workers.remove(worker)
             yield from self._hung(worker)
 
-    def _understood(self, worker: Worker, message: dict[str, Any]) -> Iterator[Event]:
+    def _understood(self, worker: ChildProcess, message: dict[str, Any]) -> Iterator[Event]:
         event, assignment = message["event"], worker.assignment
         if event == "ready":
             worker.ready, self._stillbirths = True, 0
@@ -115,7 +115,7 @@ class Engine:
             else:
                 yield from self._answered(worker.open.pop(message["item"]), assignment.attempt, message)
 
-    def _answered(self, item: Item, attempt: int, message: dict[str, Any]) -> Iterator[Event]:
+    def _answered(self, item: BatchItem, attempt: int, message: dict[str, Any]) -> Iterator[Event]:
         if message["event"] == "done":
             self._schedule.done(item)
             yield Finished(item, message["record"])
@@ -125,7 +125,7 @@ class Engine:
             about = {name: message[name] for name in ("error", "message", "hint", "trace")}
             yield from self._failed(item, attempt, **about)
 
-    def _buried(self, worker: Worker) -> Iterator[Event]:
+    def _buried(self, worker: ChildProcess) -> Iterator[Event]:
         """A worker is dead: what it had not answered for failed."""
         self._workers.remove(worker)
         reason = worker.obituary()
@@ -137,14 +137,14 @@ class Engine:
             if self._stillbirths >= _MOST_STILLBIRTHS:
                 raise InternalError(f"workers cannot start: {reason}")
 
-    def _hung(self, worker: Worker) -> Iterator[Event]:
+    def _hung(self, worker: ChildProcess) -> Iterator[Event]:
         if worker.assignment is None:
             raise InternalError("workers cannot start: no sign of life")
         about = {"message": "no result in the time that it may take", "hint": "--timeout gives more"}
         for item in worker.open.values():
             yield from self._failed(item, worker.assignment.attempt, error="TimedOut", **about)
 
-    def _failed(self, item: Item, attempt: int, *, error: str, **about: Any) -> Iterator[Event]:
+    def _failed(self, item: BatchItem, attempt: int, *, error: str, **about: Any) -> Iterator[Event]:
         last = self._schedule.failed(item, again=error not in _FINAL)
         if last:
             yield Failure(item, error, attempts=attempt, **about)

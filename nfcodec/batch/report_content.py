@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from nfcodec.batch.manifest import NAME, Record, State, is_open, read_state
-from nfcodec.batch.places import Place, Url, place_of
-from nfcodec.batch.runner import existing_manifests, make_folder
-from nfcodec.media.atomic import atomic_output
+from nfcodec.batch.manifest import BatchState, Record, is_open, read_state
+from nfcodec.batch.places import Place
+from nfcodec.batch.runner import existing_manifests
 
 WORST = 5
 
@@ -54,7 +52,7 @@ def _status(output: Place, paths: list[Path]) -> Status:
     )  # fmt: skip
 
 
-def _total(state: State) -> int:
+def _total(state: BatchState) -> int:
     """The files of the latest run of each shard, of as many shards as the latest run of all knows."""
     runs = sorted((r for r in state.runs if not r["retry"]), key=lambda r: float(r["time"]))
     totals = {r["shard"][0]: int(r["total"]) for r in runs if r["shard"][1] == runs[-1]["shard"][1]}
@@ -103,45 +101,3 @@ def distribution(values: list[float], bins: int = 24, *, ratios: bool = False) -
         "count": len(ordered), "mean": fmean(ordered), "median": ordered[len(ordered) // 2],
         "edges": [ordered[0], *edges[1:], ordered[-1]], "bins": [counts[i] for i in range(number)],
     }  # fmt: skip
-
-
-def write_report(output: Place, folder: Place) -> tuple[dict[str, Any], tuple[Place, Place]]:
-    """Write the report of a batch as HTML and as JSON; returns its content and where the two are.
-
-    Raises :class:`~nfcodec.errors.NfcError`.
-    """
-    from nfcodec.batch.html import page
-
-    content = report_of(output)
-    texts = {
-        f"{NAME}-report.html": page(content, _pictures(content, output)),
-        f"{NAME}-report.json": json.dumps(content, indent=1),
-    }
-    if isinstance(folder, Path):
-        write_texts(folder, texts)
-    else:
-        from nfcodec.batch.remote_report import send_texts
-
-        send_texts(folder, texts)
-    html, values = (folder / n if isinstance(folder, Path) else Url(f"{folder}/{n}") for n in texts)
-    return content, (html, values)
-
-
-def _pictures(content: dict[str, Any], output: Place) -> dict[str, tuple[bytes, bytes]]:
-    from nfcodec.batch.thumbnails import thumbnails
-
-    runs = content["runs"]
-    if isinstance(output, Path) and not any(isinstance(place_of(i), Url) for run in runs[-1:] for i in run["inputs"]):
-        return thumbnails(content["worst"], runs, output)
-    from nfcodec.batch.remote_report import fetched
-
-    with fetched(content["worst"], runs, output) as (here, folder):
-        return thumbnails(content["worst"], here, folder)
-
-
-def write_texts(folder: Path, texts: dict[str, str]) -> None:
-    """Write files of these names. Raises :class:`~nfcodec.errors.OutputError`."""
-    make_folder(folder)
-    for name, text in texts.items():
-        with atomic_output(folder / name, force=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")

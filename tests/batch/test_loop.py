@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from nfcodec.batch import pool
-from nfcodec.batch.engine import Engine, Patience
-from nfcodec.batch.items import Failure, Finished, Item, Started
+from nfcodec.batch import child_process
+from nfcodec.batch.events import BatchItem, Failure, Finished, Started
+from nfcodec.batch.loop import Patience, WorkerLoop
 from nfcodec.batch.schedule import Schedule
 from nfcodec.errors import InternalError, NfcError, OutputError
 
@@ -22,18 +22,18 @@ from .jobs import Copy, broken, stillborn
 
 def engine(
     folder: Path, files: Files, *, workers: int = 1, setup: Any = None, fixed: float | None = None, small: float = 0.0
-) -> Engine:
+) -> WorkerLoop:
     fill(folder / "in", files)
-    items = [Item(n, str(folder / "in" / n), n + ".out", float(len(data))) for n, data in files.items()]
+    items = [BatchItem(n, str(folder / "in" / n), n + ".out", float(len(data))) for n, data in files.items()]
 
-    def place(item: Item) -> str:
+    def place(item: BatchItem) -> str:
         return str(folder / "out" / item.target)
 
     schedule = Schedule(items, workers, small=small)
-    return Engine(setup or Copy().setup(), schedule, workers, place=place, patience=Patience(fixed=fixed))
+    return WorkerLoop(setup or Copy().setup(), schedule, workers, place=place, patience=Patience(fixed=fixed))
 
 
-def verdicts(engine: Engine) -> dict[str, Any]:
+def verdicts(engine: WorkerLoop) -> dict[str, Any]:
     """By path the number of attempts of what is done, and the failure of what is not."""
     attempts: dict[str, int] = {}
     found: dict[str, Any] = {}
@@ -158,6 +158,6 @@ def test_leaving_early_ends_the_workers(tmp_path: Path) -> None:
 
 
 def test_workers_are_replaced_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_LIFE", 3)
+    monkeypatch.setattr(child_process, "_LIFE", 3)
     pids = [e.record["pid"] for e in engine(tmp_path, numbered(7)).run() if isinstance(e, Finished)]
     assert [pids.count(p) for p in dict.fromkeys(pids)] == [3, 3, 1]

@@ -17,16 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfcodec.batch.items import Event, Failure, Item
-from nfcodec.batch.job import How, Job, Listener, Summary
+from nfcodec.batch.batch_run import BatchRun, refuse_second
+from nfcodec.batch.events import BatchItem, Event, Failure
 from nfcodec.batch.keys import file_sha256, item_key
-from nfcodec.batch.manifest import Manifest, Record, State, is_open, manifest_path, manifests, read_state
-from nfcodec.batch.places import Url, folder_in
-from nfcodec.batch.plan import Plan
-from nfcodec.batch.remote_plan import Opened, Source, check_reach, items_in, remote_plan
+from nfcodec.batch.manifest import BatchState, Manifest, Record, is_open, manifest_path, manifests, read_state
+from nfcodec.batch.places import Url, folder_in, make_folder
+from nfcodec.batch.plan import BatchPlan
+from nfcodec.batch.remote_plan import Opened, RemoteSource, check_reach, items_in, remote_plan
 from nfcodec.batch.remote_state import pull
 from nfcodec.batch.remote_tree import Listed, Tree, stale_target, unreadable
-from nfcodec.batch.runner import Run, make_folder, refuse_second
+from nfcodec.batch.request import BatchRequest, Listener, RunOptions, Summary
 from nfcodec.batch.transfer import Transfers, disk_full
 from nfcodec.errors import OutputError
 from nfcodec.media.reading import reason
@@ -35,7 +35,7 @@ _MOST_WAITING = 64  # outputs that wait to be sent while workers make more
 _ROOM = "make room and go on with --resume; nothing is lost"
 _AGAIN = "nothing is lost: when it can be reached, --resume goes on"
 
-Arrivals = list[tuple[Item, Future[None] | None]]
+Arrivals = list[tuple[BatchItem, Future[None] | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +47,35 @@ class Bounds:
 
 
 def run_remote(
-    job: Job, how: How, *, listener: Listener | None = None, bounds: Bounds = Bounds()
+    request: BatchRequest, options: RunOptions, *, listener: Listener | None = None, bounds: Bounds = Bounds()
 ) -> Summary:  # fmt: skip
-    """As :func:`nfcodec.batch.runner.run`, for jobs with URLs.
+    """As :func:`nfcodec.batch.runner.run`, for requests with URLs.
 
     Raises :class:`~nfcodec.errors.OptionError` when a package for a URL is missing.
     """
-    opened = Opened.of(job)
+    opened = Opened.of(request)
     with Transfers(opened.trees) as transfers:
-        plan, sources = remote_plan(job, opened, transfers, only=how.only)
-        state = _state(job)
-        home = job.output if isinstance(job.output, Path) else state
+        plan, sources = remote_plan(request, opened, transfers, only=options.only)
+        state = _state(request)
+        home = request.output if isinstance(request.output, Path) else state
         make_folder(home)
-        path = manifest_path(home, job.shard)
+        path = manifest_path(home, request.shard)
         if isinstance(opened.output, Tree):
-            _take_copies(opened.output, path, how)
-        with Manifest(path) as manifest, _transit(state, job.shard) as folder:
-            refuse_second(read_state([path]), job, how)
+            _take_copies(opened.output, path, options)
+        with Manifest(path) as manifest, _transit(state, request.shard) as folder:
+            refuse_second(read_state([path]), request, options)
             way = _Way(opened, sources, transfers, folder, bounds)
-            return _RemoteRun(job, how, plan, manifest, listener, way).run(read_state(manifests(home)))
+            return RemoteRun(request, options, plan, manifest, listener, way).run(read_state(manifests(home)))
 
 
-def _state(job: Job) -> Path:
-    named = [p.state for p in (job.output, *job.inputs) if isinstance(p, Url) and p.state is not None]
-    return folder_in(named[0] if named else None, job.output)
+def _state(request: BatchRequest) -> Path:
+    named = [p.state for p in (request.output, *request.inputs) if isinstance(p, Url) and p.state is not None]
+    return folder_in(named[0] if named else None, request.output)
 
 
-def _take_copies(output: Tree, path: Path, how: How) -> None:
+def _take_copies(output: Tree, path: Path, options: RunOptions) -> None:
     names = pull(output, path.parent)
-    if path.name not in names and not how.resume and not is_open(path):
+    if path.name not in names and not options.resume and not is_open(path):
         # Somebody has removed that batch; the first thing that a run does there is to leave a copy.
         path.unlink(missing_ok=True)
 
@@ -100,29 +100,30 @@ class _Way:
     """What a run needs to move files."""
 
     opened: Opened
-    sources: dict[str, Source]
+    sources: dict[str, RemoteSource]
     transfers: Transfers
     folder: Path
     bounds: Bounds
 
 
-class _RemoteRun(Run):
+class RemoteRun(BatchRun):
     """A run that fetches inputs slice by slice, and counts an output as made when it is in its remote place."""
 
     def __init__(
-        self, job: Job, how: How, plan: Plan, manifest: Manifest, listener: Listener | None, way: _Way
-    ) -> None:
+        self, request: BatchRequest, options: RunOptions, plan: BatchPlan, manifest: Manifest,
+        listener: Listener | None, way: _Way,
+    ) -> None:  # fmt: skip
         remote = isinstance(way.opened.output, Tree)
-        output = way.folder / "out" if remote or not isinstance(job.output, Path) else job.output
-        super().__init__(job, how, plan, manifest, listener, output)
+        output = way.folder / "out" if remote or not isinstance(request.output, Path) else request.output
+        super().__init__(request, options, plan, manifest, listener, output)
         self._way, self._sources, self._transfers = way, way.sources, way.transfers
         self._tree = way.opened.output if isinstance(way.opened.output, Tree) else None
         self._there: dict[str, Listed] = {}
         self._doubtful: dict[str, Record] = {}
-        self._sent: dict[Future[None], tuple[Item, Record]] = {}
+        self._sent: dict[Future[None], tuple[BatchItem, Record]] = {}
         self._lost = False  # the output cannot be reached any more
 
-    def run(self, state: State) -> Summary:
+    def run(self, state: BatchState) -> Summary:
         """Do everything that ``state`` does not say is done."""
         if self._tree is not None:
             self._there = self._outputs(self._tree)
@@ -144,16 +145,16 @@ class _RemoteRun(Run):
                     tree.remove(name)
         return {name: listed for name, listed in found if isinstance(listed, Listed)}
 
-    def _exists(self, item: Item) -> bool:
+    def _exists(self, item: BatchItem) -> bool:
         return item.target in self._there if self._tree is not None else super()._exists(item)
 
-    def _named(self, item: Item) -> str:
+    def _named(self, item: BatchItem) -> str:
         return self._tree.named(item.target) if self._tree is not None else super()._named(item)
 
-    def _size(self, item: Item) -> int | None:
+    def _size(self, item: BatchItem) -> int | None:
         return self._there[item.target].size if self._tree is not None else super()._size(item)
 
-    def _same_question(self, item: Item, line: Record) -> bool:
+    def _same_question(self, item: BatchItem, line: Record) -> bool:
         """Of a remote input whose mark has changed, that is only known when it is here."""
         source = self._sources.get(item.path)
         if source is None:
@@ -166,7 +167,7 @@ class _RemoteRun(Run):
         return False
 
     # -- the work --------------------------------------------------------------------------------------------
-    def _work(self, items: list[Item]) -> bool:
+    def _work(self, items: list[BatchItem]) -> bool:
         bounds = self._way.bounds
         parts = list(items_in(items, self._sources, bounds.size, bounds.items))
         try:
@@ -203,7 +204,7 @@ class _RemoteRun(Run):
     def _folder(self, number: int) -> Path:
         return self._way.folder / "in" / str(number)
 
-    def _fetch(self, number: int, part: list[Item]) -> Arrivals:
+    def _fetch(self, number: int, part: list[BatchItem]) -> Arrivals:
         """Begin to fetch what is remote of a slice."""
         coming: Arrivals = []
         for item in part:
@@ -216,11 +217,11 @@ class _RemoteRun(Run):
             coming.append((replace(item, source=str(place)), self._transfers.submit(get)))
         return coming
 
-    def _arrived(self, coming: Arrivals) -> list[Item]:
+    def _arrived(self, coming: Arrivals) -> list[BatchItem]:
         """Wait for a slice; returns the items that are left to do."""
         return [item for item, future in coming if future is None or self._is_needed(item, future)]
 
-    def _is_needed(self, item: Item, future: Future[None]) -> bool:
+    def _is_needed(self, item: BatchItem, future: Future[None]) -> bool:
         source = self._sources[item.path]
         error = future.exception()
         if error is not None:
@@ -237,7 +238,7 @@ class _RemoteRun(Run):
         self._keep()
         return False
 
-    def _mark(self, item: Item) -> dict[str, Any]:
+    def _mark(self, item: BatchItem) -> dict[str, Any]:
         source = self._sources.get(item.path)
         return {"mark": source.listed.mark} if source is not None and source.listed.mark is not None else {}
 
@@ -248,14 +249,14 @@ class _RemoteRun(Run):
         super()._note(event)
         self._settle(max(0, len(self._sent) - _MOST_WAITING))
 
-    def _told(self, item: Item, message: str) -> str:
+    def _told(self, item: BatchItem, message: str) -> str:
         """A message about files in transit, told of where they come from and go to."""
         source = self._sources.get(item.path)
         if source is not None:
             message = message.replace(item.source, source.named)
         return message.replace(self._place(item), self._named(item)) if self._tree is not None else message
 
-    def _finished(self, item: Item, record: Record) -> None:
+    def _finished(self, item: BatchItem, record: Record) -> None:
         record = {**record, **self._mark(item)}
         if self._tree is None:
             super()._finished(item, record)
@@ -270,7 +271,7 @@ class _RemoteRun(Run):
                 future.exception()
                 self._came(future, *self._sent.pop(future))
 
-    def _came(self, future: Future[None], item: Item, record: Record) -> None:
+    def _came(self, future: Future[None], item: BatchItem, record: Record) -> None:
         error = future.exception()
         if error is None:
             super()._finished(item, record)
