@@ -23,7 +23,7 @@ PACKAGE = ROOT / "nfcodec"
 FLOORS = (
     ("errors",),
     ("limits",),
-    ("options", "signal"),
+    ("options", "signal", "tags"),
     ("media", "fields", "coding", "container", "metrics"),
     ("lattice",),
     ("zoo", "adapt"),
