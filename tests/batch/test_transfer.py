@@ -18,8 +18,8 @@ class Place:
 class Flaky:
     """Fails the first ``times`` times for each value."""
 
-    def __init__(self, times, error=OSError("gone")):
-        self.times, self.error, self.calls = times, error, {}
+    def __init__(self, times, error=None):
+        self.times, self.error, self.calls = times, error or OSError("gone"), {}
 
     def __call__(self, value):
         self.calls[value] = self.calls.get(value, 0) + 1
