@@ -24,7 +24,8 @@ from nfcodec.coding.region import ALONE
 from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputError
 
 from .conftest import lines, tree
-from .test_kill import children, done
+from .gate import children
+from .test_kill import done
 
 OPTIONS = EncodeOptions(effort=1, init=init("image"))
 
