@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import BinaryIO
 
 from nfcodec import zoo
@@ -23,15 +24,16 @@ from nfcodec.signal import Floats, Ints, SignalInfo, Source
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of
-    all symbols, the quality that was used, and what had to be dropped or changed. ``coder``: decodes what was written
-    to verify it, without work that was done already."""
+    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of all
+    symbols, the id of the init and the quality that were used, and what had to be dropped or changed. ``coder``:
+    decodes what was written to verify it, without work that was done already."""
 
     info: SignalInfo
     bytes: int
     psnr: float
     snr: float
     digest: str
+    init: str
     quality: int
     warnings: tuple[str, ...]
     coder: RegionCoder = ALONE
@@ -55,6 +57,7 @@ class Encoder(ABC):
     ) -> None:
         self.source, self.options = source, options
         self.info = source.info
+        self.init_id = init.id
         self.prefix = init.sha256[: zoo.PREFIX]
         self.quality = options.quality
         self.error = ErrorSum()
@@ -80,12 +83,13 @@ class Encoder(ABC):
             if not length:
                 raise UnsupportedMediaError("the input holds no samples")
             self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
-            for kind, payload in self.metadata_sections():
+            for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
-        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings, self.coder)
+        digest = self.symbols.hexdigest()
+        return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder)
 
     def written(self, values: Floats) -> Ints:
         """Samples as they would be written, for measuring errors."""
@@ -103,6 +107,7 @@ class Encoder(ABC):
             known = self.error.psnr(self.info.measured_peak) if self.error.count else None
             self._progress(ProgressEvent("encode", self._done, total, known))
 
+    @cached_property
     def metadata_sections(self) -> list[tuple[SectionType, bytes]]:
         """What the file says beside the signal; known when all blocks were read."""
         kept, sections = self.source.metadata, []

@@ -155,7 +155,7 @@ class LatticeEncoder(Encoder):
     # -- rate control ------------------------------------------------------------------------------------
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
-        rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
+        rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
         scene, parts = Scene(values, self._wide(values)), even_parts(values, self.info, effort=self.options.effort)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
