@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfcodec.container.layout import INIT_BYTES as PREFIX
 from nfcodec.errors import CorruptError, FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.options import ModelInfo
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     AnyInit = Init | LatticeInit
 
-PREFIX = 4  # bytes of the SHA-256 that a file carries
 INIT_FORMAT = 1
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
