@@ -34,7 +34,7 @@ from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.space import Space
 from nfcodec.lattice.synthesis import to_planes
 from nfcodec.metrics import bd_rate
 
@@ -140,9 +140,9 @@ def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, varian
     """One picture as one region."""
     init = variant.change(init) if variant.change else init
     values = torch.from_numpy(image.astype(np.float32) / 255.0)
-    layout = Layout.of(image.shape[:2], init.spec.spacing)
-    wide = mirrored(to_planes(values), layout, init.spec.spacing)
-    window = cut_window(wide, image.shape[:2], layout, layout.region(0), init.spec.spacing)
+    space = Space.of(image.shape[:2], init.spec)
+    wide = mirrored(to_planes(values), space, init.spec.spacing)
+    window = cut_window(wide, image.shape[:2], space, space.box(0), init.spec.spacing)
     with torch.no_grad():
         symbols = (variant.first or learned)(init, window, quality)
         weights = analysis(init, window)

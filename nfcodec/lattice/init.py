@@ -12,7 +12,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore
 from nfcodec.lattice.enlarge import detail_shapes
 from nfcodec.lattice.prior import Prior
-from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.lattice.spec import OPPONENT, LatticeSpec
 
 Params = dict[str, Tensor]
 
@@ -84,9 +84,9 @@ class LatticeInit:
     def validate(self) -> None:
         """Raise :class:`CorruptError` when tensors and spec do not fit together."""
         spec = self.spec
-        if spec.planes != 3 or spec.spacing != (order.SIDE, order.SIDE) or spec.bases != order.BASES:
+        if spec.planes != OPPONENT or spec.spacing != (8, 8) or spec.bases != 64 or self.prior.spec != spec:
             raise CorruptError(f"init {self.id}: a lattice of spacing {spec.spacing} is not known here")
-        table = spec.bases, 4 * order.BASES
+        table = spec.bases, 256
         _expect(self.id, self.trunk, spec.shapes())
         _expect(self.id, self.restore, self._net_shapes(self.restore, "d", spec.weights))
         _expect(self.id, self.first_step, self._net_shapes(self.first_step, "e", 6 * spec.bases))

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from nfcodec.errors import CorruptError
-from nfcodec.lattice import order
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
-from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.lattice.spec import LatticeSpec
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,10 +37,11 @@ def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> La
             groups[group][rest] = tensor
     floats = {g: {n: t.float() for n, t in groups[g].items()} for g in ("trunk", *_HALF)}
     low, high = (float(t) for t in meta["trade"])
+    spec = LatticeSpec.from_dict(meta["spec"])
     init = LatticeInit(
-        id=meta["id"], modality=meta["modality"], spec=LatticeSpec.from_dict(meta["spec"]), trunk=floats["trunk"],
+        id=meta["id"], modality=meta["modality"], spec=spec, trunk=floats["trunk"],
         restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"],
-        detail=floats["detail"], prior=_prior(groups["prior"]), trade=(low, high), sha256=digest,
+        detail=floats["detail"], prior=_prior(spec, groups["prior"]), trade=(low, high), sha256=digest,
     )  # fmt: skip
     init.validate()
     return init
@@ -93,6 +94,6 @@ def _network(tensors: dict[str, Tensor], prefix: str) -> Network:
     return Network((layers[0], layers[1], layers[2]))
 
 
-def _prior(tensors: dict[str, Tensor]) -> Prior:
-    groups = tuple(_network(tensors, f"group.{i}") for i in range(len(order.PASSES)))
-    return Prior(groups, tuple(_network(tensors, f"mean.{i}") for i in range(2 * order.PLANES)))
+def _prior(spec: LatticeSpec, tensors: dict[str, Tensor]) -> Prior:
+    groups = tuple(_network(tensors, f"group.{i}") for i in range(len(spec.passes)))
+    return Prior(spec, groups, tuple(_network(tensors, f"mean.{i}") for i in range(len(order_of(spec).means))))

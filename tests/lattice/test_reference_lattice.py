@@ -11,7 +11,7 @@ from reference_lattice import counts, reference_region
 from nfcodec import zoo
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
-from nfcodec.lattice.regions import unpack_run
+from nfcodec.lattice.space import unpack_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

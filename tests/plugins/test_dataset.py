@@ -154,7 +154,7 @@ def test_the_fields_of_several_regions_are_one_lattice(tmp_path):
     symbols = NfcDataset([path], fields=True, init=init("tiny-lattice"))[0]["symbols"]
     with path.open("rb") as file:
         field = Decoder(file, inits=(init("tiny-lattice"),)).field
-        assert field.layout.columns == 2
+        assert field.space.row_size == 2
         assert (symbols[:, :, :, 128:].numpy() == field._decoded(1)).all()
 
 

@@ -14,7 +14,7 @@ from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout, Region
+from nfcodec.lattice.space import Box, Space
 
 Symbols = npt.NDArray[np.int32]
 
@@ -58,15 +58,14 @@ def rounded(y: Tensor, rounding: float) -> Symbols:
 
 
 def region_weights(
-    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
     """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
-    around = layout.around(region, init.inner_steps - 1)
+    around = space.around(region, init.inner_steps - 1)
     with torch.inference_mode():
-        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
-    y, x = region.top - around.top, region.left - around.left
-    return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
+        weights = analysis(init, cut_window(wide, shape, space, around, init.spec.spacing))
+    return weights[region.within(around)]
 
 
 def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:

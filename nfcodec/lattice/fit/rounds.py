@@ -56,9 +56,10 @@ class Problem:
         self.canvas = Canvas(init, window.outer)
         self.target, self.weight = self._target(plain)
         shape = plain.shape[2], plain.shape[3]
-        self.later = (FloatPrior(shape, 1), float_params(init.prior)) if ahead else None
+        self.later = (FloatPrior(init.prior.order, shape, 1), float_params(init.prior)) if ahead else None
         size = init.steps(quality)
-        norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
+        parts = [init.spec.parts(p)[0] for p in range(len(init.spec.planes))]
+        norms = torch.stack([self.canvas.functions[shared] for _, shared in parts]).square().sum(2)
         self.curvature = (size.square() * norms)[:, :, None, None].numpy()
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,31 +5,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import init as path_of
-from helpers import painting
+from helpers import painting, with_region
 
 from nfcodec import zoo
-from nfcodec.lattice import regions
 from nfcodec.lattice.code import RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
-from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.space import Space
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.synthesis import to_planes
 from nfcodec.lattice.trunk import render, table, unfold
 
 SPACING = (8, 8)
+SPEC = LatticeSpec(region=(4, 4))
 
 
 @pytest.fixture(scope="module")
 def init():
-    return zoo.load(path_of("tiny-lattice"))
-
-
-@pytest.fixture(autouse=True)
-def small_regions(monkeypatch):
-    monkeypatch.setattr(regions, "REGION", 4)
+    return zoo.load(with_region("tiny-lattice", 4, 4))
 
 
 def planes_of(height, width, seed=0):
@@ -37,36 +32,37 @@ def planes_of(height, width, seed=0):
 
 
 def windows(planes):
-    """Layout, and region with its window."""
+    """Space, and region with its window."""
     shape = planes.shape[1:]
-    layout = Layout.of(shape, SPACING)
-    wide = mirrored(planes, layout, SPACING)
-    found = [layout.region(i) for i in range(layout.count)]
-    return layout, [(r, cut_window(wide, shape, layout, r, SPACING)) for r in found]
+    space = Space.of(shape, SPEC)
+    wide = mirrored(planes, space, SPACING)
+    found = [space.box(i) for i in range(space.count)]
+    return space, [(r, cut_window(wide, shape, space, r, SPACING)) for r in found]
 
 
 # -- windows ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("shape", [(1, 1), (8, 16), (13, 70), (33, 31)])
 def test_the_last_samples_fill_the_last_cells(shape):
     planes = planes_of(*shape)
-    layout = Layout.of(shape, SPACING)
-    missing = [(0, 8 * n - m) for n, m in zip(layout.cells, shape, strict=True)]
+    space = Space.of(shape, SPEC)
+    missing = [(0, 8 * n - m) for n, m in zip(space.cells, shape, strict=True)]
     wanted = np.pad(np.pad(planes, [(0, 0), *missing], "edge"), [(0, 0), (4, 4), (4, 4)], "symmetric")
-    np.testing.assert_array_equal(mirrored(planes, layout, SPACING), wanted)
+    np.testing.assert_array_equal(mirrored(planes, space, SPACING), wanted)
 
 
 def test_windows_show_the_picture_around_a_region():
     planes = planes_of(45, 70)
-    layout, found = windows(planes)
-    assert (layout.rows, layout.columns) == (2, 3)
-    wide, covered = mirrored(planes, layout, SPACING), 0.0
+    space, found = windows(planes)
+    assert (space.rows, space.row_size) == (2, 3)
+    wide, covered = mirrored(planes, space, SPACING), 0.0
     for r, window in found:
         h, w = r.shape
         assert window.samples.shape == (3, 8 * h + 8, 8 * w + 8) and window.inside.shape == (8 * h, 8 * w)
         inner = window.samples[:, 4:-4, 4:-4]
-        part = planes[:, 8 * r.top : 8 * r.bottom, 8 * r.left : 8 * r.right]
+        (top, left), (bottom, right) = r.start, r.stop
+        part = planes[:, 8 * top : 8 * bottom, 8 * left : 8 * right]
         np.testing.assert_array_equal(inner[:, : part.shape[1], : part.shape[2]], part)
-        np.testing.assert_array_equal(window.samples[:, 0, 0], wide[:, 8 * r.top, 8 * r.left])
+        np.testing.assert_array_equal(window.samples[:, 0, 0], wide[:, 8 * top, 8 * left])
         rows, columns = part.shape[1:]
         assert window.inside[:rows, :columns].all() and window.inside.sum() == rows * columns
         covered += float(window.inside.sum())
@@ -79,12 +75,13 @@ def test_canvases_of_all_regions_add_up_to_the_picture(init):
     """What regions show, each on its own, is what the field shows: mirrored at the border, nothing outside."""
     generator = torch.Generator().manual_seed(0)
     layers = torch.randn(init.spec.weights, 6, 9, generator=generator)
-    layout, total = Layout((6, 9)), torch.zeros(3, 56, 80)
-    for index in range(layout.count):
-        r = layout.region(index)
-        outer = (r.top == 0, r.bottom == 6, r.left == 0, r.right == 9)
-        canvas = Canvas(init, outer)(layers[:, r.top : r.bottom, r.left : r.right])
-        total[:, 8 * r.top : 8 * r.bottom + 8, 8 * r.left : 8 * r.right + 8] += canvas
+    space, total = Space((6, 9), (4, 4)), torch.zeros(3, 56, 80)
+    for index in range(space.count):
+        r = space.box(index)
+        (top, left), (bottom, right) = r.start, r.stop
+        outer = (top == 0, bottom == 6, left == 0, right == 9)
+        canvas = Canvas(init, outer)(layers[r.cells])
+        total[:, 8 * top : 8 * bottom + 8, 8 * left : 8 * right + 8] += canvas
     wanted = render(init.spec, layers[None], table(init.spec, init.trunk, SPACING), SPACING)[0]
     np.testing.assert_allclose(total[:, 4:-4, 4:-4], wanted, atol=1e-4)
     total[:, 4:-4, 4:-4] = 0
@@ -100,7 +97,7 @@ def test_analysis_of_regions_is_that_of_the_picture(init):
     tables = [init.first_step[f"analysis.{name}"] for name in ("luma", "chroma", "chroma")]
     wanted = torch.stack([p @ t.T for p, t in zip(together, tables, strict=True)]).movedim(-1, 1) * gain
     for r, window in windows(planes)[1]:
-        part = wanted[:, :, r.top : r.bottom, r.left : r.right]
+        part = wanted[r.cells]
         np.testing.assert_allclose(analysis(init, window), part, atol=1e-5)
 
 
@@ -116,21 +113,21 @@ def test_inner_steps_of_regions_are_those_of_the_picture(init, count):
     init = with_steps(init, count)
     assert init.inner_steps == count
     planes = planes_of(75, 102)
-    layout, found = windows(planes)
-    wide = mirrored(planes, layout, SPACING)
-    whole = layout.around(layout.region(0), 100)
-    assert whole.shape == layout.cells
-    wanted = analysis(init, cut_window(wide, (75, 102), layout, whole, SPACING))
+    space, found = windows(planes)
+    wide = mirrored(planes, space, SPACING)
+    whole = space.around(space.box(0), 100)
+    assert whole.shape == space.cells
+    wanted = analysis(init, cut_window(wide, (75, 102), space, whole, SPACING))
     for r, _ in found:
-        got = region_weights(init, wide, (75, 102), layout, r)
-        np.testing.assert_allclose(got, wanted[:, :, r.top : r.bottom, r.left : r.right], atol=1e-5)
+        got = region_weights(init, wide, (75, 102), space, r)
+        np.testing.assert_allclose(got, wanted[r.cells], atol=1e-5)
 
 
 def test_every_inner_step_comes_nearer(init):
     planes = planes_of(64, 64)
-    layout = Layout.of((64, 64), SPACING)
-    whole = layout.around(layout.region(0), 100)
-    window = cut_window(mirrored(planes, layout, SPACING), (64, 64), layout, whole, SPACING)
+    space = Space.of((64, 64), SPEC)
+    whole = space.around(space.box(0), 100)
+    window = cut_window(mirrored(planes, space, SPACING), (64, 64), space, whole, SPACING)
     errors = []
     for count in (1, 2, 4):
         weights = analysis(with_steps(init, count), window).flatten(0, 1)

@@ -9,14 +9,14 @@ import torch
 from modules.train.training import pictures, same
 
 from nfcodec.errors import CorruptError, InputError, OptionError
-from nfcodec.lattice import order
 from nfcodec.lattice.code import RegionSymbols, predict, region_bits
 from nfcodec.lattice.enlarge import detail
 from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import cut_window, mirrored
-from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.space import Space
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.synthesis import last_layers, to_planes
 from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, OuterConfig, PruneConfig
@@ -26,7 +26,7 @@ from nfcodec.lattice.train.loop import LatticeTrainer, evaluate, schedule
 from nfcodec.lattice.train.sparse import PRUNED, TrunkPruning
 from nfcodec.lattice.train.start import lapped_basis, start_analysis, start_trunk
 from nfcodec.lattice.train.tasks import Crops, load_crops
-from nfcodec.lattice.trunk import LatticeSpec, table
+from nfcodec.lattice.trunk import table
 from nfcodec.train.tables import DataConfig
 from nfcodec.train.training import finished, load_config, new_trainer
 from nfcodec.zoo import read_init, write_init
@@ -257,7 +257,7 @@ def test_the_float_prior_and_the_integer_one_agree():
     symbols = np.rint(rng.laplace(size=(3, 64, 6, 5)) * 2.0 / (1 + np.arange(64))[:, None, None]).astype(np.int32)
     bits = region_bits(predict(init.prior, RegionSymbols(symbols, 40, 3)), symbols).sum()
     q = torch.from_numpy(symbols.astype(np.float32))[None]
-    prior = FloatPrior((6, 5), 1)
+    prior = FloatPrior(init.prior.order, (6, 5), 1)
     floats = float(prior.bits(params, q, lm.hats(torch.tensor([40.0])), q))
     assert abs(bits / floats - 1.0) < 0.03
     again = float(prior.bits(float_params(init.prior), q, lm.hats(torch.tensor([40.0])), q))
@@ -269,9 +269,9 @@ def test_the_encoder_takes_the_first_step_that_was_trained():
     model, params = random_params()
     init = export_lattice(model, params, name="x")
     rgb = torch.from_numpy(pictures(1, 24, 32)[0].astype(np.float32) / 255.0)
-    layout = Layout.of((24, 32), (8, 8))
-    wide = mirrored(to_planes(rgb), layout, (8, 8))
-    window = cut_window(wide, (24, 32), layout, layout.region(0), (8, 8))
+    space = Space.of((24, 32), SPEC)
+    wide = mirrored(to_planes(rgb), space, (8, 8))
+    window = cut_window(wide, (24, 32), space, space.box(0), (8, 8))
     symbols = adapt_region(init, window, analysis(init, window), Plan.of(40, 1), planes=3)
     h = lm.hats(torch.tensor([40.0]))
     weights = lm.analyse(SPEC, params, to_planes(rgb)[None], table(SPEC, params, (8, 8)))
@@ -302,7 +302,7 @@ def test_from_training_to_a_file_and_back(tmp_path):
     plane = torch.rand(1, 1, 12, 12)
     hats = init.hats(40)
     assert torch.allclose(detail(back.detail, plane, hats), detail(init.detail, plane, hats), atol=1e-3)
-    assert len(back.prior.groups) == len(order.PASSES)
+    assert len(back.prior.groups) == len(SPEC.passes)
 
 
 def test_no_detail_where_none_is_trained():
