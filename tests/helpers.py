@@ -41,9 +41,13 @@ def init(name: str) -> str:
 def with_region(name: str, *region: int) -> str:
     """The path of a lattice init that cuts signals into regions of so many cells, and is otherwise that of the name."""
     found = zoo.read_init(INITS / f"{name}.safetensors")
-    spec = replace(found.spec, region=region)
     path = Path(tempfile.mkdtemp(prefix="nfc-init-")) / f"{name}.safetensors"
-    zoo.write_init(replace(found, spec=spec, prior=replace(found.prior, spec=spec)), path)
+    specs = [replace(level.spec, region=region) for level in found.levels]
+    levels = [
+        replace(level, spec=spec, prior=replace(level.prior, spec=spec))
+        for spec, level in zip(specs, found.levels, strict=True)
+    ]
+    zoo.write_init(replace(found, levels=tuple(levels)), path)
     return str(path)
 
 

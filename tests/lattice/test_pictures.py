@@ -80,7 +80,7 @@ def test_many_regions(tmp_path, size, small_regions):
 def test_small_regions_share_a_section_and_layers_come_coarse_to_fine(small_regions, monkeypatch):
     data = picture(40, 40)
     runs = [section_run(e.first) for e in opened(data, KIND).index]
-    assert runs == [(region, layer, 1) for layer in range(3) for region in range(4)]
+    assert runs == [(region, 0, layer, 1) for layer in range(3) for region in range(4)]
     monkeypatch.setattr(encoder, "_SPLIT_FROM", 1 << 30)
     merged = picture(40, 40)
     assert [section_run(e.first) for e in opened(merged, KIND).index] == [(region, 0, 0, 3) for region in range(4)]
