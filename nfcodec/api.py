@@ -21,7 +21,7 @@ from nfcodec.container.reader import Entry, Reader
 from nfcodec.errors import MediaReadError, OutputError, TruncatedError
 from nfcodec.families import kind_of_sections
 from nfcodec.lattice.code import ALONE, RegionCoder
-from nfcodec.lattice.regions import section_run
+from nfcodec.lattice.space import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
@@ -322,7 +322,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
     """The layers, counted from 1, of a section of a lattice."""
     if entry.type != SectionType.CELLS or entry.first is None:
         return ()
-    _, first, count = section_run(entry.first)
+    *_, first, count = section_run(entry.first)
     return tuple(range(first + 1, first + count + 1))
 
 

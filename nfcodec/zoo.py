@@ -145,9 +145,11 @@ def write_init(init: Init, path: Path) -> bytes:
     """Write an init as safetensors (atomically) and return its SHA-256."""
     import os
 
+    import torch
     from safetensors.torch import save
 
-    tensors, meta = families.runtime(init.kind).init_contents(init)
+    contents, meta = families.runtime(init.kind).init_contents(init)
+    tensors = {n: torch.as_tensor(t).contiguous() for n, t in contents.items()}
     data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
-from nfcodec import zoo
-from nfcodec.container.layout import Header, SectionType
+from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
@@ -58,7 +57,7 @@ class Encoder(ABC):
         self.source, self.options = source, options
         self.info = source.info
         self.init_id = init.id
-        self.prefix = init.sha256[: zoo.PREFIX]
+        self.prefix = init.sha256[: INIT_BYTES]
         self.quality = options.quality
         self.error = ErrorSum()
         self.warnings: list[str] = []

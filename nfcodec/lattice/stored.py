@@ -18,11 +18,14 @@ from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
 from nfcodec.lattice.enlarge import REACH, between, detail
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.preview import preview
-from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
+from nfcodec.lattice.space import Box as Cells
+from nfcodec.lattice.space import Space, box_of, section_run, unpack_run
+from nfcodec.lattice.spec import MOST_LAYERS
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers, to_values
+from nfcodec.lattice.tensors import tensors
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
@@ -50,22 +53,23 @@ class LatticeField:
     ) -> None:  # fmt: skip
         self.init, self.reader, self.info, self.limits, self._coder = init, reader, info, limits, coder
         self.header: Header = reader.header
-        self.layout = Layout.of(self.info.shape, init.spec.spacing)
-        if self.header.chunk_rows != self.layout.chunk_rows:
+        [self.level] = init.levels
+        self.space = Space.of(self.info.shape, self.level.spec)
+        if self.header.chunk_rows != self.space.chunk_rows:
             raise CorruptError(f"{self.header.chunk_rows} rows of cells per chunk do not fit a lattice")
-        self._entries = _by_region(index, self.layout, partial=partial)
+        self._entries = _by_region(index, self.space, len(self.level.spec.layers), partial=partial)
         quality, channels = self.header.quality, self.info.channels
-        self._renderer = LatticeRenderer(init, self.layout, quality, channels, self._decoded)
+        self._renderer = LatticeRenderer(self.level, self.space, quality, channels, self._decoded)
         self.overlay = StoredOverlay(reader, index, self.info.shape, channels, self.chunk_length, limits)
 
     @property
     def chunk_length(self) -> int:
         """Samples of axis 0 in one row of regions."""
-        return self.layout.chunk_rows * self.init.spec.spacing[0]
+        return self.space.chunk_rows * self.level.spec.spacing[0]
 
     def symbols(self, chunk: int) -> Symbols:
         """The symbols of a row of regions, one region after the other, and the numbers of its overlay: (n,)."""
-        parts = [self._decoded(r.index).ravel() for r in self.layout.row(chunk)]
+        parts = [self._decoded(r.index).ravel() for r in self.space.row(chunk)]
         overlay = self.overlay.chunk(chunk)
         return np.concatenate(parts if overlay is None else [*parts, overlay.numbers()])
 
@@ -82,50 +86,48 @@ class LatticeField:
 
     def deltas(self) -> Deltas:
         """Symbols int32 (3, K, rows, columns) and steps (3, K)."""
-        out = np.empty((3, self.init.spec.bases, *self.layout.cells), np.int32)
-        for index in range(self.layout.count):
-            region = self.layout.region(index)
-            out[:, :, region.top : region.bottom, region.left : region.right] = self._decoded(index)
-        return Deltas(out, self.init.steps(self.header.quality).numpy())
+        out = np.empty((3, self.level.spec.bases, *self.space.cells), np.int32)
+        for index in range(self.space.count):
+            out[self.space.box(index).cells] = self._decoded(index)
+        return Deltas(out, self.level.steps(self.header.quality))
 
     def lacking(self) -> str:
         """Which layers are not there."""
         known: Counter[int] = Counter()
         for region, entries in self._entries.items():
-            known[region] = sum(section_run(e.first or 0)[2] for e in entries)
-        regions = self.layout.count
+            known[region] = sum(section_run(e.first or 0)[3] for e in entries)
+        regions = self.space.count
         least = min(known.values()) if len(known) == regions else 0
-        if least == LAYERS:
+        most = len(self.level.spec.layers)
+        if least == most:
             return ""
         ahead = sum(n > least for n in known.values())
         more = f", and of {ahead} of {regions} regions more" if ahead else ""
-        return f"{least} of {LAYERS} layers are there{more}"
+        return f"{least} of {most} layers are there{more}"
 
     def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:
         """From the first layers alone, see :mod:`nfcodec.lattice.preview`."""
         return preview(self, step, box, rough=rough)
 
-    def _decoded(self, region: int, layers: int = LAYERS) -> Symbols:
+    def _decoded(self, region: int, layers: int = MOST_LAYERS) -> Symbols:
         payloads: list[bytes] = []
         for entry in self._entries.get(region, ()):
             if len(payloads) < layers:
                 payloads += unpack_run(self.reader.read(entry).payload).payloads
-        shape, quality, planes = self.layout.region(region).shape, self.header.quality, self.info.channels
+        shape, quality, planes = self.space.box(region).shape, self.header.quality, self.info.channels
         coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
-        return self._coder.decode(self.init.prior, coded)
+        return self._coder.decode(self.level.prior, coded)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
-        steps = self.init.steps(self.header.quality)[:, :bases]
-        bands = []
-        for row in self.layout.touched(rows, columns):
-            parts = []
-            for region in row:
-                symbols = self._decoded(region.index, layers)[:, :bases].astype(np.float32)
-                parts.append((torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1))
-            bands.append(torch.cat([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
-        return torch.cat(bands, 1)
+        steps = torch.from_numpy(self.level.steps(self.header.quality))[:, :bases]
+
+        def weights(region: Cells) -> Tensor:
+            symbols = self._decoded(region.index, layers)[:, :bases].astype(np.float32)
+            return (torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1)
+
+        return _gathered(self.space, box_of([rows, columns]), weights)
 
     def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
@@ -143,43 +145,37 @@ class LatticeRenderer:
     """Renders a picture from the symbols of its regions; ``symbols_of`` gives those of one."""
 
     def __init__(
-        self, init: LatticeInit, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
+        self, level: Level, space: Space, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
     ) -> None:
-        self.init, self.layout, self.quality, self.channels = init, layout, quality, channels
+        self.level, self.space, self.quality, self.channels = level, space, quality, channels
+        self._trunk, self._x = tensors(level.trunk), tensors(level.detail)
         self._symbols_of = symbols_of
-        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * layout.columns)
+        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * space.row_size)
 
     def _layers(self, region: int) -> Tensor:
         """Last layers (F, h, w) of a region."""
-        return self._recent.get(region, lambda r: region_layers(self.init, self._symbols_of(r), self.quality))
+        return self._recent.get(region, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
 
-    def _window(self, rows: Span, columns: Span) -> Tensor:
-        """Last layers (F, …) of the cells [rows) × [columns)."""
-        bands = [
-            torch.cat([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
-            for row in self.layout.touched(rows, columns)
-        ]
-        return torch.cat(bands, 1)
+    def _window(self, spans: list[Span]) -> Tensor:
+        """Last layers (F, …) of the cells in ``spans`` along each axis."""
+        return _gathered(self.space, box_of(spans), lambda region: self._layers(region.index))
 
     def _scattered(self, cells: Tensor) -> Tensor:
         """Last layers (N, F) of cells (N, 2)."""
-        out = torch.empty(len(cells), self.init.spec.weights)
+        out = torch.empty(len(cells), self.level.spec.weights)
         low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
-        for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
-            for r in row:
-                local = cells - torch.tensor([r.top, r.left])
-                mine = ((local >= 0) & (local < torch.tensor(r.shape))).all(1).nonzero()[:, 0]
-                y, x = local[mine].T
-                out[mine] = self._layers(r.index)[:, y, x].T
+        for region in self.space.touched(box_of([(a, b + 1) for a, b in zip(low, high, strict=True)])):
+            local = cells - torch.tensor(region.start)
+            mine = ((local >= 0) & (local < torch.tensor(region.shape))).all(1).nonzero()[:, 0]
+            out[mine] = self._layers(region.index)[(slice(None), *local[mine].T)].T
         return out
 
     def _planes(self, positions: list[Positions]) -> Tensor:
         """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
-        spec, cells = self.init.spec, self.layout.cells
-        rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
-        return render_grid(
-            spec, self.init.trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
-        )
+        spec, cells = self.level.spec, self.space.cells
+        spans = [reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True)]
+        origin = tuple(start for start, _ in spans)
+        return render_grid(spec, self._trunk, self._window(spans), origin, cells, positions)
 
     def _interpolated(self, positions: list[Positions]) -> Tensor:
         """Planes (3, n_0, n_1) on a grid that is denser than the samples only to be low-passed: from the samples.
@@ -194,7 +190,7 @@ class LatticeRenderer:
 
     def _spans(self, positions: list[Positions], margin: int) -> list[Span]:
         """The samples around a grid, ``margin`` more on each side as far as the lattice goes."""
-        sizes = [n * s for n, s in zip(self.layout.cells, self.init.spec.spacing, strict=True)]
+        sizes = [n * s for n, s in zip(self.space.cells, self.level.spec.spacing, strict=True)]
         pairs = zip(positions, sizes, strict=True)
         return [(max(0, int(p[0]) - margin), min(n, int(p[-1]) + margin + 1)) for p, n in pairs]
 
@@ -202,7 +198,7 @@ class LatticeRenderer:
         """What lies between the samples (n_0, n_1), read off the picture at its own size."""
         spans = self._spans(positions, REACH + 1)  # the network sees REACH samples more, and interpolation one point
         native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
-        weights = detail(self.init.detail, self._planes(native)[None, :1], self.init.hats(self.quality))
+        weights = detail(self._x, self._planes(native)[None, :1], torch.from_numpy(self.level.hats(self.quality)))
         return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
 
     def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
@@ -211,48 +207,56 @@ class LatticeRenderer:
         with torch.no_grad():
             dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
             planes = self._interpolated(positions) if dense and finer == 0.0 else self._planes(positions)
-            if finer > 0.0 and self.init.detail:
+            if finer > 0.0 and self._x:
                 planes[0] += finer * self._detail(positions)
             return np.asarray(to_values(planes, self.channels).numpy(), np.float32)
 
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, 2); those outside the lattice get the value at its border."""
-        spec, cells = self.init.spec, self.layout.cells
+        spec, cells = self.level.spec, self.space.cells
         inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
         with torch.no_grad():
-            planes = render_points(spec, self.init.trunk, self._scattered, cells, inside)
+            planes = render_points(spec, self._trunk, self._scattered, cells, inside)
             return np.asarray(to_values(planes.T, self.channels).numpy(), np.float32)
 
 
-def _inside(region: Region, rows: Span, columns: Span) -> tuple[slice, slice, slice]:
-    """The part of a region's cells that lies in [rows) × [columns)."""
-    y = slice(max(rows[0] - region.top, 0), min(rows[1], region.bottom) - region.top)
-    x = slice(max(columns[0] - region.left, 0), min(columns[1], region.right) - region.left)
-    return slice(None), y, x
+def _gathered(space: Space, part: Cells, of_region: Callable[[Cells], Tensor]) -> Tensor:
+    """What ``of_region`` tells of regions (F, *cells), put together for the cells of ``part``: (F, …)."""
+    out: Tensor | None = None
+    for region in space.touched(part):
+        values = of_region(region)[part.within(region)]
+        if values.shape[1:] == part.shape:
+            return values
+        out = values.new_empty(len(values), *part.shape) if out is None else out
+        out[region.within(part)] = values
+    assert out is not None, "a part has cells"
+    return out
 
 
-def _by_region(index: list[Entry], layout: Layout, *, partial: bool) -> dict[int, list[Entry]]:
+def _by_region(index: list[Entry], space: Space, layers: int, *, partial: bool) -> dict[int, list[Entry]]:
     """The CELLS sections of every region, in order of their layers; complete unless ``partial``."""
     runs: dict[int, list[tuple[range, Entry]]] = {}
     for entry in index:
         if entry.type == SectionType.DELTA:
             raise CorruptError("DELTA section in a file of a lattice")
         if entry.type == SectionType.CELLS and entry.first is not None:
-            region, first, count = section_run(entry.first)
+            region, _, first, count = section_run(entry.first)
+            if first + count > layers:
+                raise CorruptError(f"layers up to {first + count} of region {region}, there are {layers}")
             runs.setdefault(region, []).append((range(first, first + count), entry))
     # By number and maximum: the header of a small file can announce millions of regions.
-    if max(runs, default=0) >= layout.count or (not partial and len(runs) != layout.count):
-        raise CorruptError(f"CELLS sections of {len(runs)} regions for {layout.count} regions")
-    return {region: _in_order(region, parts, partial=partial) for region, parts in runs.items()}
+    if max(runs, default=0) >= space.count or (not partial and len(runs) != space.count):
+        raise CorruptError(f"CELLS sections of {len(runs)} regions for {space.count} regions")
+    return {region: _in_order(region, parts, layers, partial=partial) for region, parts in runs.items()}
 
 
-def _in_order(region: int, parts: list[tuple[range, Entry]], *, partial: bool) -> list[Entry]:
+def _in_order(region: int, parts: list[tuple[range, Entry]], count: int, *, partial: bool) -> list[Entry]:
     """The sections of one region by layer. What comes after a layer that is missing cannot be decoded."""
     layers = [layer for run, _ in parts for layer in run]
     if len(set(layers)) != len(layers):
         raise CorruptError(f"a layer of region {region} comes twice")
-    if len(layers) != LAYERS and not partial:
-        raise CorruptError(f"{len(layers)} layers of region {region}, {LAYERS} are needed")
+    if len(layers) != count and not partial:
+        raise CorruptError(f"{len(layers)} layers of region {region}, {count} are needed")
     known, entries = 0, []
     for run, entry in sorted(parts, key=lambda part: part[0].start):
         if run.start != known:

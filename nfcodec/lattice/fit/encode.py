@@ -30,7 +30,9 @@ from nfcodec.lattice.fit.palette import Draft, filled
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.window import cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import LAYERS, LayerRun, Layout, Region, pack_run
+from nfcodec.lattice.prior import Prior
+from nfcodec.lattice.space import Box, LayerRun, Space, pack_run
+from nfcodec.lattice.spec import MOST_LAYERS
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.lattice.synthesis import to_planes
 from nfcodec.metrics import ErrorSum
@@ -69,9 +71,9 @@ class CodedPicture:
     error: ErrorSum
     overlays: tuple[Draft | None, ...] = ()
 
-    def known(self, planes: int) -> dict[KnownKey, Symbols]:
+    def known(self, prior: Prior, planes: int) -> dict[KnownKey, Symbols]:
         """The symbols of all regions by what a decoder reads."""
-        return {(r.payloads, r.symbols.shape[2:], self.quality, planes): r.symbols for r in self.regions}
+        return {(prior, r.payloads, r.symbols.shape[2:], self.quality, planes): r.symbols for r in self.regions}
 
     def overlay_sections(self) -> list[bytes]:
         """The payloads of the OVERLAY sections."""
@@ -84,7 +86,7 @@ class CodedPicture:
     def sections(self) -> list[tuple[int, bytes]]:
         """(first layer, payload) of every CELLS section: coarse layers first, each layer region by region."""
         runs = [run for i, region in enumerate(self.regions) for run in region.runs(i)]
-        return [(run.first, pack_run(run)) for layer in range(LAYERS) for run in runs if run.first == layer]
+        return [(run.first, pack_run(run)) for layer in range(MOST_LAYERS) for run in runs if run.first == layer]
 
 
 @dataclass(frozen=True)
@@ -107,15 +109,16 @@ class LatticeEncoder(Encoder):
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
         self.init, self.coder = init, coder
+        [self.level] = init.levels
         self._check_field()
-        self.layout = Layout.of(self.info.shape, init.spec.spacing)
-        self.rows = self.layout.chunk_rows
-        self._chunk_length = self.rows * init.spec.spacing[0]
+        self.space = Space.of(self.info.shape, self.level.spec)
+        self.rows = self.space.chunk_rows
+        self._chunk_length = self.rows * self.level.spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
 
     def _check_field(self) -> None:
         info = self.info
-        if len(info.shape) != self.init.spec.axes or info.channels not in (1, 3):
+        if len(info.shape) != self.level.spec.axes or info.channels not in (1, 3):
             raise UnsupportedMediaError(
                 f"init {self.init.id} takes pictures of 1 or 3 channels, "
                 f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
@@ -137,7 +140,7 @@ class LatticeEncoder(Encoder):
         for _, payload in (c for c in cells if c[0] > 0):
             writer.add(SectionType.CELLS, payload)
         self._hash(picture, alpha)
-        self.coder = Known(picture.known(self.info.channels), self.coder)
+        self.coder = Known(picture.known(self.level.prior, self.info.channels), self.coder)
         return len(values)
 
     def _collect(self) -> tuple[Floats, Ints | None]:
@@ -189,7 +192,7 @@ class LatticeEncoder(Encoder):
     # -- overlays ----------------------------------------------------------------------------------------
     def _wide(self, values: Floats) -> Tensor:
         """Mirrored planes of the whole picture."""
-        return mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
+        return mirrored(to_planes(torch.from_numpy(values)), self.space, self.level.spec.spacing)
 
     def _below(self, values: Floats, overlays: Overlays) -> Scene:
         """The picture with ``overlays``."""
@@ -224,7 +227,7 @@ class LatticeEncoder(Encoder):
         """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
         errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
         regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.regions]
-        bits = lattice_costs(regions, self.layout.columns, self.init.spec.spacing[0])
+        bits = lattice_costs(regions, self.space.row_size, self.level.spec.spacing[0])
         return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
 
     def _weight(self, picture: CodedPicture, plan: Plan) -> float:
@@ -243,34 +246,34 @@ class LatticeEncoder(Encoder):
 
     def _encoded(self, scene: Scene, plan: Plan) -> Iterator[CodedRegion]:
         """Every region alone, on one thread each; a single one has all threads to itself."""
-        many = self.layout.count > 1
+        many = self.space.count > 1
         workers = torch.get_num_threads() if many else 1
 
         def coded(index: int) -> CodedRegion:
-            rounds = -(-(self.layout.count - index) // workers)
+            rounds = -(-(self.space.count - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
-            return self._region(scene, self.layout.region(index), fair)
+            return self._region(scene, self.space.box(index), fair)
 
-        for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
-            self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
+        for index, region in enumerate((ordered_map if many else map)(coded, range(self.space.count))):
+            self.tick(float(np.prod(self.space.box(index).shape) * np.prod(self.level.spec.spacing)))
             yield region
 
-    def _region(self, scene: Scene, region: Region, plan: Plan) -> CodedRegion:
-        planes, spacing = self.info.channels, self.init.spec.spacing
+    def _region(self, scene: Scene, region: Box, plan: Plan) -> CodedRegion:
+        planes, spacing = self.info.channels, self.level.spec.spacing
         if self.constant or scene.empty:
-            symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
+            symbols = np.zeros((3, self.level.spec.bases, *region.shape), np.int32)
         else:
-            window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
-            weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
+            window = cut_window(scene.wide, self.info.shape, self.space, region, spacing)
+            weights = region_weights(self.level, scene.wide, self.info.shape, self.space, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
-        payloads = self.coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
+        payloads = self.coder.encode(self.level.prior, RegionSymbols(symbols, plan.quality, planes))
         return CodedRegion(symbols, tuple(payloads))
 
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
         """What the picture decodes to, a row of regions at a time."""
         regions = picture.regions
         renderer = LatticeRenderer(
-            self.init, self.layout, picture.quality, self.info.channels, lambda i: regions[i].symbols
+            self.level, self.space, picture.quality, self.info.channels, lambda i: regions[i].symbols
         )  # fmt: skip
         height, width = self.info.shape
         columns = sample_positions(0.0, float(width), width)
@@ -290,8 +293,8 @@ class LatticeEncoder(Encoder):
 
     def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:
         """The digest in the decoder's order: row of regions by row, each followed by its overlay and its alpha."""
-        for y in range(self.layout.rows):
-            for region in self.layout.row(y):
+        for y in range(self.space.rows):
+            for region in self.space.row(y):
                 self.symbols.update(picture.regions[region.index].symbols.astype("<i4").tobytes())
             over = picture.overlays[y] if picture.overlays else None
             if over is not None:

@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout, Region
-from nfcodec.lattice.trunk import LatticeSpec, by_plane, overlap, surround, table
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import Box, Space
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.trunk import overlap, plane_patches, surround, table
 
 Sides = tuple[bool, bool, bool, bool]
 
 
-def mirrored(planes: Tensor, layout: Layout, spacing: tuple[int, ...]) -> Tensor:
+def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
     """Planes (3, H, W) as (3, s·h + s, s·w + s): the last samples repeated up to whole cells, then mirrored."""
-    below, right = (n * s - m for n, s, m in zip(layout.cells, spacing, planes.shape[1:], strict=True))
+    below, right = (n * s - m for n, s, m in zip(space.cells, spacing, planes.shape[1:], strict=True))
     return surround(F.pad(planes, (0, right, 0, below), mode="replicate"), spacing)
 
 
@@ -38,17 +40,16 @@ class Window:
 
 
 def cut_window(
-    wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region, spacing: tuple[int, ...]
+    wide: Tensor, shape: tuple[int, ...], space: Space, region: Box, spacing: tuple[int, ...]
 ) -> Window:
     """The window of a region in the :func:`mirrored` planes of a picture of ``shape`` samples."""
     s = spacing
-    rows = slice(s[0] * region.top, s[0] * (region.bottom + 1))
-    columns = slice(s[1] * region.left, s[1] * (region.right + 1))
-    y = torch.arange(s[0] * region.top, s[0] * region.bottom) < shape[0]
-    x = torch.arange(s[1] * region.left, s[1] * region.right) < shape[1]
-    outer = (
-        region.top == 0, region.bottom == layout.cells[0], region.left == 0, region.right == layout.cells[1],
-    )  # fmt: skip
+    (top, left), (bottom, right) = region.start, region.stop
+    rows = slice(s[0] * top, s[0] * (bottom + 1))
+    columns = slice(s[1] * left, s[1] * (right + 1))
+    y = torch.arange(s[0] * top, s[0] * bottom) < shape[0]
+    x = torch.arange(s[1] * left, s[1] * right) < shape[1]
+    outer = top == 0, bottom == space.cells[0], left == 0, right == space.cells[1]
     return Window(wide[:, rows, columns], (y[:, None] & x[None]).float(), outer)
 
 
@@ -58,18 +59,15 @@ class Canvas:
     What falls outside the picture is mirrored back and its place left empty.
     """
 
-    def __init__(self, init: LatticeInit, outer: Sides) -> None:
-        self.spec: LatticeSpec = init.spec
+    def __init__(self, level: Level, outer: Sides) -> None:
+        self.spec: LatticeSpec = level.spec
         with torch.no_grad():
-            self.first, self.others = by_plane(init.spec, table(init.spec, init.trunk, init.spec.spacing))
+            self.functions = table(level.spec, tensors(level.trunk), level.spec.spacing)
         self.outer = outer
 
     def __call__(self, weights: Tensor) -> Tensor:
         """(3, s·h + s, s·w + s) of last layers (3·K + extra, h, w)."""
-        k = self.spec.bases
-        luma = torch.cat([weights[:k], weights[3 * k :]]).movedim(0, -1) @ self.first
-        chroma = weights[k : 3 * k].view(2, k, *weights.shape[1:]).movedim(1, -1) @ self.others
-        return self._mirror(overlap(torch.cat([luma[None], chroma]), self.spec.spacing))
+        return self._mirror(overlap(plane_patches(self.spec, weights[None], self.functions)[0], self.spec.spacing))
 
     def _mirror(self, canvas: Tensor) -> Tensor:
         for axis, half in ((1, self.spec.spacing[0] // 2), (2, self.spec.spacing[1] // 2)):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.train.tables import DataConfig
 
 
@@ -94,7 +94,7 @@ def lattice_spec(data: dict[str, Any]) -> LatticeSpec:
     :class:`CorruptError` or :class:`LimitError` for anything that is no lattice.
     """
     given = {k: float(v) if k == "w0" and type(v) is int else v for k, v in data.items() if k != "kind"}
-    return LatticeSpec.from_dict({**asdict(LatticeSpec()), **given})
+    return LatticeSpec.from_dict({**LatticeSpec().to_dict(), **given})
 
 
 def read_config(data: dict[str, Any], parts: dict[str, Any]) -> LatticeConfig:

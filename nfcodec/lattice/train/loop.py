@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.fit.twin import FloatPrior
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.config import LatticeConfig, OuterConfig
 from nfcodec.lattice.train.enlarge import DetailTrainer
@@ -66,7 +67,7 @@ class LatticeTrainer(Running):
         self.at, self.loss, self.error, self.bits = 0, 0.0, 0.0, 0.0
         self.detail: DetailTrainer | None = None
         cells = tuple(config.outer.crop // s for s in config.field.spacing)
-        self.prior = FloatPrior((cells[0], cells[1]), config.outer.batch, device=self.device)
+        self.prior = FloatPrior(order_of(config.field), cells, config.outer.batch, device=self.device)
         self.pruning = TrunkPruning(config.prune, config.outer.steps)
 
     @property
@@ -182,7 +183,7 @@ def evaluate(
     """(quality, mean bits per pixel, mean PSNR) over whole pictures of equal size, from the model's own entropy."""
     rgb = torch.stack([torch.from_numpy(i.astype(np.float32) / 255.0).permute(2, 0, 1) for i in images])
     shape = tuple(n // s for n, s in zip(rgb.shape[2:], model.spec.spacing, strict=True))
-    prior = FloatPrior((shape[0], shape[1]), len(images))
+    prior = FloatPrior(order_of(model.spec), shape, len(images))
     rows = []
     for q in qualities:
         out = lm.forward(model, params, prior, rgb, torch.full((len(images),), float(q)))

@@ -12,8 +12,9 @@ from torch import Tensor
 from nfcodec.lattice import order, restore
 from nfcodec.lattice.fit.first_step import correct, precondition
 from nfcodec.lattice.fit.twin import FloatPrior
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.train.config import NetworkConfig
-from nfcodec.lattice.trunk import LatticeSpec, render, table, unfold
+from nfcodec.lattice.trunk import render, table, unfold
 from nfcodec.rotations import opponent_matrix
 
 Params = dict[str, Tensor]
@@ -48,13 +49,10 @@ def new_params(model: LatticeModel, generator: torch.Generator) -> Params:
     n = restore.input_count(spec.bases, order.QUALITY_LEVELS)
     shapes = restore.net_shapes(n, model.networks.d_width, 3 * spec.bases + spec.extra, model.networks.d_blocks, "d")
     shapes |= restore.net_shapes(n, model.networks.e_width, 6 * spec.bases, model.networks.e_blocks, "e")
-    for i, (_, low, high) in enumerate(order.PASSES):
-        shapes |= _prior_shapes(f"p.{i}", order.feature_count(i), model.networks.hidden, 2 * (high - low))
-    for plane in range(order.PLANES):
-        for kind in ("diagonal", "edge"):
-            shapes |= _prior_shapes(
-                f"m.{plane}.{kind}", order.mean_feature_count(plane), model.networks.mean_hidden, 2
-            )
+    for i, (inputs, symbols) in enumerate(order.order_of(spec).groups):
+        shapes |= _prior_shapes(f"p.{i}", inputs, model.networks.hidden, 2 * symbols)
+    for i, (inputs, symbols) in enumerate(order.order_of(spec).means):
+        shapes |= _prior_shapes(f"m.{i}", inputs, model.networks.mean_hidden, 2 * symbols)
     params = {}
     for name, shape in shapes.items():
         fan = math.prod(shape[1:])

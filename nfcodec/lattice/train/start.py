@@ -13,13 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.order import SIDE, frequency_order
-from nfcodec.lattice.trunk import LatticeSpec, trunk
+from nfcodec.lattice.order import order_of
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.trunk import trunk
 
 log = logging.getLogger(__name__)
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
 _LANCZOS = 3.0
+SIDE = 8
 
 
 def _dct(n: int, kind: int) -> Floats:
@@ -68,7 +70,7 @@ def extra_frequencies(count: int) -> list[tuple[int, int]]:
 def targets(spec: LatticeSpec, t: Floats) -> Tensor:
     """What the trunk shall be on the grid t × t: (F, len(t)²)."""
     one = _between(lapped_basis(), t)
-    planes = np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])
+    planes = np.stack([np.outer(one[u], one[v]).ravel() for u, v in order_of(LatticeSpec()).frequencies])
     hann = np.cos(math.pi * t / 2.0) ** 2
     wave = [hann * np.cos(math.pi * f * (t * SIDE + SIDE / 2) / SIDE) * math.sqrt(2.0 / SIDE) for f in range(2 * SIDE)]
     extra = [np.outer(wave[u], wave[v]).ravel() for u, v in extra_frequencies(spec.extra)]
@@ -105,5 +107,6 @@ def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int =
 def start_analysis() -> Params:
     """The first step's tables (K, 256): the lapped basis itself."""
     one = lapped_basis()
-    both = torch.from_numpy(np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])).float()
+    frequencies = order_of(LatticeSpec()).frequencies
+    both = torch.from_numpy(np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequencies])).float()
     return {"analysis.luma": both, "analysis.chroma": both.clone()}
