@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from nfcodec.batch.records import checked
 from nfcodec.errors import InputError, OutputError
 from nfcodec.media.reading import named, reason
 
@@ -77,7 +78,8 @@ class State:
 
 
 def read_state(paths: Iterable[Path]) -> State:
-    """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read."""
+    """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read, and
+    :class:`~nfcodec.errors.ManifestError` for one that says what no batch writes."""
     state = State()
     for path in paths:
         try:
@@ -86,7 +88,7 @@ def read_state(paths: Iterable[Path]) -> State:
             raise InputError(f"cannot read {named(path)}: {reason(error)}") from error
         for record in _records(lines):
             with contextlib.suppress(KeyError, TypeError):
-                state.add(record)
+                state.add(checked(record, named(path)))
     return state
 
 
@@ -94,7 +96,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[Record]:
     """The lines that are whole; of a torn line with the next one glued to it, the next one."""
     for line in lines:
         text = line.decode("utf-8", "replace")
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(text[text.rfind(_BEGIN) :])
             if isinstance(record, dict):
                 yield record
