@@ -356,9 +356,11 @@ def models() -> list[ModelInfo]:
 
 def train(
     data: PathLike, output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None, device: str = "cpu",
-    force: bool = False, report: Callable[[Report], None] | None = None,
+    begin: str | None = None, force: bool = False, report: Callable[[Report], None] | None = None,
 ) -> ModelInfo:  # fmt: skip
     """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
+
+    ``begin``: the id or the path of an init to go on from, of the geometry and the networks that the config asks for.
 
     The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
     training goes on from it. One config, one folder and one seed give one init.
@@ -368,9 +370,9 @@ def train(
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
     with atomic_output(Path(output), force=force) as temporary:
-        trainer = new_trainer(settings, Path(data), device=device)
+        trainer = new_trainer(settings, Path(data), device=device, begin=None if begin is None else zoo.load(begin))
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(finished(settings, trainer), temporary)
+        temporary.write_bytes(zoo.init_bytes(finished(settings, trainer)))
     return zoo.describe(os.fspath(output))

@@ -141,19 +141,23 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     return families.runtime(kind).read_init(meta, tensors, digest)
 
 
-def write_init(init: Init, path: Path) -> bytes:
-    """Write an init as safetensors (atomically) and return its SHA-256."""
-    import os
-
+def init_bytes(init: Init) -> bytes:
+    """An init as the bytes of a safetensors file."""
     import torch
     from safetensors.torch import save
 
     contents, meta = families.runtime(init.kind).init_contents(init)
     tensors = {n: torch.as_tensor(t).contiguous() for n, t in contents.items()}
-    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    return save(tensors, {"init": json.dumps(meta, sort_keys=True)})
+
+
+def write_init(init: Init, path: Path) -> bytes:
+    """Write an init as safetensors (atomically) and return its SHA-256."""
+    from nfcodec.media.atomic import atomic_output
+
+    data = init_bytes(init)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).digest()
 
 

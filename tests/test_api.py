@@ -46,7 +46,7 @@ from nfcodec.errors import (
     UnsupportedMediaError,
 )
 from nfcodec.lattice import space
-from nfcodec.lattice.fit import encode as lattice_encode
+from nfcodec.lattice.fit import coded
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 IMAGE = EncodeOptions(init=init("image"), effort=1)
@@ -375,7 +375,7 @@ def test_truncated_files_are_decoded_only_when_asked(tmp_path):
 def test_truncated_regions(tmp_path, monkeypatch):
     """Layers are counted over the whole picture, which shows first what all regions have."""
     monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
-    monkeypatch.setattr(lattice_encode, "_SPLIT_FROM", 0)
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
     encode(save_picture(tmp_path / "a.png", painting(40, 70)), "tiny-lattice", effort=1)
     order = [s.layers for s in api.info(tmp_path / "a.nfc").sections]
     assert order == [(1,)] * 6 + [(2,)] * 6 + [(3,)] * 6

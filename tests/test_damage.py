@@ -24,7 +24,7 @@ from nfcodec.errors import (
     NfcError,
     TruncatedError,
 )
-from nfcodec.lattice.fit import encode
+from nfcodec.lattice.fit import coded
 from nfcodec.limits import Limits
 from nfcodec.signal import Metadata
 
@@ -50,7 +50,7 @@ def small(kind):
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "_SPLIT_FROM", 0)  # one section for every layer
+        patch.setattr(coded, "SPLIT_FROM", 0)  # one section for every layer
         return pack(source, kind, quality=85 if kind == "tiny-lattice" else 40, effort=1)[0]
 
 

@@ -13,7 +13,7 @@ from nfcodec.container.layout import CRC_BYTES, SIGNATURE, SectionType, crc_byte
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.errors import CorruptError, FormatError, TruncatedError
-from nfcodec.lattice.fit import encode as encoder
+from nfcodec.lattice.fit import coded
 from nfcodec.lattice.space import section_run
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.options import DecodeOptions
@@ -27,7 +27,7 @@ PICTURE = np.clip(painting(*SIZE, 2) + np.random.default_rng(0).normal(0, 9, (*S
 @pytest.fixture(autouse=True)
 def small_regions(monkeypatch):
     monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 0)
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
 
 
 @pytest.fixture

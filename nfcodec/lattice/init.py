@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore
 from nfcodec.lattice.enlarge import detail_shapes
+from nfcodec.lattice.planes import PlaneSet, places, planes_of
 from nfcodec.lattice.prior import Prior
-from nfcodec.lattice.spec import OPPONENT, LatticeSpec
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.types import Floats
 
 Arrays = dict[str, Floats]
@@ -18,13 +21,13 @@ Arrays = dict[str, Floats]
 
 @dataclass(frozen=True)
 class Level:
-    """One lattice of cells.
+    """One lattice of cells, of P planes with K symbols per cell.
 
-    ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, 3, K)
+    ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, P, K)
     log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
-    ("analysis.luma", "analysis.chroma": (K, 256)), log2 of the step size of every weight in the first inner step and
-    in those after it ("log_gain": (3, K); "log_again": (steps, 3, K), if there are any), and the network of the
-    correction ("e.…"). ``prior``: the integer networks. ``detail``: X, which tells what lies between the samples;
+    ("analysis.0", … for every set of functions: (K, ∏ 2s)), log2 of the step size of every weight in the first inner
+    step and in those after it ("log_gain": (P, K); "log_again": (steps, P, K), if there are any), and the network of
+    the correction ("e.…"). ``prior``: the integer networks. ``detail``: X, which tells what lies between the samples;
     empty where it was not trained.
     """
 
@@ -53,8 +56,11 @@ class Level:
         return 1 + len(self.first_step.get("log_again", ()))
 
     def steps(self, quality: int) -> Floats:
-        """Step sizes (3, K) of a quality 0 … 100."""
-        return np.exp2(np.tensordot(self.hats(quality), self.log_step, 1)).astype(np.float32)
+        """Step sizes (P, K) of a quality 0 … 100."""
+        xp = array_namespace(self.log_step)
+        hats = xp.asarray(self.hats(quality), device=device(self.log_step))
+        sizes: Floats = 2.0 ** xp.tensordot(hats, self.log_step, axes=1)
+        return sizes
 
     @staticmethod
     def hats(quality: int) -> Floats:
@@ -68,28 +74,35 @@ class Level:
     def validate(self, name: str) -> None:
         """Raise :class:`CorruptError` when arrays and spec do not fit together; ``name`` of the init."""
         spec = self.spec
-        if spec.planes != OPPONENT or spec.spacing != (8, 8) or spec.bases != 64 or self.prior.spec != spec:
-            raise CorruptError(f"init {name}: a lattice of spacing {spec.spacing} is not known here")
-        table = spec.bases, 256
+        gains, places = (len(spec.planes), spec.bases), math.prod(2 * s for s in spec.spacing)
         _expect(name, self.trunk, spec.shapes())
         _expect(name, self.restore, self._net_shapes(name, self.restore, "d", spec.weights))
-        _expect(name, self.first_step, self._net_shapes(name, self.first_step, "e", 6 * spec.bases))
-        _expect(name, self.first_step, {"analysis.luma": table, "analysis.chroma": table, "log_gain": (3, table[0])})
+        _expect(name, self.first_step, self._net_shapes(name, self.first_step, "e", 2 * spec.coded))
+        analysis = {f"analysis.{i}": (spec.bases, places) for i in range(spec.tables)}
+        _expect(name, self.first_step, {**analysis, "log_gain": gains})
         if "log_again" in self.first_step:
-            _expect(name, self.first_step, {"log_again": (self.inner_steps - 1, 3, table[0])})
-        _expect(name, {"log_step": self.log_step}, {"log_step": (order.QUALITY_LEVELS, 3, spec.bases)})
+            _expect(name, self.first_step, {"log_again": (self.inner_steps - 1, *gains)})
+        _expect(name, {"log_step": self.log_step}, {"log_step": (order.QUALITY_LEVELS, *gains)})
         if not (np.abs(self.log_step) < 40).all():
             raise CorruptError(f"init {name}: a step size is out of range")
+        self._check_detail(name)
+        if self.prior.spec != spec:
+            raise CorruptError(f"init {name}: the prior is of another lattice")
+        self.prior.validate()
+
+    def _check_detail(self, name: str) -> None:
         if self.detail:
+            if self.spec.axes != 2:
+                raise CorruptError(f"init {name}: detail is of pictures, not of {self.spec.axes} axes")
             width = len(self.detail.get("in.weight", ()))
             _expect(name, self.detail, detail_shapes(width, order.QUALITY_LEVELS))
-        self.prior.validate()
 
     def _net_shapes(self, name: str, group: Arrays, prefix: str, outputs: int) -> dict[str, tuple[int, ...]]:
         """The arrays of a network in weight space of the width and depth that ``group`` shows."""
-        inputs = restore.input_count(self.spec.bases, order.QUALITY_LEVELS)
+        spec, blocks = self.spec, self.blocks(group, prefix)
+        inputs = restore.input_count(len(spec.planes), spec.bases, spec.axes, order.QUALITY_LEVELS)
         width = len(group.get(f"{prefix}.in.bias", ()))
-        shapes = restore.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
+        shapes = restore.net_shapes(inputs, width, outputs, blocks, prefix, spec.axes)
         if {n for n in group if n.startswith(f"{prefix}.")} != set(shapes):
             raise CorruptError(f"init {name}: the tensors {prefix}.… make no network")
         return shapes
@@ -124,6 +137,29 @@ class LatticeInit:
         """Symbols of one cell, of each level."""
         return sum(level.coded for level in self.levels)
 
+    @property
+    def axes(self) -> int:
+        """Axes of its signals."""
+        return self.levels[0].spec.axes
+
+    @property
+    def planes(self) -> PlaneSet:
+        """The planes of its signals."""
+        return planes_of([level.spec for level in self.levels])
+
+    def places(self, level: int) -> list[int]:
+        """Which of the planes those of a level are."""
+        return places(self.levels[level].spec, self.planes)
+
+    def coded_planes(self, level: int, channels: int) -> int:
+        """How many planes of a level a signal of ``channels`` uses, its first ones."""
+        most = self.planes.coded(channels)
+        return sum(place < most for place in self.places(level))
+
+    def plane_trade(self, quality: float) -> float:
+        """λ of planes: squared error, summed over all of them, per bit."""
+        return len(self.planes.names) * self.trade_off(quality)
+
     def trade_off(self, quality: float) -> float:
         """λ of a quality."""
         return float(self.trade[0] * self.trade[1] ** (quality / 100.0))
@@ -136,6 +172,19 @@ class LatticeInit:
             raise CorruptError(f"init {self.id}: impossible trade-off {self.trade}")
         for level in self.levels:
             level.validate(self.id)
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        """Regions of all levels cover the same samples: a file has one numbering of regions."""
+        first = self.levels[0].spec
+        for level in self.levels:
+            places(level.spec, self.planes)
+            if _samples_of_region(level.spec) != _samples_of_region(first):
+                raise CorruptError(f"init {self.id}: regions of its levels do not cover the same samples")
+
+
+def _samples_of_region(spec: LatticeSpec) -> tuple[int, ...]:
+    return tuple(n * s for n, s in zip(spec.region, spec.spacing, strict=True))
 
 
 def _expect(name: str, group: Arrays, shapes: dict[str, tuple[int, ...]]) -> None:

@@ -66,8 +66,8 @@ class Neighbourhood:
 
     Companded symbols are kept by the parity of their cells along each axis, with a border of zero cells: the neighbours
     at one offset of all cells of a phase are then one box. All boxes of a phase are gathered at once. (Flat cells with
-    tables of neighbours were measured: gathering through an index takes several times as long as copying boxes.) All
-    values are whole numbers in float32, which is what the matrix product takes.
+    tables of neighbours were measured: gathering through an index takes two to three times as long as copying boxes.)
+    All values are whole numbers in float32, which is what the matrix product takes.
     """
 
     def __init__(self, mosaic: Mosaic, *, planes: int, qualities: Ints) -> None:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from nfcodec.families import Box, Preview
-from nfcodec.lattice.init import Level
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.synthesis import to_values
 from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import render, table
 from nfcodec.signal import SignalInfo
@@ -35,9 +35,18 @@ _BAND = 128
 class Seen(Protocol):
     """What a preview asks of the lattice of a file."""
 
-    level: Level
-    space: Space
+    init: LatticeInit
     info: SignalInfo
+
+    @property
+    def level(self) -> Level:
+        """Its only level."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """The cells of that level."""
+        ...
 
     @property
     def covered(self) -> bool:
@@ -96,7 +105,8 @@ def _preview(seen: _Rough, box: Box) -> Floats:
     stop = min(rows, -(-(y + height) // tall) + 1), min(columns, -(-(x + width) // wide) + 1)
     with torch.no_grad():
         weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), seen.bases, seen.layers)
-        values = [to_values(planes, field.info.channels) for planes in _bands(seen, weights)]
+        planes, offset = field.init.planes, offset_of(field.info.modality)
+        values = [planes.to_values(part, field.info.channels, offset) for part in _bands(seen, weights)]
     top, left = (n // side - m * f for n, m, f in zip((y, x), seen.per_cell, first, strict=True))
     bottom, right = top - (-height // side), left - (-width // side)
     return np.asarray(torch.cat(values)[top:bottom, left:right].numpy(), np.float32)

@@ -31,6 +31,8 @@ class Plane:
 
 
 OPPONENT = (Plane("luma", 0), Plane("red-blue", 1), Plane("magenta-green", 1))
+MID_SIDE = (Plane("mid", 0), Plane("side", 1))
+PLAIN = (Plane("plain", 0),)
 
 # Where passes begin and end in a plane of 64 bases; for other counts these are scaled. The first plane goes by the fine
 # list, all others by the coarse one, and a layer holds what lies below one number of LAYER_ENDS in all planes.

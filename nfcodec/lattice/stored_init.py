@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
+# What inits of photographs call the tables of the first step.
+_RENAMED = {"analysis.luma": "analysis.0", "analysis.chroma": "analysis.1"}
 _HALF = ("restore", "first_step", "detail")
 
 
@@ -30,27 +32,47 @@ def build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Latti
     """The init of a file's tensors; :class:`CorruptError`, KeyError, TypeError or ValueError for anything else."""
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
-    groups: dict[str, dict[str, Array]] = {g: {} for g in ("trunk", *_HALF, "prior")}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition("/")
-        if group in groups:
-            groups[group][rest] = np.asarray(tensor)
-    floats = {g: {n: a.astype(np.float32) for n, a in groups[g].items()} for g in ("trunk", *_HALF)}
+    specs = meta["levels"] if "levels" in meta else [meta["spec"]]
+    levels = [_level(LatticeSpec.from_dict(spec), _of_level(tensors, i)) for i, spec in enumerate(specs)]
     low, high = (float(t) for t in meta["trade"])
-    spec = LatticeSpec.from_dict(meta["spec"])
-    level = Level(
-        spec=spec, trunk=floats["trunk"], restore=floats["restore"],
-        log_step=np.asarray(tensors["log_step"]).astype(np.float32), first_step=floats["first_step"],
-        prior=_prior(spec, groups["prior"]), detail=floats["detail"],
-    )  # fmt: skip
-    init = LatticeInit(meta["id"], meta["modality"], (level,), (low, high), digest)
+    init = LatticeInit(meta["id"], meta["modality"], tuple(levels), (low, high), digest)
     init.validate()
     return init
 
 
+def _prefix(number: int) -> str:
+    """What the tensors of a level begin with; those of the first with nothing."""
+    return f"level.{number}/" if number else ""
+
+
+def _of_level(tensors: dict[str, Any], number: int) -> dict[str, Array]:
+    prefix = _prefix(number)
+    return {name.removeprefix(prefix): np.asarray(t) for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _level(spec: LatticeSpec, arrays: dict[str, Array]) -> Level:
+    groups: dict[str, dict[str, Array]] = {g: {} for g in ("trunk", *_HALF, "prior")}
+    for name, array in arrays.items():
+        group, _, rest = name.partition("/")
+        if group in groups:
+            groups[group][_RENAMED.get(rest, rest)] = array
+    floats = {g: {n: a.astype(np.float32) for n, a in groups[g].items()} for g in ("trunk", *_HALF)}
+    log_step = arrays["log_step"].astype(np.float32)
+    return Level(spec=spec, log_step=log_step, prior=_prior(spec, groups["prior"]), **floats)
+
+
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and metadata; the inverse of :func:`build`."""
-    [level] = init.levels
+    levels = enumerate(init.levels)
+    arrays = {_prefix(i) + name: array for i, level in levels for name, array in _arrays(level).items()}
+    meta = {
+        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "trade": list(init.trade),
+        "levels": [level.spec.to_dict() for level in init.levels],
+    }  # fmt: skip
+    return arrays, meta
+
+
+def _arrays(level: Level) -> dict[str, Array]:
     arrays: dict[str, Array] = {"log_step": level.log_step}
     for group in ("trunk", *_HALF):
         for name, array in getattr(level, group).items():
@@ -60,11 +82,7 @@ def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
             arrays[f"prior/{prefix}.{i}.weight"] = _narrow(layer.weight)
             arrays[f"prior/{prefix}.{i}.bias"] = layer.bias.astype(np.int32)
             arrays[f"prior/{prefix}.{i}.shift"] = layer.shift.astype(np.uint8)
-    meta = {
-        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "spec": level.spec.to_dict(),
-        "trade": list(init.trade),
-    }  # fmt: skip
-    return arrays, meta
+    return arrays
 
 
 def _narrow(weight: Array) -> Array:

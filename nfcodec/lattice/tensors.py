@@ -11,5 +11,5 @@ from torch import Tensor
 
 
 def tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
-    """Named arrays as tensors that share their memory."""
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    """Named arrays as tensors that share their memory; tensors stay what they are."""
+    return {name: torch.as_tensor(array) for name, array in arrays.items()}

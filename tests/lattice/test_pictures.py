@@ -26,7 +26,7 @@ from helpers import (
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
-from nfcodec.lattice.fit import encode as encoder
+from nfcodec.lattice.fit import coded
 from nfcodec.lattice.space import Space, section_run
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.stored import LatticeRenderer
@@ -41,7 +41,7 @@ CLOSE = {"atol": 3e-5}
 def small_regions(monkeypatch):
     """Regions of 4 × 4 cells, 32 × 32 pixels, and a section for every layer."""
     monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 0)
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
 
 
 def picture(height, width, seed=0, channels=3, effort=1, **options):
@@ -81,7 +81,7 @@ def test_small_regions_share_a_section_and_layers_come_coarse_to_fine(small_regi
     data = picture(40, 40)
     runs = [section_run(e.first) for e in opened(data, KIND).index]
     assert runs == [(region, 0, layer, 1) for layer in range(3) for region in range(4)]
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 1 << 30)
+    monkeypatch.setattr(coded, "SPLIT_FROM", 1 << 30)
     merged = picture(40, 40)
     assert [section_run(e.first) for e in opened(merged, KIND).index] == [(region, 0, 0, 3) for region in range(4)]
     assert len(merged) < len(data) and opened(merged, KIND).digest() == opened(data, KIND).digest()

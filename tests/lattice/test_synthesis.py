@@ -1,4 +1,4 @@
-"""From symbols to last layers, and between planes and values."""
+"""From symbols to last layers."""
 
 from dataclasses import replace
 
@@ -8,30 +8,12 @@ import torch
 from helpers import init as path_of
 
 from nfcodec import zoo
-from nfcodec.lattice.synthesis import last_layers, region_layers, to_planes, to_values
+from nfcodec.lattice.synthesis import last_layers, region_layers
 
 
 @pytest.fixture(scope="module")
 def level():
     return zoo.load(path_of("tiny-lattice")).levels[0]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_planes_and_back(channels):
-    values = torch.rand(5, 7, channels, generator=torch.Generator().manual_seed(0))
-    planes = to_planes(values)
-    assert planes.shape == (3, 5, 7)
-    np.testing.assert_allclose(to_values(planes, channels), values, atol=1e-6)
-    wanted = (values - 0.5).expand(5, 7, 3).square().sum(-1)  # orthonormal: errors are the same in both
-    np.testing.assert_allclose(planes.square().sum(0), wanted, atol=1e-5)
-
-
-def test_grey_is_the_first_plane():
-    grey = torch.full((2, 2, 1), 0.9)
-    planes = to_planes(grey)
-    assert not planes[1:].any()
-    np.testing.assert_allclose(planes[0], 0.4 * 3**0.5, atol=1e-6)
-    np.testing.assert_allclose(to_planes(grey.expand(2, 2, 3)), planes, atol=1e-6)
 
 
 def test_d_adds_to_the_dequantized_symbols(level):

@@ -48,7 +48,7 @@ class Plan:
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
-        return 3.0 * init.trade_off(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+        return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
 def rounded(y: Tensor, rounding: float) -> Symbols:
@@ -60,7 +60,7 @@ def rounded(y: Tensor, rounding: float) -> Symbols:
 def region_weights(
     level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
-    """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
+    """The first steps' last layers (P, K, *cells) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
     around = space.around(region, level.inner_steps - 1)
     with torch.inference_mode():
@@ -68,16 +68,18 @@ def region_weights(
     return weights[region.within(around)]
 
 
-def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
-    """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
-    [level] = init.levels
+def adapt_region(
+    level: Level, window: Window, weights: Tensor, plan: Plan, *, planes: int, trade: float
+) -> Symbols:  # fmt: skip
+    """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
+    ``trade``: λ of planes."""
     with torch.inference_mode():
         symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
     problem = Problem(
-        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
     )  # fmt: skip
     # A change by one may leave the range that the format holds.
     found = refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols

@@ -19,7 +19,7 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
-from nfcodec.lattice.fit.window import Canvas, Window
+from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.synthesis import last_layers
 
@@ -32,7 +32,7 @@ _FIRST_ROUND, _REST = 5.5, 2.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Symbols (3, K, h, w), what the prior says of them, their cost in bits (error in units of λ included)."""
+    """Symbols (P, K, *cells), what the prior says of them, their cost in bits (error in units of λ included)."""
 
     symbols: Symbols
     prediction: Prediction
@@ -55,31 +55,20 @@ class Problem:
         self.level, self.window, self.quality, self.planes, self.trade = level, window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
-        shape = plain.shape[2], plain.shape[3]
+        shape = tuple(plain.shape[2:])
         self.later = (FloatPrior(level.prior.order, shape, 1), float_params(level.prior)) if ahead else None
         size = torch.from_numpy(level.steps(quality))
-        parts = [level.spec.parts(p)[0] for p in range(len(level.spec.planes))]
-        norms = torch.stack([self.canvas.functions[shared] for _, shared in parts]).square().sum(2)
-        self.curvature = (size.square() * norms)[:, :, None, None].numpy()
+        norms = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))]).square().sum(2)
+        self.curvature = (size.square() * norms)[(..., *(None,) * level.spec.axes)].numpy()
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
-        """What the canvas shall show, and the weight (H, W) of its samples."""
-        k, half = self.level.spec.bases, self.level.spec.spacing[0] // 2
-        extra = plain.new_zeros(self.level.spec.extra, *plain.shape[2:])
-        share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
-        weight = torch.zeros_like(share[0])
-        inside = self.window.inside
-        weight[half:-half, half:-half] = inside
-        top, bottom, left, right = self.window.outer
-        weight[:half] = 0.0 if top else weight[half]
-        weight[-half:] = 0.0 if bottom else weight[-half - 1]
-        weight[:, :half] = 0.0 if left else weight[:, half : half + 1]
-        weight[:, -half:] = 0.0 if right else weight[:, -half - 1 : -half]
-        # Samples that only this region reaches are the picture's own.
-        y = slice(half if top else 2 * half, -half if bottom else -2 * half)
-        x = slice(half if left else 2 * half, -half if right else -2 * half)
-        share[:, y, x] = self.window.samples[:, y, x]
-        return share, weight
+        """What the canvas shall show, and the weight (*samples) of its samples."""
+        spacing = self.level.spec.spacing
+        share = self.canvas(plain.flatten(0, 1))
+        # Samples that only this region reaches are the signal's own.
+        own = (slice(None), *own_samples(self.window, spacing))
+        share[own] = self.window.samples[own]
+        return share, sample_weights(self.window, spacing)
 
     def error(self, symbols: Tensor) -> Tensor:
         """Squared error, summed."""

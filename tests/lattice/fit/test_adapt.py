@@ -13,9 +13,9 @@ from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
+from nfcodec.lattice.planes import OPPONENT_SET
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.synthesis import to_planes
 from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import render, table, unfold
 
@@ -34,7 +34,7 @@ def level(init):
 
 
 def planes_of(height, width, seed=0):
-    return to_planes(torch.from_numpy(painting(height, width, seed).astype(np.float32) / 255))
+    return OPPONENT_SET.to_planes(torch.from_numpy(painting(height, width, seed).astype(np.float32) / 255), 0.5)
 
 
 def windows(planes):
@@ -73,7 +73,7 @@ def test_windows_show_the_picture_around_a_region():
         assert window.inside[:rows, :columns].all() and window.inside.sum() == rows * columns
         covered += float(window.inside.sum())
         y, x = divmod(r.index, 3)
-        assert window.outer == (y == 0, y == 1, x == 0, x == 2)
+        assert window.outer == ((y == 0, y == 1), (x == 0, x == 2))
     assert covered == 45 * 70
 
 
@@ -85,7 +85,7 @@ def test_canvases_of_all_regions_add_up_to_the_picture(level):
     for index in range(space.count):
         r = space.box(index)
         (top, left), (bottom, right) = r.start, r.stop
-        outer = (top == 0, bottom == 6, left == 0, right == 9)
+        outer = (top == 0, bottom == 6), (left == 0, right == 9)
         canvas = Canvas(level, outer)(layers[r.cells])
         total[:, 8 * top : 8 * bottom + 8, 8 * left : 8 * right + 8] += canvas
     wanted = render(level.spec, layers[None], table(level.spec, tensors(level.trunk), SPACING), SPACING)[0]
@@ -100,7 +100,7 @@ def test_analysis_of_regions_is_that_of_the_picture(level):
     planes = planes_of(48, 72)
     together = unfold(planes, SPACING)
     gain = np.exp2(level.first_step["log_gain"])[:, :, None, None]
-    tables = [level.first_step[f"analysis.{name}"] for name in ("luma", "chroma", "chroma")]
+    tables = [level.first_step[f"analysis.{i}"] for i in (0, 1, 1)]
     wanted = np.moveaxis(np.stack([p @ t.T for p, t in zip(together.numpy(), tables, strict=True)]), -1, 1) * gain
     for r, window in windows(planes)[1]:
         part = wanted[r.cells]
@@ -137,7 +137,7 @@ def test_every_inner_step_comes_nearer(level):
     errors = []
     for count in (1, 2, 4):
         weights = analysis(with_steps(level, count), window).flatten(0, 1)
-        shown = Canvas(level, window.outer)(torch.cat([weights, torch.zeros(level.spec.extra, 8, 8)]))
+        shown = Canvas(level, window.outer)(weights)
         errors.append(float((shown[:, 4:-4, 4:-4] - planes).square().sum()))
     assert errors[2] < 0.8 * errors[1] < 0.6 * errors[0]
 
@@ -156,7 +156,8 @@ def test_the_correction_draws_towards_zero_and_shifts(level):
 # -- plans -----------------------------------------------------------------------------------------------
 def adapted(init, plan, planes=3):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
-    return adapt_region(init, window, analysis(init.levels[0], window), plan, planes=planes)
+    [level] = init.levels
+    return adapt_region(level, window, analysis(level, window), plan, planes=planes, trade=plan.trade(init))
 
 
 def test_efforts_are_rounds():
