@@ -363,5 +363,5 @@ def train(
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(finished(settings, trainer), temporary)
+        temporary.write_bytes(zoo.packed(finished(settings, trainer)))
     return zoo.describe(os.fspath(output))

@@ -127,13 +127,13 @@ class StoredField(Protocol):
 class Runtime(Protocol):
     """What encoder and decoder share of a family."""
 
-    def read_init(self, meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+    def read_init(self, meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Init:
         """An init from what its file holds; :class:`~nfcodec.errors.CorruptError`, LookupError, TypeError or
         ValueError for anything else."""
         ...
 
     def init_contents(self, init: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tensors and metadata of an init; the inverse of :meth:`read_init`."""
+        """Arrays of numpy and metadata of an init; the inverse of :meth:`read_init`."""
         ...
 
     def open_field(

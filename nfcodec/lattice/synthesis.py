@@ -38,11 +38,11 @@ def to_planes(values: Tensor) -> Tensor:
     if values.shape[-1] == 1:
         grey = centred.movedim(-1, 0) * _ROOT3
         return torch.cat([grey, torch.zeros(2, *grey.shape[1:])])
-    return torch.einsum("ij,...j->i...", opponent_matrix(), centred)
+    return torch.einsum("ij,...j->i...", opponent_matrix(centred), centred)
 
 
 def to_values(planes: Tensor, channels: int) -> Tensor:
     """Values (…, C) of planes (3, …); the inverse of :func:`to_planes`."""
     if channels == 1:
         return planes[0].unsqueeze(-1) / _ROOT3 + 0.5
-    return torch.einsum("ij,i...->...j", opponent_matrix(), planes) + 0.5
+    return torch.einsum("ij,i...->...j", opponent_matrix(planes), planes) + 0.5

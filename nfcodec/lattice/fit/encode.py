@@ -22,6 +22,7 @@ from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
+from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder, RegionSymbols
@@ -35,7 +36,7 @@ from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.lattice.synthesis import to_planes
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
 
 Symbols = npt.NDArray[np.int32]
@@ -244,14 +245,14 @@ class LatticeEncoder(Encoder):
     def _encoded(self, scene: Scene, plan: Plan) -> Iterator[CodedRegion]:
         """Every region alone, on one thread each; a single one has all threads to itself."""
         many = self.layout.count > 1
-        workers = torch.get_num_threads() if many else 1
+        workers = thread_count() if many else 1
 
         def coded(index: int) -> CodedRegion:
             rounds = -(-(self.layout.count - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
             return self._region(scene, self.layout.region(index), fair)
 
-        for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
+        for index, region in enumerate((torch_map if many else map)(coded, range(self.layout.count))):
             self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
             yield region
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from nfcodec.encoder.base import Encoded
+from nfcodec.encoder.threads import torch_threads
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.init import LatticeInit
@@ -19,4 +20,5 @@ def encode(
 ) -> Encoded:  # fmt: skip
     """Encode a picture, which is held in memory: ``again`` is not needed for a target."""
     del again
-    return LatticeEncoder(source, init, options, progress, coder).run(out)
+    with torch_threads():
+        return LatticeEncoder(source, init, options, progress, coder).run(out)

@@ -118,7 +118,7 @@ class Outcome:
 
 def to_planes(rgb: Tensor) -> Tensor:
     """Opponent planes (N, 3, H, W) of RGB (N, 3, H, W) in [0, 1]."""
-    return torch.einsum("ij,njhw->nihw", opponent_matrix().to(rgb), rgb - 0.5)
+    return torch.einsum("ij,njhw->nihw", opponent_matrix(rgb), rgb - 0.5)
 
 
 def forward(
