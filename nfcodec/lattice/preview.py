@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from nfcodec.families import Box, Preview
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.order import LAYERS, PASSES
 from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.synthesis import to_values
+from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import by_plane, render, table
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Floats, Span
@@ -34,7 +35,7 @@ _BAND = 128
 class Seen(Protocol):
     """What a preview asks of the lattice of a file."""
 
-    init: LatticeInit
+    level: Level
     layout: Layout
     info: SignalInfo
 
@@ -64,7 +65,7 @@ class _Rough:
     @property
     def per_cell(self) -> tuple[int, int]:
         """Means along each side of a cell."""
-        tall, wide = self.field.init.spec.spacing
+        tall, wide = self.field.level.spec.spacing
         return tall // self.side, wide // self.side
 
 
@@ -76,9 +77,9 @@ def preview(field: Seen, step: int, box: Box, *, rough: bool) -> Preview | None:
 
 def _seen(field: Seen, step: int, *, rough: bool) -> _Rough | None:
     """The least of a lattice that shows means over ``step`` samples; None where the whole field is needed."""
-    if len(set(field.init.spec.spacing)) > 1 or field.covered:
+    if len(set(field.level.spec.spacing)) > 1 or field.covered:
         return None
-    half = field.init.spec.spacing[0] // 2
+    half = field.level.spec.spacing[0] // 2
     if half >= LEAST_PREVIEW and step % half == 0:
         return _Rough(field, half, 1)
     quarter = half // 2
@@ -87,7 +88,7 @@ def _seen(field: Seen, step: int, *, rough: bool) -> _Rough | None:
 
 def _preview(seen: _Rough, box: Box) -> Floats:
     """Values (⌈h/side⌉, ⌈w/side⌉, C) of a box that starts at multiples of the side."""
-    field, side, (tall, wide) = seen.field, seen.side, seen.field.init.spec.spacing
+    field, side, (tall, wide) = seen.field, seen.side, seen.field.level.spec.spacing
     (x, y, width, height), (rows, columns) = box, field.layout.cells
     # A mean is reached by its own cell and by the next one on that side.
     first = max(0, y // tall - 1), max(0, x // wide - 1)
@@ -102,7 +103,7 @@ def _preview(seen: _Rough, box: Box) -> Floats:
 
 def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
     """Planes (3, m·rows, m·columns), m means per cell, of last layers (3·bases, h, w), some rows of cells at a time."""
-    few, functions = replace(seen.field.init.spec, bases=seen.bases, extra=0), _mean_functions(seen)
+    few, functions = replace(seen.field.level.spec, bases=seen.bases, extra=0), _mean_functions(seen)
     dense = seen.per_cell[0]
     for start in range(0, weights.shape[1], _BAND):
         stop = min(start + _BAND, weights.shape[1])
@@ -113,9 +114,9 @@ def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
 
 def _mean_functions(seen: _Rough) -> Tensor:
     """The lowest functions of the trunk (2·bases, ∏ 2·per_cell) averaged over the squares."""
-    spec, (high, wide) = seen.field.init.spec, seen.per_cell
+    spec, (high, wide) = seen.field.level.spec, seen.per_cell
     with torch.no_grad():
-        whole = table(spec, seen.field.init.trunk, spec.spacing)
+        whole = table(spec, tensors(seen.field.level.trunk), spec.spacing)
         parts = [t[: seen.bases] for t in by_plane(spec, whole)[: spec.tables]]
         squares = torch.cat(parts).reshape(-1, 2 * high, seen.side, 2 * wide, seen.side)
         return squares.mean((2, 4)).flatten(1)

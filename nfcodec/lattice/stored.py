@@ -18,11 +18,12 @@ from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
 from nfcodec.lattice.enlarge import REACH, between, detail
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.preview import preview
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers, to_values
+from nfcodec.lattice.tensors import tensors
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
@@ -50,18 +51,19 @@ class LatticeField:
     ) -> None:  # fmt: skip
         self.init, self.reader, self.info, self.limits, self._coder = init, reader, info, limits, coder
         self.header: Header = reader.header
-        self.layout = Layout.of(self.info.shape, init.spec.spacing)
+        [self.level] = init.levels
+        self.layout = Layout.of(self.info.shape, self.level.spec.spacing)
         if self.header.chunk_rows != self.layout.chunk_rows:
             raise CorruptError(f"{self.header.chunk_rows} rows of cells per chunk do not fit a lattice")
         self._entries = _by_region(index, self.layout, partial=partial)
         quality, channels = self.header.quality, self.info.channels
-        self._renderer = LatticeRenderer(init, self.layout, quality, channels, self._decoded)
+        self._renderer = LatticeRenderer(self.level, self.layout, quality, channels, self._decoded)
         self.overlay = StoredOverlay(reader, index, self.info.shape, channels, self.chunk_length, limits)
 
     @property
     def chunk_length(self) -> int:
         """Samples of axis 0 in one row of regions."""
-        return self.layout.chunk_rows * self.init.spec.spacing[0]
+        return self.layout.chunk_rows * self.level.spec.spacing[0]
 
     def symbols(self, chunk: int) -> Symbols:
         """The symbols of a row of regions, one region after the other, and the numbers of its overlay: (n,)."""
@@ -82,11 +84,11 @@ class LatticeField:
 
     def deltas(self) -> Deltas:
         """Symbols int32 (3, K, rows, columns) and steps (3, K, 1, 1)."""
-        out = np.empty((3, self.init.spec.bases, *self.layout.cells), np.int32)
+        out = np.empty((3, self.level.spec.bases, *self.layout.cells), np.int32)
         for index in range(self.layout.count):
             region = self.layout.region(index)
             out[:, :, region.top : region.bottom, region.left : region.right] = self._decoded(index)
-        return Deltas(out, self.init.steps(self.header.quality).numpy()[:, :, None, None])
+        return Deltas(out, self.level.steps(self.header.quality)[:, :, None, None])
 
     def lacking(self) -> str:
         """Which layers are not there."""
@@ -112,12 +114,12 @@ class LatticeField:
                 payloads += unpack_run(self.reader.read(entry).payload).payloads
         shape, quality, planes = self.layout.region(region).shape, self.header.quality, self.info.channels
         coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
-        return self._coder.decode(self.init.prior, coded)
+        return self._coder.decode(self.level.prior, coded)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
-        steps = self.init.steps(self.header.quality)[:, :bases]
+        steps = torch.from_numpy(self.level.steps(self.header.quality))[:, :bases]
         bands = []
         for row in self.layout.touched(rows, columns):
             parts = []
@@ -143,15 +145,16 @@ class LatticeRenderer:
     """Renders a picture from the symbols of its regions; ``symbols_of`` gives those of one."""
 
     def __init__(
-        self, init: LatticeInit, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
+        self, level: Level, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
     ) -> None:
-        self.init, self.layout, self.quality, self.channels = init, layout, quality, channels
+        self.level, self.layout, self.quality, self.channels = level, layout, quality, channels
+        self._trunk, self._x = tensors(level.trunk), tensors(level.detail)
         self._symbols_of = symbols_of
         self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * layout.columns)
 
     def _layers(self, region: int) -> Tensor:
         """Last layers (F, h, w) of a region."""
-        return self._recent.get(region, lambda r: region_layers(self.init, self._symbols_of(r), self.quality))
+        return self._recent.get(region, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
 
     def _window(self, rows: Span, columns: Span) -> Tensor:
         """Last layers (F, …) of the cells [rows) × [columns)."""
@@ -163,7 +166,7 @@ class LatticeRenderer:
 
     def _scattered(self, cells: Tensor) -> Tensor:
         """Last layers (N, F) of cells (N, 2)."""
-        out = torch.empty(len(cells), self.init.spec.weights)
+        out = torch.empty(len(cells), self.level.spec.weights)
         low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
         for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
             for r in row:
@@ -175,10 +178,10 @@ class LatticeRenderer:
 
     def _planes(self, positions: list[Positions]) -> Tensor:
         """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
-        spec, cells = self.init.spec, self.layout.cells
+        spec, cells = self.level.spec, self.layout.cells
         rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
         return render_grid(
-            spec, self.init.trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
+            spec, self._trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
         )
 
     def _interpolated(self, positions: list[Positions]) -> Tensor:
@@ -194,7 +197,7 @@ class LatticeRenderer:
 
     def _spans(self, positions: list[Positions], margin: int) -> list[Span]:
         """The samples around a grid, ``margin`` more on each side as far as the lattice goes."""
-        sizes = [n * s for n, s in zip(self.layout.cells, self.init.spec.spacing, strict=True)]
+        sizes = [n * s for n, s in zip(self.layout.cells, self.level.spec.spacing, strict=True)]
         pairs = zip(positions, sizes, strict=True)
         return [(max(0, int(p[0]) - margin), min(n, int(p[-1]) + margin + 1)) for p, n in pairs]
 
@@ -202,7 +205,7 @@ class LatticeRenderer:
         """What lies between the samples (n_0, n_1), read off the picture at its own size."""
         spans = self._spans(positions, REACH + 1)  # the network sees REACH samples more, and interpolation one point
         native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
-        weights = detail(self.init.detail, self._planes(native)[None, :1], self.init.hats(self.quality))
+        weights = detail(self._x, self._planes(native)[None, :1], torch.from_numpy(self.level.hats(self.quality)))
         return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
 
     def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
@@ -211,16 +214,16 @@ class LatticeRenderer:
         with torch.no_grad():
             dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
             planes = self._interpolated(positions) if dense and finer == 0.0 else self._planes(positions)
-            if finer > 0.0 and self.init.detail:
+            if finer > 0.0 and self._x:
                 planes[0] += finer * self._detail(positions)
             return np.asarray(to_values(planes, self.channels).numpy(), np.float32)
 
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, 2); those outside the lattice get the value at its border."""
-        spec, cells = self.init.spec, self.layout.cells
+        spec, cells = self.level.spec, self.layout.cells
         inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
         with torch.no_grad():
-            planes = render_points(spec, self.init.trunk, self._scattered, cells, inside)
+            planes = render_points(spec, self._trunk, self._scattered, cells, inside)
             return np.asarray(to_values(planes.T, self.channels).numpy(), np.float32)
 
 

@@ -8,28 +8,29 @@ import torch
 from torch import Tensor
 
 from nfcodec.lattice import restore
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.tensors import tensors
 from nfcodec.rotations import opponent_matrix
 
 _ROOT3: float = 3.0**0.5
 
 
-def last_layers(init: LatticeInit, symbols: Tensor, quality: int) -> Tensor:
+def last_layers(level: Level, symbols: Tensor, quality: int) -> Tensor:
     """W̃ (N, 3·K + extra, h, w) of symbols (N, 3, K, h, w): dequantized, and D's correction in units of the steps."""
-    k3 = 3 * init.spec.bases
-    hats = init.hats(quality).expand(len(symbols), -1)
-    size = init.steps(quality)
-    blocks = init.blocks(init.restore, "d")
-    out = restore.apply_net(init.restore, "d", blocks, restore.inputs(symbols, hats))
+    k3 = 3 * level.spec.bases
+    hats = torch.from_numpy(level.hats(quality)).expand(len(symbols), -1)
+    size = torch.from_numpy(level.steps(quality))
+    blocks = level.blocks(level.restore, "d")
+    out = restore.apply_net(tensors(level.restore), "d", blocks, restore.inputs(symbols, hats))
     plain = symbols.flatten(1, 2) + out[:, :k3]
     extra = out[:, k3:] * size[0].mean()
     return torch.cat([plain * size.reshape(1, -1, 1, 1), extra], 1)
 
 
-def region_layers(init: LatticeInit, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
+def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
     """W̃ (3·K + extra, h, w) of the symbols (3, K, h, w) of one region."""
     with torch.no_grad():
-        return last_layers(init, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
+        return last_layers(level, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
 
 
 def to_planes(values: Tensor) -> Tensor:

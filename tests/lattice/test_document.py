@@ -100,7 +100,7 @@ def test_samples_by_the_document(init, channels, scale, quality, monkeypatch):
     picture = painting(21, 27, channels=channels)
     data, _ = pack(memory("image", picture), "tiny-lattice", quality=quality, effort=1)
     decoder = opened(data, "tiny-lattice")
-    assert not decoder.init.detail
+    assert not decoder.init.levels[0].detail
     layers = np.empty((196, 3, 4))
     for chunk in range(2):
         symbols, start = decoder.symbols(chunk), 0

@@ -8,7 +8,7 @@ import torch
 
 from nfcodec.lattice import order
 from nfcodec.lattice.fit import twin
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood, seen_features
 
@@ -53,7 +53,7 @@ def float_features(symbols, quality, monkeypatch):
     monkeypatch.setattr(twin, "_network", network)
     batch = torch.from_numpy(symbols).float()[None]
     prior = twin.FloatPrior(symbols.shape[2:], 1)
-    prior.bits({}, batch, LatticeInit.hats(quality)[None], batch)
+    prior.bits({}, batch, torch.from_numpy(Level.hats(quality))[None], batch)
     return seen
 
 

@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.fixture(scope="module")
 def prior():
-    return zoo.load(path_of("tiny-lattice")).prior
+    return zoo.load(path_of("tiny-lattice")).levels[0].prior
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch import Tensor
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.regions import Layout, Region
 
 Symbols = npt.NDArray[np.int32]
@@ -58,25 +58,26 @@ def rounded(y: Tensor, rounding: float) -> Symbols:
 
 
 def region_weights(
-    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+    level: Level, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
 ) -> Tensor:  # fmt: skip
     """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
-    around = layout.around(region, init.inner_steps - 1)
+    around = layout.around(region, level.inner_steps - 1)
     with torch.inference_mode():
-        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
+        weights = analysis(level, cut_window(wide, shape, layout, around, level.spec.spacing))
     y, x = region.top - around.top, region.left - around.left
     return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
 
 
 def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
     """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
+    [level] = init.levels
     with torch.inference_mode():
-        symbols = rounded(corrected(init, weights, plan.quality), plan.rounding)
+        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
     problem = Problem(
-        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
     )  # fmt: skip
     return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols

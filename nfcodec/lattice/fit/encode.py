@@ -108,15 +108,16 @@ class LatticeEncoder(Encoder):
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
         self.init, self.coder = init, coder
+        [self.level] = init.levels
         self._check_field()
-        self.layout = Layout.of(self.info.shape, init.spec.spacing)
+        self.layout = Layout.of(self.info.shape, self.level.spec.spacing)
         self.rows = self.layout.chunk_rows
-        self._chunk_length = self.rows * init.spec.spacing[0]
+        self._chunk_length = self.rows * self.level.spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
 
     def _check_field(self) -> None:
         info = self.info
-        if len(info.shape) != self.init.spec.axes or info.channels not in (1, 3):
+        if len(info.shape) != self.level.spec.axes or info.channels not in (1, 3):
             raise UnsupportedMediaError(
                 f"init {self.init.id} takes pictures of 1 or 3 channels, "
                 f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
@@ -190,7 +191,7 @@ class LatticeEncoder(Encoder):
     # -- overlays ----------------------------------------------------------------------------------------
     def _wide(self, values: Floats) -> Tensor:
         """Mirrored planes of the whole picture."""
-        return mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
+        return mirrored(to_planes(torch.from_numpy(values)), self.layout, self.level.spec.spacing)
 
     def _below(self, values: Floats, overlays: Overlays) -> Scene:
         """The picture with ``overlays``."""
@@ -225,7 +226,7 @@ class LatticeEncoder(Encoder):
         """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
         errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
         regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.regions]
-        bits = lattice_costs(regions, self.layout.columns, self.init.spec.spacing[0])
+        bits = lattice_costs(regions, self.layout.columns, self.level.spec.spacing[0])
         return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
 
     def _weight(self, picture: CodedPicture, plan: Plan) -> float:
@@ -253,25 +254,25 @@ class LatticeEncoder(Encoder):
             return self._region(scene, self.layout.region(index), fair)
 
         for index, region in enumerate((torch_map if many else map)(coded, range(self.layout.count))):
-            self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
+            self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.level.spec.spacing)))
             yield region
 
     def _region(self, scene: Scene, region: Region, plan: Plan) -> CodedRegion:
-        planes, spacing = self.info.channels, self.init.spec.spacing
+        planes, spacing = self.info.channels, self.level.spec.spacing
         if self.constant or scene.empty:
-            symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
+            symbols = np.zeros((3, self.level.spec.bases, *region.shape), np.int32)
         else:
             window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
-            weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
+            weights = region_weights(self.level, scene.wide, self.info.shape, self.layout, region)
             symbols = adapt_region(self.init, window, weights, plan, planes=planes)
-        payloads = self.coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
+        payloads = self.coder.encode(self.level.prior, RegionSymbols(symbols, plan.quality, planes))
         return CodedRegion(symbols, tuple(payloads))
 
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
         """What the picture decodes to, a row of regions at a time."""
         regions = picture.regions
         renderer = LatticeRenderer(
-            self.init, self.layout, picture.quality, self.info.channels, lambda i: regions[i].symbols
+            self.level, self.layout, picture.quality, self.info.channels, lambda i: regions[i].symbols
         )  # fmt: skip
         height, width = self.info.shape
         columns = sample_positions(0.0, float(width), width)

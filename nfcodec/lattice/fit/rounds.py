@@ -20,7 +20,7 @@ from nfcodec.entropy import logistic
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.synthesis import last_layers
 
 Symbols = npt.NDArray[np.int32]
@@ -49,22 +49,22 @@ class Problem:
     is also judged by the bits of later symbols, which takes as long again."""
 
     def __init__(
-        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
         ahead: bool = False,
     ) -> None:  # fmt: skip
-        self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
-        self.canvas = Canvas(init, window.outer)
+        self.level, self.window, self.quality, self.planes, self.trade = level, window, quality, planes, trade
+        self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
         shape = plain.shape[2], plain.shape[3]
-        self.later = (FloatPrior(shape, 1), float_params(init.prior)) if ahead else None
-        size = init.steps(quality)
-        norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
+        self.later = (FloatPrior(shape, 1), float_params(level.prior)) if ahead else None
+        size = torch.from_numpy(level.steps(quality))
+        norms = torch.stack([self.canvas.first[: level.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
         self.curvature = (size.square() * norms)[:, :, None, None].numpy()
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (H, W) of its samples."""
-        k, half = self.init.spec.bases, self.init.spec.spacing[0] // 2
-        extra = plain.new_zeros(self.init.spec.extra, *plain.shape[2:])
+        k, half = self.level.spec.bases, self.level.spec.spacing[0] // 2
+        extra = plain.new_zeros(self.level.spec.extra, *plain.shape[2:])
         share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
         weight = torch.zeros_like(share[0])
         inside = self.window.inside
@@ -82,12 +82,12 @@ class Problem:
 
     def error(self, symbols: Tensor) -> Tensor:
         """Squared error, summed."""
-        shown = self.canvas(last_layers(self.init, symbols[None], self.quality)[0])
+        shown = self.canvas(last_layers(self.level, symbols[None], self.quality)[0])
         return ((shown - self.target).square() * self.weight).sum()
 
     def state(self, symbols: Symbols) -> State:
         """Measure ``symbols``."""
-        prediction = predict(self.init.prior, RegionSymbols(symbols, self.quality, self.planes))
+        prediction = predict(self.level.prior, RegionSymbols(symbols, self.quality, self.planes))
         bits = float(region_bits(prediction, symbols)[: self.planes].sum())
         with torch.inference_mode():
             error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
@@ -106,7 +106,7 @@ class Problem:
             return 0.0
         twin, params = self.later
         q = torch.from_numpy(symbols.astype(np.float32))[None]
-        return twin.neighbours_slope(params, q, self.init.hats(self.quality)[None])[0].numpy()
+        return twin.neighbours_slope(params, q, torch.from_numpy(self.level.hats(self.quality))[None])[0].numpy()
 
 
 def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.regions import Layout, Region
+from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import LatticeSpec, by_plane, overlap, surround, table
 
 Sides = tuple[bool, bool, bool, bool]
@@ -58,10 +59,12 @@ class Canvas:
     What falls outside the picture is mirrored back and its place left empty.
     """
 
-    def __init__(self, init: LatticeInit, outer: Sides) -> None:
-        self.spec: LatticeSpec = init.spec
+    def __init__(self, level: Level, outer: Sides) -> None:
+        self.spec: LatticeSpec = level.spec
         with torch.no_grad():
-            self.first, self.others = by_plane(init.spec, table(init.spec, init.trunk, init.spec.spacing))
+            self.first, self.others = by_plane(
+                level.spec, table(level.spec, tensors(level.trunk), level.spec.spacing)
+            )
         self.outer = outer
 
     def __call__(self, weights: Tensor) -> Tensor:

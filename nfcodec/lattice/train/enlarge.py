@@ -17,6 +17,7 @@ from nfcodec.lattice.enlarge import detail, detail_shapes
 from nfcodec.lattice.fit.first_step import corrected
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.synthesis import last_layers
+from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.train.config import DetailConfig
 from nfcodec.lattice.train.model import analyse
 from nfcodec.lattice.train.tasks import Pair
@@ -30,11 +31,11 @@ class DetailTrainer:
     """Fits X to a lattice init that stays as it is."""
 
     def __init__(self, init: LatticeInit, config: DetailConfig, *, seed: int) -> None:
-        self.init, self.config, self.seed = init, config, seed
-        spacing = init.spec.spacing
-        self.double = tuple(2 * s for s in spacing)
-        self.native_table = table(init.spec, init.trunk, spacing)
-        self.double_table = table(init.spec, init.trunk, self.double)
+        [self.level], self.config, self.seed = init.levels, config, seed
+        spec, trunk = self.level.spec, tensors(self.level.trunk)
+        self.double = tuple(2 * s for s in spec.spacing)
+        self.native_table = table(spec, trunk, spec.spacing)
+        self.double_table = table(spec, trunk, self.double)
         self.params = self._start()
         self._leaves()
 
@@ -54,10 +55,10 @@ class DetailTrainer:
     @torch.no_grad()
     def shown(self, small: Tensor, quality: int) -> tuple[Tensor, Tensor]:
         """The first plane of a batch as decoded, at its own size and at twice that, without the detail."""
-        init, spec = self.init, self.init.spec
-        weights = analyse(spec, init.first_step, small, self.native_table)
-        symbols = torch.round(torch.stack([corrected(init, w, quality) for w in weights]))
-        layers = last_layers(init, symbols, quality)
+        level, spec = self.level, self.level.spec
+        weights = analyse(spec, tensors(level.first_step), small, self.native_table)
+        symbols = torch.round(torch.stack([corrected(level, w, quality) for w in weights]))
+        layers = last_layers(level, symbols, quality)
         native = render(spec, layers, self.native_table, spec.spacing)[:, :1]
         return native, render(spec, layers, self.double_table, self.double)[:, :1]
 
@@ -65,7 +66,7 @@ class DetailTrainer:
         """Mean squared error (N,) of the enlarged plane with and without the detail."""
         native, double = self.shown(pair.small, pair.quality)
         left = pair.large - double
-        added = detail(self.params, native, self.init.hats(pair.quality))
+        added = detail(self.params, native, torch.from_numpy(self.level.hats(pair.quality)))
         return (added - left).square().mean((1, 2, 3)), left.square().mean((1, 2, 3))
 
     def step(self, pair: Pair, at: int) -> float:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, network_names
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.order import LARGEST_FEATURE
 from nfcodec.lattice.prior import LARGEST_HIDDEN, Layer, Network, Prior
 from nfcodec.lattice.train.model import LAMBDA_0, LAMBDA_SPAN, LatticeModel
@@ -53,16 +53,22 @@ def whole_network(params: Params, prefix: str, bits: int = 8) -> Network:
     ))  # fmt: skip
 
 
+def _arrays(params: Params) -> dict[str, npt.NDArray[np.float32]]:
+    """Copies: training goes on."""
+    return {n: p.detach().float().cpu().numpy().copy() for n, p in params.items()}
+
+
 def export_lattice(
     model: LatticeModel, params: Params, *, name: str, detail: Params | None = None, bits: int = 8
 ) -> LatticeInit:
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
     groups, means = (tuple(whole_network(params, name, bits) for name in names) for names in network_names())
     prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
-    parts = {g: {n: p.detach().clone() for n, p in params.items() if n.startswith(of)} for g, of in prefixes.items()}
-    init = LatticeInit(
-        id=name, modality="image", spec=model.spec, log_step=params["log_step"].detach().clone(),
-        prior=Prior(groups, means), trade=(LAMBDA_0, LAMBDA_SPAN), sha256=b"", detail=detail or {}, **parts,
+    parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
+    level = Level(
+        spec=model.spec, log_step=_arrays(params)["log_step"], prior=Prior(groups, means), detail=_arrays(detail or {}),
+        **parts,
     )  # fmt: skip
+    init = LatticeInit(name, "image", (level,), trade=(LAMBDA_0, LAMBDA_SPAN), sha256=b"")
     init.validate()
     return init

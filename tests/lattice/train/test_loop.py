@@ -18,6 +18,7 @@ from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import cut_window, mirrored
 from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.synthesis import last_layers, to_planes
+from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, OuterConfig, PruneConfig
 from nfcodec.lattice.train.drawings import drawing
@@ -182,9 +183,9 @@ def test_pruned_weights_are_zero_in_the_init():
     trainer = trained(until=6)
     init = export_lattice(trainer.model, trainer.shipped(), name="x")
     for name in PRUNED:
-        zeros = init.trunk[name] == 0
-        assert torch.equal(zeros, trainer.params[name] == 0)
-        assert 0.45 < float(zeros.float().mean()) <= 0.5
+        zeros = init.levels[0].trunk[name] == 0
+        np.testing.assert_array_equal(zeros, trainer.params[name].detach() == 0)
+        assert 0.45 < zeros.mean() <= 0.5
 
 
 # -- data ----------------------------------------------------------------------------------------------------
@@ -252,17 +253,17 @@ def random_params(seed=0):
 
 def test_the_float_prior_and_the_integer_one_agree():
     model, params = random_params()
-    init = export_lattice(model, params, name="x")
+    [level] = export_lattice(model, params, name="x").levels
     rng = np.random.default_rng(0)
     symbols = np.rint(rng.laplace(size=(3, 64, 6, 5)) * 2.0 / (1 + np.arange(64))[:, None, None]).astype(np.int32)
-    bits = region_bits(predict(init.prior, RegionSymbols(symbols, 40, 3)), symbols).sum()
+    bits = region_bits(predict(level.prior, RegionSymbols(symbols, 40, 3)), symbols).sum()
     q = torch.from_numpy(symbols.astype(np.float32))[None]
     prior = FloatPrior((6, 5), 1)
     floats = float(prior.bits(params, q, lm.hats(torch.tensor([40.0])), q))
     assert abs(bits / floats - 1.0) < 0.03
-    again = float(prior.bits(float_params(init.prior), q, lm.hats(torch.tensor([40.0])), q))
+    again = float(prior.bits(float_params(level.prior), q, lm.hats(torch.tensor([40.0])), q))
     assert abs(bits / again - 1.0) < 0.03
-    assert all(torch.allclose(p, params[n], atol=0.02) for n, p in float_params(init.prior).items())
+    assert all(torch.allclose(p, params[n], atol=0.02) for n, p in float_params(level.prior).items())
 
 
 def test_the_encoder_takes_the_first_step_that_was_trained():
@@ -272,14 +273,14 @@ def test_the_encoder_takes_the_first_step_that_was_trained():
     layout = Layout.of((24, 32), (8, 8))
     wide = mirrored(to_planes(rgb), layout, (8, 8))
     window = cut_window(wide, (24, 32), layout, layout.region(0), (8, 8))
-    symbols = adapt_region(init, window, analysis(init, window), Plan.of(40, 1), planes=3)
+    symbols = adapt_region(init, window, analysis(init.levels[0], window), Plan.of(40, 1), planes=3)
     h = lm.hats(torch.tensor([40.0]))
     weights = lm.analyse(SPEC, params, to_planes(rgb)[None], table(SPEC, params, (8, 8)))
     y = weights / lm.steps(params, h)[..., None, None]
     expected = torch.round(lm.correct(params, 1, y, h))[0]
     assert float((torch.from_numpy(symbols) - expected).abs().mean()) < 1e-3
     shown = lm.synthesis(model, params, expected[None], h)
-    assert torch.allclose(last_layers(init, expected[None], 40), shown, atol=1e-5)
+    assert torch.allclose(last_layers(init.levels[0], expected[None], 40), shown, atol=1e-5)
 
 
 def test_whole_layers_are_exact_and_close():
@@ -298,16 +299,17 @@ def test_from_training_to_a_file_and_back(tmp_path):
     back = read_init(tmp_path / "i.safetensors")
     assert back.kind == "lattice"
     assert back.trade_off(0) == pytest.approx(lm.LAMBDA_0)
-    assert all(torch.equal(back.trunk[n], init.trunk[n]) for n in init.trunk)
-    plane = torch.rand(1, 1, 12, 12)
-    hats = init.hats(40)
-    assert torch.allclose(detail(back.detail, plane, hats), detail(init.detail, plane, hats), atol=1e-3)
-    assert len(back.prior.groups) == len(order.PASSES)
+    [ours], [theirs] = init.levels, back.levels
+    assert all(np.array_equal(theirs.trunk[n], ours.trunk[n]) for n in ours.trunk)
+    plane, hats = torch.rand(1, 1, 12, 12), torch.from_numpy(ours.hats(40))
+    shown = [detail(tensors(level.detail), plane, hats) for level in (ours, theirs)]
+    assert torch.allclose(*shown, atol=1e-3)
+    assert len(theirs.prior.groups) == len(order.PASSES)
 
 
 def test_no_detail_where_none_is_trained():
     config = dataclasses.replace(CONFIG, detail=DetailConfig(steps=0))
-    assert not finished(config, trained(config)).detail
+    assert not finished(config, trained(config)).levels[0].detail
 
 
 # -- configs -------------------------------------------------------------------------------------------------
