@@ -106,15 +106,17 @@ class StoredField(Protocol):
         """What a truncated file lacks of the field, in words; nothing when all is there."""
         ...
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:
-        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``.
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) of the field on the product grid of native positions; those of axis 0 lie in ``chunk``."""
+        ...
 
-        ``finer``: 0 where the grid is no finer than the samples, rising to 1 at twice as fine.
-        """
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """As :meth:`render`, on a grid of several positions per output sample, over which they will be low-passed:
+        what lies between the samples may be left out."""
         ...
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
-        """Values (N, C) at native positions (N, axes) that lie in ``chunk`` along axis 0."""
+        """Values (N, C) of the same field at native positions (N, axes) that lie in ``chunk`` along axis 0."""
         ...
 
     def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:

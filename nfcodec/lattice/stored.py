@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
@@ -17,25 +15,24 @@ from nfcodec.errors import CorruptError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
-from nfcodec.lattice.enlarge import REACH, between, detail
+from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.preview import preview
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers, to_values
-from nfcodec.lattice.tensors import tensors
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
+from nfcodec.types import Indices, Positions
 
 Symbols = npt.NDArray[np.int32]
 Span = tuple[int, int]
 
 # Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
 _ROWS_KEPT = 3
-# Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
+# Samples apart: less is denser than the samples.
 _DENSER = 1.0 - 1e-9
 
 
@@ -116,24 +113,29 @@ class LatticeField:
         coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
         return self._coder.decode(self.level.prior, coded)
 
-    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
+    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
-        steps = torch.from_numpy(self.level.steps(self.header.quality))[:, :bases]
+        steps = self.level.steps(self.header.quality)[:, :bases, None, None]
         bands = []
         for row in self.layout.touched(rows, columns):
             parts = []
             for region in row:
                 symbols = self._decoded(region.index, layers)[:, :bases].astype(np.float32)
-                parts.append((torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1))
-            bands.append(torch.cat([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
-        return torch.cat(bands, 1)
+                parts.append((symbols * steps).reshape(-1, *symbols.shape[2:]))
+            bands.append(np.concatenate([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
+        return np.concatenate(bands, 1)
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
-        if not self.overlay:
-            return self._renderer.render(positions, finer)
-        return self.overlay.over(positions, lambda: self._renderer.render(positions, finer))
+        return self._over(positions, lambda: self._renderer.render(positions))
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002
+        """Values (n_0, n_1, C) on a grid that is there to be low-passed: between the samples, from the samples."""
+        return self._over(positions, lambda: self._renderer.render_dense(positions))
+
+    def _over(self, positions: list[Positions], below: Callable[[], Floats]) -> Floats:
+        return self.overlay.over(positions, below) if self.overlay else below()
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, 2)."""
@@ -148,83 +150,89 @@ class LatticeRenderer:
         self, level: Level, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
     ) -> None:
         self.level, self.layout, self.quality, self.channels = level, layout, quality, channels
-        self._trunk, self._x = tensors(level.trunk), tensors(level.detail)
         self._symbols_of = symbols_of
-        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * layout.columns)
+        self._recent: Recent[Floats] = Recent(_ROWS_KEPT * layout.columns)
+        self._size = layout.cells[0] * level.spec.spacing[0], layout.cells[1] * level.spec.spacing[1]
+        self._detail = Detail(level.detail, level.hats(quality), self._size, self._first) if level.detail else None
 
-    def _layers(self, region: int) -> Tensor:
+    def _layers(self, region: int) -> Floats:
         """Last layers (F, h, w) of a region."""
-        return self._recent.get(region, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
+        return self._recent.get(region, self._made)
 
-    def _window(self, rows: Span, columns: Span) -> Tensor:
+    def _made(self, region: int) -> Floats:
+        layers: Floats = region_layers(self.level, self._symbols_of(region), self.quality).numpy()
+        return layers
+
+    def _window(self, rows: Span, columns: Span) -> Floats:
         """Last layers (F, …) of the cells [rows) × [columns)."""
         bands = [
-            torch.cat([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
+            np.concatenate([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
             for row in self.layout.touched(rows, columns)
         ]
-        return torch.cat(bands, 1)
+        return np.concatenate(bands, 1)
 
-    def _scattered(self, cells: Tensor) -> Tensor:
+    def _scattered(self, cells: Indices) -> Floats:
         """Last layers (N, F) of cells (N, 2)."""
-        out = torch.empty(len(cells), self.level.spec.weights)
-        low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
+        out = np.empty((len(cells), self.level.spec.weights), np.float32)
+        low, high = cells.min(0).tolist(), cells.max(0).tolist()
         for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
             for r in row:
-                local = cells - torch.tensor([r.top, r.left])
-                mine = ((local >= 0) & (local < torch.tensor(r.shape))).all(1).nonzero()[:, 0]
+                local = cells - np.array([r.top, r.left])
+                mine = np.flatnonzero(((local >= 0) & (local < np.array(r.shape))).all(1))
                 y, x = local[mine].T
                 out[mine] = self._layers(r.index)[:, y, x].T
         return out
 
-    def _planes(self, positions: list[Positions]) -> Tensor:
+    def _planes(self, positions: list[Positions]) -> Floats:
         """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
         spec, cells = self.level.spec, self.layout.cells
         rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
-        return render_grid(
-            spec, self._trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
-        )
+        window = self._window(rows, columns)
+        return render_grid(spec, self.level.trunk, window, (rows[0], columns[0]), cells, positions)
 
-    def _interpolated(self, positions: list[Positions]) -> Tensor:
+    def _native(self, spans: list[Span]) -> Floats:
+        """Planes (3, h, w) of the samples in spans of rows and of columns."""
+        return self._planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
+
+    def _first(self, spans: list[Span]) -> Floats:
+        first: Floats = self._native(spans)[0]
+        return first
+
+    def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (3, n_0, n_1) on a grid that is denser than the samples only to be low-passed: from the samples.
 
         Every cell would see such a grid at offsets of its own, and ask for its own values of the trunk.
         """
-        spans = self._spans(positions, LOBES)
-        planes = self._planes([sample_positions(float(a), float(b), b - a) for a, b in spans]).numpy()
+        pairs = zip(positions, self._size, strict=True)
+        spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
+        planes = self._native(spans)
         for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
             planes = interpolate(planes, axis, where - a)
-        return torch.from_numpy(planes)
+        return planes
 
-    def _spans(self, positions: list[Positions], margin: int) -> list[Span]:
-        """The samples around a grid, ``margin`` more on each side as far as the lattice goes."""
-        sizes = [n * s for n, s in zip(self.layout.cells, self.level.spec.spacing, strict=True)]
-        pairs = zip(positions, sizes, strict=True)
-        return [(max(0, int(p[0]) - margin), min(n, int(p[-1]) + margin + 1)) for p, n in pairs]
+    def render(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, n_1, C) of the field on the grid of native positions."""
+        planes = self._planes(positions)
+        detail = self._detail.grid(positions) if self._detail else None
+        if detail is not None:
+            planes[0] += detail
+        return np.asarray(to_values(planes, self.channels), np.float32)
 
-    def _detail(self, positions: list[Positions]) -> Tensor:
-        """What lies between the samples (n_0, n_1), read off the picture at its own size."""
-        spans = self._spans(positions, REACH + 1)  # the network sees REACH samples more, and interpolation one point
-        native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
-        weights = detail(self._x, self._planes(native)[None, :1], torch.from_numpy(self.level.hats(self.quality)))
-        return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
-
-    def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
-        """Values (n_0, n_1, C) on the grid of native positions. ``finer``: how much of the detail between the samples
-        the grid can show, from 0 (at the picture's own size) to 1 (at twice that and more)."""
-        with torch.no_grad():
-            dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
-            planes = self._interpolated(positions) if dense and finer == 0.0 else self._planes(positions)
-            if finer > 0.0 and self._x:
-                planes[0] += finer * self._detail(positions)
-            return np.asarray(to_values(planes, self.channels).numpy(), np.float32)
+    def render_dense(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, n_1, C) on a grid that is there to be low-passed."""
+        dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
+        planes = self._interpolated(positions) if dense else self._planes(positions)
+        return np.asarray(to_values(planes, self.channels), np.float32)
 
     def sample(self, positions: Positions) -> Floats:
-        """Values (N, C) at native positions (N, 2); those outside the lattice get the value at its border."""
+        """Values (N, C) of the field at native positions (N, 2); those outside the lattice get the value at its border.
+        """
         spec, cells = self.level.spec, self.layout.cells
-        inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
-        with torch.no_grad():
-            planes = render_points(spec, self._trunk, self._scattered, cells, inside)
-            return np.asarray(to_values(planes.T, self.channels).numpy(), np.float32)
+        inside = np.clip(positions, 0.0, self._size)
+        planes = render_points(spec, self.level.trunk, self._scattered, cells, inside).T
+        if self._detail:
+            planes = np.concatenate([planes[:1] + self._detail.points(inside), planes[1:]])
+        return np.asarray(to_values(planes, self.channels), np.float32)
 
 
 def _inside(region: Region, rows: Span, columns: Span) -> tuple[slice, slice, slice]:

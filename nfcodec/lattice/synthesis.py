@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.arrays import Array, namespace
 from nfcodec.lattice import restore
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.tensors import tensors
@@ -33,17 +34,17 @@ def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) ->
         return last_layers(level, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
 
 
-def to_planes(values: Tensor) -> Tensor:
+def to_planes(values: Array) -> Array:
     """Planes (3, …) of values (…, C) in [0, 1]; of grey ones the chroma planes are zero."""
-    centred = values - 0.5
+    xp, centred = namespace(values), values - 0.5
     if values.shape[-1] == 1:
-        grey = centred.movedim(-1, 0) * _ROOT3
-        return torch.cat([grey, torch.zeros(2, *grey.shape[1:])])
-    return torch.einsum("ij,...j->i...", opponent_matrix(centred), centred)
+        grey = xp.moveaxis(centred, -1, 0) * _ROOT3
+        return xp.concat([grey, 0.0 * grey, 0.0 * grey])
+    return xp.moveaxis(centred @ opponent_matrix(centred).T, -1, 0)
 
 
-def to_values(planes: Tensor, channels: int) -> Tensor:
+def to_values(planes: Array, channels: int) -> Array:
     """Values (…, C) of planes (3, …); the inverse of :func:`to_planes`."""
     if channels == 1:
-        return planes[0].unsqueeze(-1) / _ROOT3 + 0.5
-    return torch.einsum("ij,i...->...j", opponent_matrix(planes), planes) + 0.5
+        return planes[0][..., None] / _ROOT3 + 0.5
+    return namespace(planes).moveaxis(planes, 0, -1) @ opponent_matrix(planes) + 0.5

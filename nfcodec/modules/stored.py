@@ -107,11 +107,15 @@ class ModuleField:
         modules = count, modules_per_axis(shape, self.init.spec.tile)[-1]
         return decode_chunk(self.init, self.header.quality, self.kept, payload, modules, self.limits)
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (no detail)
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) on the grid of native positions."""
         local = [positions[0] - chunk * self.chunk_length, *positions[1:]]
         shape, q = self._chunk_shape(chunk), self._rows(chunk)
         return render_chunk(self.init, self.header.quality, self.kept, q, self.info, shape, local)
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """The same: modules have values everywhere."""
+        return self.render(chunk, positions)
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, axes)."""

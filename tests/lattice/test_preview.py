@@ -88,7 +88,7 @@ def test_bands_meet_without_a_seam(coded, monkeypatch):
     kind, data = coded
     whole = reduced(opened(data, kind), 4).block.values
     for rows in (1, 3):
-        monkeypatch.setattr("nfcodec.decoder.reduced._BAND", rows)
+        monkeypatch.setattr("nfcodec.lattice.preview._BAND", rows)
         assert np.abs(reduced(opened(data, kind), 4).block.values - whole).max() < 1e-6
 
 

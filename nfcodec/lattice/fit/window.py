@@ -24,7 +24,8 @@ Sides = tuple[bool, bool, bool, bool]
 def mirrored(planes: Tensor, layout: Layout, spacing: tuple[int, ...]) -> Tensor:
     """Planes (3, H, W) as (3, s·h + s, s·w + s): the last samples repeated up to whole cells, then mirrored."""
     below, right = (n * s - m for n, s, m in zip(layout.cells, spacing, planes.shape[1:], strict=True))
-    return surround(F.pad(planes, (0, right, 0, below), mode="replicate"), spacing)
+    wide: Tensor = surround(F.pad(planes, (0, right, 0, below), mode="replicate"), spacing)
+    return wide
 
 
 @dataclass(frozen=True)

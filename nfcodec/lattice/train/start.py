@@ -93,7 +93,7 @@ def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int =
     optimizer = torch.optim.Adam(params.values(), lr=6e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=iterations)
     for _ in range(iterations):
-        loss = (trunk(spec, params, where) - wanted).square().mean()
+        loss: Tensor = (trunk(spec, params, where) - wanted).square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
