@@ -1,6 +1,6 @@
 """The shipped inits: list them, load them, and make sure they are the bytes that were pinned.
 
-An init file is safetensors: the tensors of its family, and one metadata entry ``init`` with JSON. Nothing is ever
+An init file is safetensors: the arrays of its family, and one metadata entry ``init`` with JSON. Nothing is ever
 unpickled.
 """
 
@@ -17,6 +17,7 @@ from nfcodec import families
 from nfcodec.container.layout import INIT_BYTES as PREFIX
 from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.families import Init
+from nfcodec.media.atomic import atomic_output
 from nfcodec.options import ModelInfo
 
 MAX_INIT_BYTES = 64 * 2**20
@@ -109,15 +110,14 @@ def name_of_prefix(prefix: bytes) -> str:
 
 @lru_cache(maxsize=8)
 def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
-    from safetensors import SafetensorError
-    from safetensors.torch import load as load_tensors
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
 
     try:
         data = path.read_bytes()
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        meta = json.loads(header["__metadata__"]["init"])
-        tensors = load_tensors(data)
-        return _build(meta, tensors, hashlib.sha256(data).digest())
+        with safe_open(path, "np") as file:
+            meta = json.loads(file.metadata()["init"])
+        return _build(meta, load(data), hashlib.sha256(data).digest())
     except (SafetensorError, *_NO_INIT) as error:
         raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
 
@@ -133,28 +133,24 @@ def read_init(path: Path) -> Init:
     return _read_cached(path.resolve(), (stat.st_mtime_ns, stat.st_size))
 
 
-def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+def _build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Init:
     """Inits of modules name their kind in the spec alone."""
     kind = meta["kind"] if "kind" in meta else meta["spec"]["kind"]
     if not isinstance(kind, str):
         raise TypeError(f"the kind of field is {kind!r}")
-    return families.runtime(kind).read_init(meta, tensors, digest)
+    return families.runtime(kind).read_init(meta, arrays, digest)
 
 
 def init_bytes(init: Init) -> bytes:
-    """An init as the bytes of a safetensors file."""
-    import torch
-    from safetensors.torch import save
+    """An init as safetensors."""
+    from safetensors.numpy import save
 
-    contents, meta = families.runtime(init.kind).init_contents(init)
-    tensors = {n: torch.as_tensor(t).contiguous() for n, t in contents.items()}
-    return save(tensors, {"init": json.dumps(meta, sort_keys=True)})
+    arrays, meta = families.runtime(init.kind).init_contents(init)
+    return bytes(save(arrays, {"init": json.dumps(meta, sort_keys=True)}))
 
 
 def write_init(init: Init, path: Path) -> bytes:
-    """Write an init as safetensors (atomically) and return its SHA-256."""
-    from nfcodec.media.atomic import atomic_output
-
+    """Write :func:`init_bytes` (atomically) and return its SHA-256. Raises :class:`~nfcodec.errors.OutputError`."""
     data = init_bytes(init)
     with atomic_output(path, force=True) as temporary:
         temporary.write_bytes(data)

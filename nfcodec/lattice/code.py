@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_each, put_each
 from nfcodec.errors import CorruptError, InternalError
@@ -217,6 +218,7 @@ class _Canvas:
         return found
 
 
+@single_threaded
 def predict(prior: Prior, region: RegionSymbols) -> Prediction:
     """How each symbol of a region is coded.
 
@@ -262,6 +264,7 @@ def _not_zero(values: Ints, owners: Indices | None, patches: int) -> npt.NDArray
     return np.bincount(owners, values != 0, patches) > 0
 
 
+@single_threaded
 def encode_regions(prior: Prior, regions: Sequence[RegionSymbols]) -> list[list[bytes]]:
     """The payloads of the layers of every region; all must have the same number of planes.
 
@@ -342,6 +345,7 @@ def _decode_layer(
             raise CorruptError(f"layer {layer} of zeros in {len(payload)} bytes, where it needs none")
 
 
+@single_threaded
 def decode_regions(prior: Prior, regions: Sequence[RegionBytes]) -> list[Symbols]:
     """Inverse of :func:`encode_regions`: int32 (P, K, *cells) for every region.
 

@@ -10,15 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from array_api_compat import array_namespace, device
-
+from nfcodec.arrays import Array, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.signal import Modality
-
-Array = Any  # of numpy or of torch
 
 _R2, _R3, _R6 = math.sqrt(2.0), math.sqrt(3.0), math.sqrt(6.0)
 
@@ -49,7 +45,7 @@ class PlaneSet:
 
     def to_planes(self, values: Array, offset: float) -> Array:
         """Planes (P, …) of values (…, C), which ``offset`` is taken from first."""
-        xp = array_namespace(values)
+        xp = namespace(values)
         values = xp.moveaxis(values - offset, -1, 0)
         if len(values) != self.channels:
             first = values * math.sqrt(self.channels)
@@ -58,14 +54,14 @@ class PlaneSet:
 
     def to_values(self, planes: Array, channels: int, offset: float) -> Array:
         """Values (…, channels) of planes (P, …); the inverse of :meth:`to_planes`."""
-        xp = array_namespace(planes)
+        xp = namespace(planes)
         if channels != self.channels:
             return planes[0][..., None] / math.sqrt(self.channels) + offset
         columns = tuple(zip(*self.rows, strict=True))
         return xp.moveaxis(self._rotated(planes, columns), 0, -1) + offset
 
     def _rotated(self, x: Array, rows: tuple[tuple[float, ...], ...]) -> Array:
-        matrix = array_namespace(x).asarray(rows, dtype=x.dtype, device=device(x))
+        matrix = namespace(x).asarray(rows, dtype=x.dtype, device=getattr(x, "device", None))
         return (matrix @ x.reshape((len(x), -1))).reshape((len(rows), *x.shape[1:]))
 
 

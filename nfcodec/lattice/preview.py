@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from nfcodec.blas import single_threaded
 from nfcodec.families import Box, Preview
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import render, table
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Floats, Span
@@ -53,7 +51,7 @@ class Seen(Protocol):
         """Whether anything lies over the lattice."""
         ...
 
-    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
+    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first layers alone."""
         ...
 
@@ -79,6 +77,7 @@ class _Rough:
         return tall // self.side, wide // self.side
 
 
+@single_threaded
 def preview(field: Seen, step: int, box: Box, *, rough: bool) -> Preview | None:
     """Means of a box that starts at multiples of ``step``; None where the whole field is needed."""
     seen = _seen(field, step, rough=rough)
@@ -103,16 +102,15 @@ def _preview(seen: _Rough, box: Box) -> Floats:
     # A mean is reached by its own cell and by the next one on that side.
     first = max(0, y // tall - 1), max(0, x // wide - 1)
     stop = min(rows, -(-(y + height) // tall) + 1), min(columns, -(-(x + width) // wide) + 1)
-    with torch.no_grad():
-        weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), seen.bases, seen.layers)
-        planes, offset = field.init.planes, offset_of(field.info.modality)
-        values = [planes.to_values(part, field.info.channels, offset) for part in _bands(seen, weights)]
+    weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), seen.bases, seen.layers)
+    planes, offset = field.init.planes, offset_of(field.info.modality)
+    values = [planes.to_values(part, field.info.channels, offset) for part in _bands(seen, weights)]
     top, left = (n // side - m * f for n, m, f in zip((y, x), seen.per_cell, first, strict=True))
     bottom, right = top - (-height // side), left - (-width // side)
-    return np.asarray(torch.cat(values)[top:bottom, left:right].numpy(), np.float32)
+    return np.asarray(np.concatenate(values)[top:bottom, left:right], np.float32)
 
 
-def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
+def _bands(seen: _Rough, weights: Floats) -> Iterator[Floats]:
     """Planes (3, m·rows, m·columns), m means per cell, of last layers (3·bases, h, w), some rows of cells at a time."""
     few, functions = _few(seen.field.level.spec, seen.bases), _mean_functions(seen)
     dense = seen.per_cell[0]
@@ -128,11 +126,10 @@ def _few(spec: LatticeSpec, bases: int) -> LatticeSpec:
     return LatticeSpec.of(spacing=spec.spacing, planes=spec.planes, bases=bases)
 
 
-def _mean_functions(seen: _Rough) -> Tensor:
+def _mean_functions(seen: _Rough) -> Floats:
     """The lowest functions of the trunk (2·bases, ∏ 2·per_cell) averaged over the squares."""
     spec, (high, wide) = seen.field.level.spec, seen.per_cell
-    with torch.no_grad():
-        whole = table(spec, tensors(seen.field.level.trunk), spec.spacing)
-        parts = [whole[k : k + seen.bases] for k in range(0, spec.tables * spec.bases, spec.bases)]
-        squares = torch.cat(parts).reshape(-1, 2 * high, seen.side, 2 * wide, seen.side)
-        return squares.mean((2, 4)).flatten(1)
+    whole = table(spec, seen.field.level.trunk, spec.spacing)
+    parts = [whole[k : k + seen.bases] for k in range(0, spec.tables * spec.bases, spec.bases)]
+    squares = np.concatenate(parts).reshape(-1, 2 * high, seen.side, 2 * wide, seen.side)
+    return np.asarray(squares.mean((2, 4)).reshape(len(squares), -1), np.float32)

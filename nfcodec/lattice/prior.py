@@ -13,7 +13,7 @@ their inputs first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -36,28 +36,22 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
 Symbols = npt.NDArray[np.int32]
 Scales = npt.NDArray[np.uint8]
-Product = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24.
-
-    ``product``: multiplies two matrices. numpy's own starts a thread per core for every product, whatever torch was
-    told: several processes then take seven times as long. The sums are exact, so that any product gives the same.
-    """
+    """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24."""
 
     weight: Floats
     bias: Floats
     shift: Symbols
-    product: Product = np.matmul
 
     def __call__(self, x: Floats) -> Floats:
         """Whole outputs (rows, cells) of whole inputs (inputs, cells), in float32."""
         weight, bias = self._shifted
         # Some matrix kernels raise floating-point flags for what lies beside the operands; whole numbers raise none.
         with np.errstate(all="ignore"):
-            out = self.product(weight, x)
+            out: Floats = weight @ x
         out += bias
         return np.floor(out, out=out)
 

@@ -8,8 +8,6 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
@@ -18,7 +16,7 @@ from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
-from nfcodec.lattice.enlarge import REACH, between, detail
+from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.preview import preview
@@ -27,19 +25,18 @@ from nfcodec.lattice.space import Space, box_of, section_run, unpack_run
 from nfcodec.lattice.spec import MOST_LAYERS
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers
-from nfcodec.lattice.tensors import tensors
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
+from nfcodec.types import Indices, Positions
 
 Symbols = npt.NDArray[np.int32]
 Span = tuple[int, int]
 
 # Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
 _ROWS_KEPT = 3
-# Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
+# Samples apart: less is denser than the samples.
 _DENSER = 1.0 - 1e-9
 
 
@@ -143,22 +140,27 @@ class LatticeField:
         coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
         return self._coder.decode(self.init.levels[level].prior, coded)
 
-    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Tensor:
+    def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (P·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
-        steps = torch.from_numpy(self.level.steps(self.header.quality))[:, :bases]
+        steps = self.level.steps(self.header.quality)[:, :bases, None, None]
 
-        def weights(region: Cells) -> Tensor:
+        def weights(region: Cells) -> Floats:
             symbols = self._decoded(region.index, 0, layers)[:, :bases].astype(np.float32)
-            return (torch.from_numpy(symbols) * steps[:, :, None, None]).flatten(0, 1)
+            return np.asarray((symbols * steps).reshape(-1, *symbols.shape[2:]), np.float32)
 
         return _gathered(self.space, box_of([rows, columns]), weights)
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (needs no chunk)
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, …, C) on the grid of native positions."""
-        if not self.overlay:
-            return self._renderer.render(positions, finer)
-        return self.overlay.over(positions, lambda: self._renderer.render(positions, finer))
+        return self._over(positions, lambda: self._renderer.render(positions))
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002
+        """Values (n_0, …, C) on a grid that is there to be low-passed: between the samples, from the samples."""
+        return self._over(positions, lambda: self._renderer.render_dense(positions))
+
+    def _over(self, positions: list[Positions], below: Callable[[], Floats]) -> Floats:
+        return self.overlay.over(positions, below) if self.overlay else below()
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, d)."""
@@ -171,36 +173,39 @@ class LevelRenderer:
 
     def __init__(self, level: Level, space: Space, quality: int, symbols_of: Callable[[int], Symbols]) -> None:
         self.level, self.space, self.quality = level, space, quality
-        self._trunk = tensors(level.trunk)
         self._symbols_of = symbols_of
-        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * space.row_size)
+        self._recent: Recent[Floats] = Recent(_ROWS_KEPT * space.row_size)
 
-    def _weights(self, region: Cells) -> Tensor:
+    def _weights(self, region: Cells) -> Floats:
         """Last layers (F, *cells) of a region."""
-        return self._recent.get(region.index, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
+        return self._recent.get(region.index, self._made)
 
-    def _scattered(self, cells: Tensor) -> Tensor:
+    def _made(self, region: int) -> Floats:
+        layers: Floats = region_layers(self.level, self._symbols_of(region), self.quality).numpy()
+        return layers
+
+    def _scattered(self, cells: Indices) -> Floats:
         """Last layers (N, F) of cells (N, d)."""
-        out = torch.empty(len(cells), self.level.spec.weights)
-        low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
+        out = np.empty((len(cells), self.level.spec.weights), np.float32)
+        low, high = cells.min(0).tolist(), cells.max(0).tolist()
         for region in self.space.touched(box_of([(a, b + 1) for a, b in zip(low, high, strict=True)])):
-            local = cells - torch.tensor(region.start)
-            mine = ((local >= 0) & (local < torch.tensor(region.shape))).all(1).nonzero()[:, 0]
+            local = cells - np.array(region.start)
+            mine = np.flatnonzero(((local >= 0) & (local < np.array(region.shape))).all(1))
             out[mine] = self._weights(region)[(slice(None), *local[mine].T)].T
         return out
 
-    def planes(self, positions: list[Positions]) -> Tensor:
+    def planes(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on the grid of native positions."""
         spec, cells = self.level.spec, self.space.cells
         spans = [reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True)]
         window = _gathered(self.space, box_of(spans), self._weights)
-        return render_grid(spec, self._trunk, window, tuple(start for start, _ in spans), cells, positions)
+        return render_grid(spec, self.level.trunk, window, tuple(start for start, _ in spans), cells, positions)
 
-    def sample(self, positions: Positions) -> Tensor:
+    def sample(self, positions: Positions) -> Floats:
         """Planes (P, N) at native positions (N, d); those outside the lattice get the value at its border."""
         spec, cells = self.level.spec, self.space.cells
         inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
-        return render_points(spec, self._trunk, self._scattered, cells, inside).T
+        return render_points(spec, self.level.trunk, self._scattered, cells, inside).T
 
 
 class LatticeRenderer:
@@ -217,78 +222,86 @@ class LatticeRenderer:
         self.levels = [
             LevelRenderer(init.levels[i], spaces[i], quality, partial(_of_level, symbols_of, i)) for i in coded
         ]
-        last = init.levels[-1]
-        self._x, self._hats = tensors(last.detail), torch.from_numpy(last.hats(quality))
         sizes = [[n * s for n, s in zip(r.space.cells, r.level.spec.spacing, strict=True)] for r in self.levels]
         self._sizes = [min(n) for n in zip(*sizes, strict=True)]
+        self._detail = self._detail_of(init.levels[-1], quality)
 
-    def _summed(self, parts: Iterable[Tensor]) -> Tensor:
+    def _detail_of(self, last: Level, quality: int) -> Detail | None:
+        if not last.detail:
+            return None
+        height, width = self._sizes
+        return Detail(last.detail, last.hats(quality), (height, width), self._first)
+
+    def _summed(self, parts: Iterable[Floats]) -> Floats:
         """The planes of the set from those of all levels."""
-        out: Tensor | None = None
+        out: Floats | None = None
         for places, part in zip(self._places, parts, strict=True):
-            out = part.new_zeros(len(self.set.names), *part.shape[1:]) if out is None else out
+            out = np.zeros((len(self.set.names), *part.shape[1:]), np.float32) if out is None else out
             out[places] += part
         assert out is not None, "the first plane is always coded"
         return out
 
-    def planes(self, positions: list[Positions]) -> Tensor:
+    def planes(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on the grid of native positions, of the coded lattice alone."""
         return self._summed(level.planes(positions) for level in self.levels)
 
-    def _interpolated(self, positions: list[Positions]) -> Tensor:
+    def _native(self, spans: list[Span]) -> Floats:
+        """Planes (P, n_0, …) of the samples in spans of each axis."""
+        return self.planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
+
+    def _first(self, spans: list[Span]) -> Floats:
+        first: Floats = self._native(spans)[0]
+        return first
+
+    def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on a grid that is denser than the samples only to be low-passed: from the samples.
 
         Every cell would see such a grid at offsets of its own, and ask for its own values of the trunk.
         """
-        spans = self._spans(positions, LOBES)
-        planes = self.planes([sample_positions(float(a), float(b), b - a) for a, b in spans]).numpy()
+        pairs = zip(positions, self._sizes, strict=True)
+        spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
+        planes = self._native(spans)
         for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
             planes = interpolate(planes, axis, where - a)
-        return torch.from_numpy(planes)
+        return planes
 
-    def _spans(self, positions: list[Positions], margin: int) -> list[Span]:
-        """The samples around a grid, ``margin`` more on each side as far as the lattice goes."""
-        pairs = zip(positions, self._sizes, strict=True)
-        return [(max(0, int(p[0]) - margin), min(n, int(p[-1]) + margin + 1)) for p, n in pairs]
+    def render(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) of the field on the grid of native positions."""
+        planes = self.planes(positions)
+        detail = self._detail.grid(positions) if self._detail else None
+        if detail is not None:
+            planes[0] += detail
+        return self._values(planes)
 
-    def _detail(self, positions: list[Positions]) -> Tensor:
-        """What lies between the samples (n_0, n_1), read off the picture at its own size."""
-        spans = self._spans(positions, REACH + 1)  # the network sees REACH samples more, and interpolation one point
-        native = [sample_positions(float(a), float(b), b - a) for a, b in spans]
-        weights = detail(self._x, self.planes(native)[None, :1], self._hats)
-        return between(weights[0, 0], (spans[0][0], spans[1][0]), positions)
-
-    def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
-        """Values (n_0, …, C) on the grid of native positions. ``finer``: how much of the detail between the samples
-        the grid can show, from 0 (at the signal's own size) to 1 (at twice that and more)."""
-        with torch.no_grad():
-            dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
-            planes = self._interpolated(positions) if dense and finer == 0.0 else self.planes(positions)
-            if finer > 0.0 and self._x:
-                planes[0] += finer * self._detail(positions)
-            return self._values(planes)
+    def render_dense(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) on a grid that is there to be low-passed."""
+        dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
+        return self._values(self._interpolated(positions) if dense else self.planes(positions))
 
     def sample(self, positions: Positions) -> Floats:
-        """Values (N, C) at native positions (N, d); those outside the lattice get the value at its border."""
-        with torch.no_grad():
-            return self._values(self._summed(level.sample(positions) for level in self.levels))
+        """Values (N, C) of the field at native positions (N, d); those outside the lattice get the value at its
+        border."""
+        planes = self._summed(level.sample(positions) for level in self.levels)
+        if self._detail:
+            planes[0] += self._detail.points(np.clip(positions, 0.0, self._sizes))
+        return self._values(planes)
 
-    def _values(self, planes: Tensor) -> Floats:
-        return np.asarray(self.set.to_values(planes, self.channels, self.offset).numpy(), np.float32)
+    def _values(self, planes: Floats) -> Floats:
+        return np.asarray(self.set.to_values(planes, self.channels, self.offset), np.float32)
 
 
 def _of_level(symbols_of: Callable[[int, int], Symbols], level: int, region: int) -> Symbols:
     return symbols_of(region, level)
 
 
-def _gathered(space: Space, part: Cells, of_region: Callable[[Cells], Tensor]) -> Tensor:
+def _gathered(space: Space, part: Cells, of_region: Callable[[Cells], Floats]) -> Floats:
     """What ``of_region`` tells of regions (F, *cells), put together for the cells of ``part``: (F, …)."""
-    out: Tensor | None = None
+    out: Floats | None = None
     for region in space.touched(part):
-        values = of_region(region)[part.within(region)]
-        if tuple(values.shape[1:]) == part.shape:
+        values: Floats = of_region(region)[part.within(region)]
+        if values.shape[1:] == part.shape:
             return values
-        out = values.new_empty(len(values), *part.shape) if out is None else out
+        out = np.empty((len(values), *part.shape), np.float32) if out is None else out
         out[region.within(part)] = values
     assert out is not None, "a part has cells"
     return out

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.init import LatticeInit, Level
@@ -18,7 +17,6 @@ from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
 
-Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 KIND = "lattice"
@@ -94,19 +92,13 @@ def _named(prior: Prior) -> list[tuple[str, Network]]:
     return named + [(f"mean.{i}", n) for i, n in enumerate(prior.means)]
 
 
-def product(a: Floats, b: Floats) -> Floats:
-    """a·b on as many threads as torch may use."""
-    out: Floats = torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    return out
-
-
 def _network(tensors: dict[str, Array], prefix: str) -> Network:
     layers = []
     for i in range(3):
         weight, bias, shift = (tensors[f"{prefix}.{i}.{part}"] for part in ("weight", "bias", "shift"))
         if weight.dtype not in (np.int8, np.int16) or bias.dtype != np.int32 or shift.dtype != np.uint8:
             raise CorruptError(f"layer {prefix}.{i} of the prior does not hold integers")
-        layers.append(Layer(weight.astype(np.float32), bias.astype(np.float32), shift.astype(np.int32), product))
+        layers.append(Layer(weight.astype(np.float32), bias.astype(np.float32), shift.astype(np.int32)))
     return Network((layers[0], layers[1], layers[2]))
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import psnr_of, samples_of, save_sound
+from helpers import MemorySource, psnr_of, samples_of, save_sound
 
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
@@ -18,7 +18,7 @@ from nfcodec.errors import CorruptError, UnsupportedMediaError
 from nfcodec.lattice.space import section_run, unpack_run
 from nfcodec.media.samples import dequantize, quantize
 from nfcodec.options import DecodeOptions, EncodeOptions
-from nfcodec.signal import MemorySource, SignalInfo
+from nfcodec.signal import SignalInfo
 
 from .tiny_lattices import GEOMETRIES, path_of, signal_of
 

@@ -1,7 +1,6 @@
 """A lattice init as a file: what comes back, and what is refused."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from safetensors.torch import load, save
 
 from nfcodec import zoo
 from nfcodec.errors import ModelError
-from nfcodec.lattice import order, stored_init
+from nfcodec.lattice import order
 from nfcodec.lattice.init import LatticeInit
 
 PATH = path_of("tiny-lattice")
@@ -151,11 +150,3 @@ def test_tensors_that_nobody_knows_are_let_be(stored, tmp_path):
     tensors, meta = stored
     init = loaded(tmp_path, {**tensors, "future/thing": torch.zeros(3)}, {**meta, "note": "hello"})
     assert init.id == "test-lattice"
-
-
-def test_the_prior_of_a_file_multiplies_as_torch_may_and_exactly():
-    """numpy's products start a thread per core, whatever torch was told."""
-    layer = zoo.load(path_of("tiny-lattice")).levels[0].prior.groups[0].layers[0]
-    assert layer.product is stored_init.product
-    x = np.random.default_rng(0).integers(-127, 128, (layer.weight.shape[1], 33)).astype(np.float32)
-    np.testing.assert_array_equal(layer(x), replace(layer, product=np.matmul)(x))

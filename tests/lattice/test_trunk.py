@@ -6,8 +6,6 @@ import torch
 
 from nfcodec.lattice.spec import LatticeSpec, Plane
 from nfcodec.lattice.trunk import (
-    Tables,
-    evaluate,
     fold,
     reach_positions,
     render,
@@ -26,6 +24,10 @@ def random_params(spec=SPEC, seed=0, dtype=torch.float64):
 
 def random(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def named(count):
+    return [Plane(f"plane {i}", min(i, 1)) for i in range(count)]
 
 
 LATTICES = [((1,), (4,)), ((5,), (2,)), ((1, 1), (4, 6)), ((3, 4), (8, 2)), ((2, 1, 3), (2, 4, 6))]
@@ -73,7 +75,6 @@ def test_render_is_differentiable_and_fold_keeps_its_input():
 
 def test_reach_positions_are_sample_centres_of_two_spacings():
     assert reach_positions(4).tolist() == [-0.75, -0.25, 0.25, 0.75]
-    assert reach_positions(4).dtype == torch.float32
 
 
 def test_table_is_the_trunk_at_the_samples():
@@ -121,35 +122,3 @@ def test_planes_and_functions(planes, extra):
         torch.testing.assert_close(out[:, plane], fold(parts, (4, 6)), rtol=1e-10, atol=1e-10)
 
 
-# -- tables ----------------------------------------------------------------------------------------------
-
-
-def named(count):
-    return [Plane(f"plane {i}", min(i, 1)) for i in range(count)]
-
-
-def offsets(n, m, shift=0.0):
-    return np.linspace(-0.9, 0.9, n) + shift, np.linspace(-0.5, 0.7, m)
-
-
-def test_evaluate_is_the_trunk_on_the_product(monkeypatch):
-    monkeypatch.setattr("nfcodec.lattice.trunk.BATCH_POINTS", 7)
-    params, (a, b) = random_params(), offsets(5, 4)
-    found = evaluate(SPEC, params, (a, b))
-    where = torch.tensor([(y, x) for y in a for x in b], dtype=torch.float64)
-    torch.testing.assert_close(found.flatten(1), trunk(SPEC, params, where), rtol=1e-12, atol=1e-12)
-    assert evaluate(SPEC, params, (a, b, np.zeros(1))).shape == (SPEC.functions, 5, 4, 1)
-
-
-def test_tables_are_kept_by_trunk_and_offsets():
-    tables, one, other = Tables(keep=2), random_params(), random_params(seed=3)
-    first = tables.table(SPEC, one, offsets(3, 4))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first
-    assert tables.table(SPEC, other, offsets(3, 4)) is not first
-    torch.testing.assert_close(tables.table(SPEC, other, offsets(3, 4)), evaluate(SPEC, other, offsets(3, 4)))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first
-    tables.table(SPEC, one, offsets(3, 4, 0.01))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first  # the latest used are kept, not the latest made
-    tables.table(SPEC, one, offsets(3, 4, 0.01))
-    tables.table(SPEC, one, offsets(3, 4, 0.02))
-    assert tables.table(SPEC, one, offsets(3, 4)) is not first

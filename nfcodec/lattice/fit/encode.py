@@ -22,6 +22,7 @@ from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
+from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
@@ -36,7 +37,7 @@ from nfcodec.lattice.space import Space, pack_run
 from nfcodec.lattice.stored import LatticeRenderer, LevelRenderer
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
 from nfcodec.types import Positions
 
@@ -246,14 +247,14 @@ class LatticeEncoder(Encoder):
         space, spec = self.spaces[number], self.init.levels[number].spec
         wide = None if planes is None else mirrored(planes[self.init.places(number)], space, spec.spacing)
         many = space.count > 1
-        workers = torch.get_num_threads() if many else 1
+        workers = thread_count() if many else 1
 
         def coded(index: int) -> CodedRegion:
             rounds = -(-(space.count * (len(self.spaces) - number) - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
             return self.fits[number].region(wide, self.info.shape, space, space.box(index), fair, self.coder)
 
-        for index, region in enumerate((ordered_map if many else map)(coded, range(space.count))):
+        for index, region in enumerate((torch_map if many else map)(coded, range(space.count))):
             self.tick(float(np.prod(space.box(index).shape) * np.prod(spec.spacing)) / len(self.spaces))
             yield region
 
@@ -262,8 +263,7 @@ class LatticeEncoder(Encoder):
         level = self.init.levels[number]
         renderer = LevelRenderer(level, self.spaces[number], quality, lambda i: regions[i].symbols)
         out = torch.zeros(len(self.init.planes.names), *self.info.shape)
-        with torch.no_grad():
-            out[self.init.places(number)] = renderer.planes(self._native(0, self.info.shape[0]))
+        out[self.init.places(number)] = torch.from_numpy(renderer.planes(self._native(0, self.info.shape[0])))
         return out
 
     def _native(self, top: int, bottom: int) -> list[Positions]:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from nfcodec.encoder.attempts import encode_to_goal
 from nfcodec.encoder.base import Encoded
 from nfcodec.encoder.targets import goal_of
+from nfcodec.encoder.threads import torch_threads
 from nfcodec.errors import OptionError
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.lattice.fit.encode import LatticeEncoder
@@ -23,9 +24,16 @@ def encode(
 ) -> Encoded:  # fmt: skip
     """Encode a signal. One of several axes is held in memory, and ``again`` is not needed for a target; one of one axis
     is read chunk by chunk, as often as a target takes."""
-    if init.axes > 1:
-        return LatticeEncoder(source, init, options, progress, coder).run(out)
+    with torch_threads():
+        if init.axes > 1:
+            return LatticeEncoder(source, init, options, progress, coder).run(out)
+        return _streamed(source, out, init, options, progress=progress, again=again, coder=coder)
 
+
+def _streamed(
+    source: Source, out: BinaryIO, init: LatticeInit, options: EncodeOptions, *, progress: Progress | None,
+    again: Callable[[], Source] | None, coder: RegionCoder,
+) -> Encoded:  # fmt: skip
     def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
         return StreamEncoder(signal, init, chosen, heard, coder).run(to)
 

@@ -26,7 +26,8 @@ def analysis(level: Level, window: Window) -> Tensor:
 
     def missing(weights: Tensor) -> Tensor:
         left = window.samples - canvas(weights[0].flatten(0, 1))
-        return cut(surround(left[(slice(None), *native)], spacing), spacing)[None]
+        patches: Tensor = cut(surround(left[(slice(None), *native)], spacing), spacing)[None]
+        return patches
 
     return descend(level.spec, tensors(level.first_step), cut(window.samples, spacing)[None], missing)[0]
 

@@ -125,8 +125,8 @@ class StreamEncoder(Encoder):
             of_region = partial(_symbols, some, number)
             renderer = LevelRenderer(level, Space.of((length,), level.spec), self.options.quality, of_region)
             shown = here.shown.clone()
-            with torch.no_grad():
-                shown[places] += renderer.planes([sample_positions(float(start), float(stop), stop - start)])
+            positions = sample_positions(float(start), float(stop), stop - start)
+            shown[places] += torch.from_numpy(renderer.planes([positions]))
             yield replace(here, shown=shown)
 
     # -- the file ----------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
         missing = cells * s - planes.shape[axis]
         last = planes.narrow(axis, planes.shape[axis] - 1, 1)
         planes = torch.cat([planes, last.expand(*(missing if i == axis else -1 for i in range(planes.ndim)))], axis)
-    return surround(planes, spacing)
+    wide: Tensor = surround(planes, spacing)
+    return wide
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Canvas:
     def __init__(self, level: Level, outer: Sides) -> None:
         self.spec, self.outer = level.spec, outer
         with torch.no_grad():
-            self.functions = table(level.spec, tensors(level.trunk), level.spec.spacing)
+            self.functions: Tensor = table(level.spec, tensors(level.trunk), level.spec.spacing)
 
     def of_plane(self, plane: int) -> Tensor:
         """The coded functions (K, ∏ 2s) of a plane."""
@@ -69,7 +70,7 @@ class Canvas:
         """(P, *(s·cells + s)) of last layers (P·K, *cells)."""
         extra = weights.new_zeros(self.spec.weights - len(weights), *weights.shape[1:])
         patches = plane_patches(self.spec, torch.cat([weights, extra])[None], self.functions)[0]
-        canvas = overlap(patches, self.spec.spacing)
+        canvas: Tensor = overlap(patches, self.spec.spacing)
         for axis, (spacing, sides) in enumerate(zip(self.spec.spacing, self.outer, strict=True), 1):
             canvas = _mirror(canvas, axis, spacing // 2, sides)
         return canvas

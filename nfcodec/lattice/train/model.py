@@ -207,7 +207,8 @@ def index(numbers: list[int], like: Tensor) -> Tensor:
 def shown_at(spec: LatticeSpec, params: Params, layers: Tensor, scale: int) -> Tensor:
     """Planes (N, P, *n) of last layers at ``scale`` times the native size."""
     per_cell = tuple(scale * s for s in spec.spacing)
-    return render(spec, layers, table(spec, params, per_cell), per_cell)
+    shown: Tensor = render(spec, layers, table(spec, params, per_cell), per_cell)
+    return shown
 
 
 def level_of(spec: LatticeSpec, params: Params) -> Level:

@@ -88,7 +88,7 @@ def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int =
         some: slice | Tensor = slice(None)
         if len(where) > _POINTS:
             some = torch.randint(len(where), (_POINTS,), generator=generator)
-        loss = (trunk(spec, params, where[some]) - wanted[:, some]).square().mean()
+        loss: Tensor = (trunk(spec, params, where[some]) - wanted[:, some]).square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

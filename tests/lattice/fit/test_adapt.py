@@ -235,6 +235,6 @@ def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
     space, [(box, window)] = windows(planes)
     weights = region_weights(fine, mirrored(planes, space, SPACING), planes.shape[1:], space, box)
     plan = Plan.of(75, effort)
-    symbols = adapt_region(replace(init, levels=(fine,)), window, weights, plan, planes=3)
+    symbols = adapt_region(fine, window, weights, plan, planes=3, trade=1.0)
     assert np.abs(symbols).max() == LARGEST_SYMBOL
     RegionSymbols(symbols, 75, 3)
