@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfcodec.container.layout import INIT_BYTES as PREFIX
+from nfcodec.container.layout import INIT_BYTES
 from nfcodec.errors import CorruptError, FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.options import ModelInfo
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     AnyInit = Init | LatticeInit
 
+PREFIX = INIT_BYTES  # bytes of the SHA-256 that a file carries
 INIT_FORMAT = 1
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
