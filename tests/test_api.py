@@ -46,7 +46,7 @@ from nfcodec.errors import (
 )
 from nfcodec.lattice import regions
 from nfcodec.media import video_sink
-from nfcodec.options import DecodeOptions, EncodeOptions
+from nfcodec.options import EncodeOptions
 
 IMAGE = EncodeOptions(init=init("image"), effort=1)
 
