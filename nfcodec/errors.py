@@ -4,6 +4,7 @@
       InputError                     1   an input cannot be used
         MediaReadError                   the file cannot be read as media
         UnsupportedMediaError            readable, but of a kind that nfc does not take
+        ManifestError                4   a batch's manifest says what no batch writes
       OptionError                    2   an option has an impossible value (also a ValueError)
       FormatError                    4   the .nfc bytes are not good
         NotNfcError                      no nfc signature
@@ -11,7 +12,6 @@
         ChecksumError                    a CRC does not match
         CorruptError                     checksums hold, the content does not
         UnsupportedVersionError          written by a later version of the format
-        ManifestError                    a batch's manifest says what no batch writes
         UnsupportedFeatureError          needs a section or a field that this version lacks
       LimitError                     5   a resource limit was met
       ModelError                     1   an init cannot be used
@@ -54,6 +54,12 @@ class UnsupportedMediaError(InputError):
     """The input was understood, but nfc does not take this kind."""
 
 
+class ManifestError(InputError):
+    """A line of a batch's manifest holds a value that nfc does not write, such as a path out of its folder."""
+
+    exit_code = 4
+
+
 class OptionError(NfcError, ValueError):
     """An option has a value that cannot work."""
 
@@ -88,10 +94,6 @@ class UnsupportedVersionError(FormatError):
 
 class UnsupportedFeatureError(FormatError):
     """The file needs a section or field kind that this version does not know."""
-
-
-class ManifestError(FormatError):
-    """A line of a batch's manifest holds a value that nfc does not write, such as a path out of its folder."""
 
 
 class LimitError(NfcError):
