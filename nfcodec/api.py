@@ -243,11 +243,11 @@ def _decode_target(
 def _write(
     decoder: Decoder, options: DecodeOptions, info: SignalInfo, path: Path, kind: str, progress: Progress | None
 ) -> tuple[str, ...]:
-    whole = options.time is None
-    sound = decoder.sidecar() if whole else b""
-    sink = open_sink(path, info, decoder.metadata, sidecar=sound, format=kind)
-    if decoder.sidecar() and not whole:
-        sink.warnings.append("the sound track is dropped: it cannot be cut bit for bit")
+    from nfcodec.decoder.beside import beside
+
+    kept = beside(decoder, options)
+    sink = open_sink(path, info, kept.metadata, sidecar=kept.sound, format=kind)
+    sink.warnings.extend(kept.warnings)
     done = 0
     try:
         for block in decoder.blocks(options):

@@ -79,7 +79,8 @@ class Encoder(ABC):
             length = self.write_signal(writer)
             if not length:
                 raise UnsupportedMediaError("the input holds no samples")
-            self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
+            # The rate of a video is sure when its frames were read, like its length.
+            self.info = replace(self.info, shape=(length, *self.info.shape[1:]), rate=self.source.info.rate)
             for kind, payload in self.metadata_sections():
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
