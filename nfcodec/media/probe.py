@@ -58,6 +58,9 @@ def probe(path: Path, demuxer: str) -> Container:
         return container
     if "Input #0" in result.log:
         raise MediaReadError(f"{named(path)} has no frames: it holds neither pictures nor sound")
+    if "moov atom not found" in result.log:
+        why = "its list of frames (moov), which is at the end of a recording, is missing: the file is truncated"
+        raise MediaReadError(f"cannot read {named(path)}: {why}")
     raise MediaReadError(f"cannot read {named(path)}: {complaint(result.log) or 'no streams'}")
 
 

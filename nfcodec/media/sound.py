@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from nfcodec.errors import LimitError
+from nfcodec.errors import LimitError, MediaReadError
 from nfcodec.limits import DEFAULT_LIMITS
 from nfcodec.media.ffmpeg import Child, input_url, run
 from nfcodec.media.packets import Track, read_list
@@ -88,11 +88,14 @@ def cut_track(track: bytes, sound_start: float, start: float, stop: float) -> Cu
     if stop <= late:
         return Cut(b"", 0.0)
     # After the input: ffmpeg then reads from the start, and needs no index.
-    limits = ["-ss", f"{max(0.0, start - late):.6f}", "-t", f"{stop - max(start, late):.6f}"]
+    skip = ["-ss", f"{start - late:.6f}"] if start > late else []
+    limits = [*skip, "-t", f"{stop - max(start, late):.6f}"]
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
         whole, part = Path(folder) / "whole.mka", Path(folder) / "part.mka"
         whole.write_bytes(track)
-        codec = probe(whole, "matroska").streams[0].codec
+        codec = track_codec(whole)
+        if codec is None:
+            return None
         how = codec if _EXACT.fullmatch(codec) else "copy"
         result = run([*_input(whole), *limits, "-map", "0:a:0", "-c:a", how, *_MATROSKA, "-y", input_url(part)])
         if result.code != 0 or not part.is_file():
@@ -101,6 +104,15 @@ def cut_track(track: bytes, sound_start: float, start: float, stop: float) -> Cu
         if heard is None:
             return Cut(b"", 0.0)
         return Cut(part.read_bytes(), 1000 * (max(0.0, late - start) + float(heard)))
+
+
+def track_codec(path: Path) -> str | None:
+    """ffmpeg's name of the codec of a sound track, None where it is damaged."""
+    try:
+        streams = probe(path, "matroska").streams
+    except MediaReadError:
+        return None
+    return streams[0].codec if streams[0].kind == "audio" else None
 
 
 def _input(path: Path) -> list[str]:

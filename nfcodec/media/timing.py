@@ -120,10 +120,11 @@ def judge(stamps: Ints64, base: Fraction, last: int, printed: Fraction) -> Timin
     span = int(stamps[-1] - stamps[0]) if count else 0
     if base <= 0 or not count or (count > 1 and span <= 0):
         return Timing(count, printed)
-    step = Fraction(span, count - 1) if count > 1 else 1 / (printed * base)
-    # Some writers leave a token such as 1 there.
-    last = last if last * 10 > step else round(step)
     starts = stamps - stamps[0]
+    steps = np.diff(starts) if count > 1 else np.asarray([max(1, round(1 / (printed * base)))])
+    # Some writers leave a token such as 1 there.
+    last = last if last * 10 > steps.min() else int(steps[-1])
+    step = Fraction(span, count - 1) if count > 1 else Fraction(int(steps[0]))
     for rate in _candidates(starts, base, step, printed):
         if _is_steady(starts, base, last, rate):
             return Timing(count, rate)

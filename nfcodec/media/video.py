@@ -128,7 +128,8 @@ class VideoSource:
 
     def _note_missing_end(self, announced: float) -> None:
         if announced - self._scan.end > max(_SHORT, _SHARE * announced) and self._scan.end > 0:
-            self.warnings.append(f"the file is truncated: {self._scan.end:.2f} of {announced:.2f} s are there")
+            there = f"{self._scan.end:.2f} of the {announced:.2f} s that its header announces are there"
+            self.warnings.append(f"the file may be truncated: {there}")
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of ``rows`` frames: values (n, H, W, C) in [0, 1], alpha (n, H, W)."""
@@ -159,12 +160,12 @@ class VideoSource:
         """
         base = self._scan.base or _ANY_BASE
         every = ["-map", f"0:{self._video.index:d}", "-fps_mode", "passthrough"]
+        every += ["-enc_time_base", f"{base.numerator:d}/{base.denominator:d}"]
         # Frames of another size within one stream are scaled to the first by ffmpeg itself.
         size = f"{self.info.shape[2]:d}x{self.info.shape[1]:d}"
         pixels = _PIXELS[self.info.channels, self.info.alpha]
         command = [*self._input, *every, "-s", size, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
-        exact = ["-c:v", "wrapped_avframe", "-enc_time_base", f"{base.numerator:d}/{base.denominator:d}"]
-        command += [*every, *exact, "-f", "framecrc", input_url(folder / "times")]
+        command += [*every, "-c:v", "wrapped_avframe", "-f", "framecrc", input_url(folder / "times")]
         if self._sound:
             first = ["-map", f"0:{self._sound.index:d}", "-frames:a", "1", "-c:a", "copy"]
             command += [*first, "-f", "framecrc", input_url(folder / "sound")]

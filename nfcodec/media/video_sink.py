@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from nfcodec.errors import OutputError
 from nfcodec.media.ffmpeg import Child, input_url, run
-from nfcodec.media.probe import probe
 from nfcodec.media.raw_stream import RawStream
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import convert_alpha, quantize
+from nfcodec.media.sound import track_codec
 from nfcodec.media.timing import FrameTimes, frame_times
 from nfcodec.signal import Block, SignalInfo
 from nfcodec.tags import Tags
@@ -48,9 +48,8 @@ class VideoSink:
         self._sound: Path | None = None
         self._stream: RawStream | None = None
         try:
-            if sidecar:
-                self._sound = _store(sidecar)
-            self._child = Child(self._command(tags), feed=True)
+            codec = self._keep_sound(sidecar)
+            self._child = Child(self._command(tags, codec), feed=True)
         except (OSError, RuntimeError) as error:
             self._forget_sound()
             raise OutputError(f"cannot write {named(path)}: {reason(error)}") from error
@@ -58,6 +57,17 @@ class VideoSink:
             depth = {"gray": 1, "rgb24": 3, "rgba": 4}[self._pixels]
             edges = self._times.edges
             self._stream = RawStream(self._child.input, edges, info.shape[2], info.shape[1], depth)
+
+    def _keep_sound(self, sidecar: bytes) -> str | None:
+        """Store the sound for ffmpeg, whose standard input is taken by the frames; its codec."""
+        if not sidecar:
+            return None
+        self._sound = _store(sidecar)
+        codec = track_codec(self._sound)
+        if codec is None:
+            self.warnings.append("the sound is dropped: it is damaged")
+            self._forget_sound()
+        return codec
 
     def _given_times(self, tags: Tags) -> FrameTimes | None:
         """When frames are shown, or None where they are even and the first is shown at once."""
@@ -78,9 +88,9 @@ class VideoSink:
     def _pixels(self) -> str:
         return "gray" if self._info.channels == 1 and not self._alpha else "rgba" if self._alpha else "rgb24"
 
-    def _command(self, tags: Tags) -> list[str]:
+    def _command(self, tags: Tags, codec: str | None) -> list[str]:
         sound = [*_begin(self._late), "-f", "matroska", "-i", input_url(self._sound)] if self._sound else []
-        maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._sound_codec()] if self._sound else [])]
+        maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._sound_codec(codec)] if codec else [])]
         filters = self._filters(tags.pixel_aspect)
         output = ["-f", _MUXER[self._form], "-y", input_url(self._path)]
         return [*self._frames(), *sound, *maps, *filters, *self._video_codec(), *self._exact_times(), *output]
@@ -122,9 +132,7 @@ class VideoSink:
         speed = ["-deadline", "good", "-cpu-used", "5", "-row-mt", "1"]
         return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, "-pix_fmt", colour, *_BT709]
 
-    def _sound_codec(self) -> list[str]:
-        assert self._sound is not None
-        codec = probe(self._sound, "matroska").streams[0].codec
+    def _sound_codec(self, codec: str) -> list[str]:
         if codec in _SOUND.get(self._form, (codec,)):
             return ["-c:a", "copy"]
         chosen = _CONVERT[self._form]
