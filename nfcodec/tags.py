@@ -18,6 +18,8 @@ from typing import Any
 
 # libsndfile's text fields, less "software", which names the writer and would name the wrong one later.
 SOUND_TEXTS = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
+# Tags without which the rest is no longer true: they stay where tags are left out.
+TIMING = ("durations", "sound_start")
 # Bytes of UTF-8. All texts together have to fit into libsndfile's header buffer of 100 KiB.
 LONGEST_TEXT = 8192
 # How often an animation can be told to play: 32 bits in an APNG; other formats hold 16.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,26 +31,26 @@ def signal_of(header: Header) -> SignalInfo:
 class AxisGrid:
     """One axis of the output: ``n`` samples of [start, stop) in native samples, each from ``k`` field samples.
 
-    ``at``: the native positions, where they are not evenly spaced; in order.
+    ``at``: gives the native positions [first, last), in order, where they are not evenly spaced.
     """
 
     start: float
     stop: float
     n: int
     k: int
-    at: Positions | None = None
+    at: Callable[[int, int], Positions] | None = None
 
     @property
     def positions(self) -> Positions:
         """Where the field is sampled: (n·k,) native positions."""
         if self.at is not None:
-            return self.at
+            return self.at(0, self.n * self.k)
         return sample_positions(self.start, self.stop, self.n * self.k)
 
     def between(self, first: int, last: int) -> Positions:
         """The part [first, last) of :attr:`positions`, the same to the last bit."""
         if self.at is not None:
-            return self.at[first:last]
+            return self.at(first, last)
         index = np.arange(first, last, dtype=np.float64)
         return self.start + (index + 0.5) * ((self.stop - self.start) / (self.n * self.k))
 
@@ -79,8 +80,12 @@ def _resampled(times: FrameTimes, time: tuple[float, float | None] | None, fps: 
     """
     start, stop = _seconds(times, time)
     n = max(1, _whole((stop - start) * fps))
-    at = np.asarray([times.shown(start + (i + 0.5) / fps) for i in range(n)], np.float64) + 0.5
-    return AxisGrid(float(np.floor(at[0])), float(np.ceil(at[-1])), n, 1, at)
+
+    def at(first: int, last: int) -> Positions:
+        middles = start + (np.arange(first, last, dtype=np.float64) + 0.5) / fps
+        return np.asarray(times.shown(middles) + 0.5, np.float64)
+
+    return AxisGrid(float(at(0, 1)[0]) - 0.5, float(at(n - 1, n)[0]) + 0.5, n, 1, at)
 
 
 def _seconds(times: FrameTimes, time: tuple[float, float | None] | None) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nfcodec.media.probe import Stream, is_deep, picture_parts, pixel_format
+from nfcodec.media.probe import Container, Stream, is_deep, picture_parts, pixel_format
 
 # Colours close enough to those of a screen (BT.709, sRGB) that nobody sees the difference, and matrices that ffmpeg
 # turns into RGB as they are meant.
@@ -21,8 +21,8 @@ _NAMES = {
     "bt470m": "BT.470 M", "film": "film", "linear": "linear light", "smpte428": "XYZ", "bt2020c": "BT.2020 constant",
     "ycgco": "YCgCo", "ictcp": "ICtCp",
 }  # fmt: skip
-_RANGES = ("tv", "pc", "")
-_FIELDS = re.compile(r"^(top|bottom)( coded)? first( \(swapped\))?$")
+_RANGES = ("tv", "pc")
+_FIELDS = re.compile(r"(top|bottom)( coded)? first( \(swapped\))?")
 _BESIDE = (
     (r"DOVI configuration", "Dolby Vision is not kept: the colours of its base layer are taken"),
     (r"(?i)stereo ?3d:", "the pair of views of a stereo film is not marked: they stay in one picture"),
@@ -30,13 +30,17 @@ _BESIDE = (
 )
 
 
-def losses(video: Stream, others: list[Stream]) -> list[str]:
-    """A line for each thing that is lost or changed. ``others``: the streams that are not taken."""
-    kinds = [s.kind for s in others if s.kind != "data"]
+def losses(container: Container, video: Stream, sound: Stream | None) -> list[str]:
+    """A line for each thing that is lost or changed when only ``video`` and ``sound`` are taken."""
+    kinds = [s.kind for s in container.streams if s not in (video, sound) and s.kind != "data"]
     found = [f"dropped {n} {kind} stream{'s' * (n > 1)}" for kind in sorted(set(kinds)) if (n := kinds.count(kind))]
+    if container.texts:
+        found.append(f"dropped the tags {', '.join(container.texts)}")
+    if container.chapters:
+        found.append(f"dropped {container.chapters} chapter{'s' * (container.chapters > 1)}")
     if is_deep(video):
         found.append(f"more than 8 bits per colour ({pixel_format(video)}) are reduced to 8")
-    found += _colours(video) + _interlacing(video)
+    found += _colours(video)
     found += [told for mark, told in _BESIDE if any(re.search(mark, line) for line in video.details)]
     return found
 
@@ -44,7 +48,7 @@ def losses(video: Stream, others: list[Stream]) -> list[str]:
 def _colours(video: Stream) -> list[str]:
     """ffmpeg tells matrix, primaries and transfer as one word where they are the same, else with slashes."""
     _, parts = picture_parts(video)
-    told = [p for p in parts if p not in _RANGES and p != "progressive" and not _FIELDS.match(p)]
+    told = [p for p in parts if p not in _RANGES and p != "progressive" and not _FIELDS.fullmatch(p)]
     words = told[0].split("/") if told else ["unknown"]
     matrix, primaries, transfer = words if len(words) == 3 else (words[0], "unknown", "unknown")
     if len(words) == 1 and words[0] not in _USUAL_MATRICES:
@@ -59,8 +63,10 @@ def _colours(video: Stream) -> list[str]:
     return found
 
 
-def _interlacing(video: Stream) -> list[str]:
-    match = next((m for m in map(_FIELDS.match, picture_parts(video)[1]) if m), None)
-    if match is None:
-        return []
-    return [f"the video is interlaced ({match[1]} field first): both fields of a picture stay in it, as combs"]
+def field_order(video: Stream) -> bool | None:
+    """Whether the pictures are interlaced, as far as the header says it."""
+    told = picture_parts(video)[1]
+    return True if any(map(_FIELDS.fullmatch, told)) else False if "progressive" in told else None
+
+
+INTERLACED = "the video is interlaced: both fields of a picture stay in it, as combs"

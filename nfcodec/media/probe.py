@@ -20,6 +20,10 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|yaf|ayuv|vuya|pal8")
 _DEEP_FORMAT = re.compile(r"(9|1[0246]|32)(le|be)$|^(rgb|bgr)48|^(rgba|bgra|ayuv)64|^[py]\d1[026]|^x[v2]")
 _HALF_TURN = 180
+_TEXTS = (
+    "title", "artist", "album", "comment", "description", "synopsis", "date", "genre", "copyright", "location", "show",
+    "composer", "lyrics", "keywords",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The streams, and the length in seconds that the header announces, 0 where it does not."""
+    """The streams, and the length in seconds that the header announces, 0 where it does not.
+
+    ``texts``: which of the customary text tags it has. ``chapters``: how many.
+    """
 
     streams: list[Stream]
     seconds: float = 0.0
+    texts: tuple[str, ...] = ()
+    chapters: int = 0
 
 
 def probe(path: Path, demuxer: str) -> Container:
@@ -80,7 +89,9 @@ def read_summary(log: str) -> Container:
         elif duration:
             seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
     described = [Stream(s.index, s.kind, s.text, tuple(d)) for s, d in zip(streams, details, strict=True)]
-    return Container(described, seconds)
+    head = log.partition("Stream #0:")[0].lower()
+    texts = tuple(name for name in _TEXTS if re.search(rf"^    {name} *: ", head, re.MULTILINE))
+    return Container(described, seconds, texts, len(re.findall(r"^ *Chapter #0:\d+", log, re.MULTILINE)))
 
 
 def source_options(path: Path, demuxer: str, decoder: tuple[str, ...] = ()) -> list[str]:
@@ -122,9 +133,10 @@ def is_turned(stream: Stream) -> bool:
 
 def picture_parts(stream: Stream) -> tuple[str, tuple[str, ...]]:
     """ffmpeg's name of the pixel format, and what it says of it: range, colours, order of the fields."""
-    parts = re.split(r", (?![^(]*\))", stream.text)
-    match = re.match(r"([^( ]*)(?:\((.*)\))?", parts[1] if len(parts) > 1 else "")
-    return (match[1], tuple((match[2] or "").split(", "))) if match else ("", ())
+    # Two levels of brackets: "yuv420p(tv, top coded first (swapped))".
+    parts = re.findall(r"(?:[^,()]|\((?:[^()]|\([^()]*\))*\))+", stream.text)
+    name, _, told = parts[1].strip().partition("(") if len(parts) > 1 else ("", "", "")
+    return name.split(" ")[0], tuple(word.strip() for word in told.removesuffix(")").split(",") if word.strip())
 
 
 def pixel_format(stream: Stream) -> str:

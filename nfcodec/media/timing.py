@@ -73,16 +73,20 @@ class FrameTimes:
                 break
         return text
 
-    def shown(self, seconds: float) -> int:
-        """The number of the frame that is shown at a time."""
-        at = np.searchsorted(self.edges, round(seconds * _NS), side="right") - 1
-        return int(np.clip(at, 0, len(self) - 1))
+    def positions(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Times as positions among the frames: frame i covers [i, i + 1)."""
+        return np.interp(seconds, self.edges / _NS, np.arange(len(self.edges), dtype=np.float64))
+
+    def shown(self, seconds: npt.NDArray[np.float64]) -> Ints64:
+        """The numbers of the frames that are shown at some times."""
+        at = np.searchsorted(self.edges, np.rint(seconds * _NS).astype(np.int64), side="right") - 1
+        return np.clip(at, 0, len(self) - 1).astype(np.int64)
 
     def cut(self, start: float, stop: float | None) -> tuple[int, int, FrameTimes]:
         """The part from ``start`` to ``stop`` seconds: its first frame, the one after its last, and their times."""
         a, end = round(start * _NS), int(self.edges[-1])
         b = end if stop is None else min(end, round(stop * _NS))
-        first = self.shown(start)
+        first = int(self.shown(np.asarray([start]))[0])
         last = max(first + 1, int(np.searchsorted(self.edges[:-1], b, side="left")))
         return first, last, FrameTimes(np.clip(self.edges[first : last + 1], a, max(a, b)) - a)
 

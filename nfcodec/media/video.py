@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -14,7 +15,7 @@ from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.audio import open_sound_track
 from nfcodec.media.ffmpeg import Child, complaint, input_url, run
-from nfcodec.media.losses import losses
+from nfcodec.media.losses import INTERLACED, field_order, losses
 from nfcodec.media.metadata import make_tags
 from nfcodec.media.opening import check_size
 from nfcodec.media.packets import Track, read_list, scan, shown_timing
@@ -79,7 +80,9 @@ class VideoSource:
         size = self._measure()
         self._tags = {"sar": self._aspect()}
         self._describe(self._scan.timing, size, alpha=has_alpha(self._video) and self._is_transparent())
-        self.warnings += losses(self._video, [s for s in container.streams if s not in (self._video, self._sound)])
+        self.warnings += losses(container, self._video, self._sound)
+        if self._is_interlaced():
+            self.warnings.append(INTERLACED)
         if demuxer in _COUNTED:
             self._note_missing_end(container.seconds)
 
@@ -125,6 +128,15 @@ class VideoSource:
             return any(np.frombuffer(part, np.uint8).min() < 255 for part in parts)
         finally:
             child.end()
+
+    def _is_interlaced(self) -> bool:
+        """As the header says, else as the first picture does."""
+        told = field_order(self._video)
+        if told is not None:
+            return told
+        command = [*self._input, "-map", f"0:{self._video.index:d}", "-frames:v", "1", "-vf", "showinfo"]
+        log = run([*command, "-f", "null", "-"], level="info", timeout=60).log
+        return re.search(r"Parsed_showinfo.* i:[TB] ", log) is not None
 
     def _note_missing_end(self, announced: float) -> None:
         if announced - self._scan.end > max(_SHORT, _SHARE * announced) and self._scan.end > 0:

@@ -35,13 +35,13 @@ _BT709 = [
 class VideoSink:
     """Takes blocks (n, H, W, C) in [0, 1]; ``sidecar`` is a sound track from :meth:`Source.sidecar`.
 
-    MKV keeps every sample and alpha; MP4 and WebM are good but lossy copies for players.
+    MKV keeps every sample and alpha; MP4 and WebM are good but lossy copies for players, MP4 without alpha.
     """
 
     def __init__(self, path: Path, info: SignalInfo, tags: Tags, sidecar: bytes, form: str) -> None:
         self.warnings: list[str] = []
         self._path, self._info, self._form = path, info, form
-        self._alpha = info.alpha and form == "mkv"
+        self._alpha = info.alpha and form in ("mkv", "webm")
         self._late = Fraction(tags.sound_start / 1000).limit_denominator(10**6) if sidecar else Fraction(0)
         self._times = self._given_times(tags)
         self._note_losses(tags)
@@ -79,7 +79,7 @@ class VideoSink:
 
     def _note_losses(self, tags: Tags) -> None:
         if self._info.alpha and not self._alpha:
-            self.warnings.append(f"alpha dropped: {self._form} is written without it (mkv, png and npy keep it)")
+            self.warnings.append(f"alpha dropped: {self._form} is written without it (mkv, webm, png and npy keep it)")
         if tags.animation and tags.loop != 1:
             often = f"{tags.loop} times" if tags.loop else "for ever"
             self.warnings.append(f"it plays once, not {often}: {self._form} cannot say how often")
@@ -129,8 +129,12 @@ class VideoSink:
         if self._form == "mp4":
             fast = ["-movflags", "+faststart"]
             return ["-c:v", "libx264", "-crf", "10", "-preset", "fast", "-pix_fmt", colour, *_BT709, *fast]
+        if self._alpha:
+            # The only layout with alpha that the encoder takes; it holds alpha in no frame that is not shown.
+            colour = "yuva420p"
+        hidden = ["-auto-alt-ref", "0"] if self._alpha else []
         speed = ["-deadline", "good", "-cpu-used", "5", "-row-mt", "1"]
-        return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, "-pix_fmt", colour, *_BT709]
+        return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, *hidden, "-pix_fmt", colour, *_BT709]
 
     def _sound_codec(self, codec: str) -> list[str]:
         if codec in _SOUND.get(self._form, (codec,)):

@@ -49,8 +49,8 @@ def make_clip(path: Path, pattern: tuple[float, ...], *codec: str) -> None:
     exact = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000")
     whole = path.with_suffix(".whole.mov")
     # Durations of packets: of those of a codec without B-frames, so that their order is that of the frames.
-    ffmpeg("-f", "lavfi", "-i", f"{picture},setpts='{time}'", *exact, "-c:v", "ffv1", "-video_track_timescale", "90000", "-bsf:v",
-           f"setts=duration='{span}'", str(whole))  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", f"{picture},setpts='{time}'", *exact, "-c:v", "ffv1", "-video_track_timescale", "90000",
+           "-bsf:v", f"setts=duration='{span}'", str(whole))  # fmt: skip
     ffmpeg("-i", str(whole), *exact, *codec, str(path))
     whole.unlink()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nfcodec.limits import DEFAULT_LIMITS
 from nfcodec.media import open_source
 from nfcodec.media.packets import read_list
 from nfcodec.media.timing import FrameTimes, frame_times, judge
@@ -150,7 +151,7 @@ def test_cutting_times():
     first, stop, part = times.cut(0.5, 1.5)
     assert (first, stop) == (1, 4) and part.text() == "500,50,450"
     assert times.cut(1.0, None)[:2] == (2, 4) and times.cut(0, 0.1)[:2] == (0, 1)
-    assert [times.shown(t) for t in (0, 0.0999, 0.1, 1.049, 1.05, 99)] == [0, 0, 1, 2, 3, 3]
+    assert times.shown(np.array([0, 0.0999, 0.1, 1.049, 1.05, 99])).tolist() == [0, 0, 1, 2, 3, 3]
 
 
 def test_text_of_times_does_not_drift():
@@ -160,10 +161,8 @@ def test_text_of_times_does_not_drift():
 
 
 def test_lists_of_another_form_are_skipped():
-    from nfcodec.limits import DEFAULT_LIMITS
-
-    lines = [b"#tb 0: 1/25\n", b"#sar 0: 1/1\n", b"0, 0, -9223372036854775808, 1, 2137, 0x25dd7c66\n", b"words\n", b"\n",
-             b"0, 1, 1, 1, 17, 0x3252056f, F=0x0, S=1, Skip Samples, 10, 0x1\n"]  # fmt: skip
+    lines = [b"#tb 0: 1/25\n", b"#sar 0: 1/1\n", b"0, 0, -9223372036854775808, 1, 2137, 0x25dd7c66\n", b"words\n",
+             b"\n", b"0, 1, 1, 1, 17, 0x3252056f, F=0x0, S=1, Skip Samples, 10, 0x1\n"]  # fmt: skip
     track = read_list(lines, DEFAULT_LIMITS)[0]
     assert len(track.stamps) == 2 and track.start == Fraction(1, 25) and track.end == Fraction(2, 25)
 
