@@ -23,7 +23,7 @@ from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media.timing import FrameTimes
+from nfcodec.media.timing import FrameTimes, plain_rate
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
@@ -138,7 +138,7 @@ class Decoder:
         rate = self.info.rate
         if options.time is not None and self.times is not None:
             part = self.output_part(options)
-            rate = Fraction(shape[0] / (part.stop - part.start)).limit_denominator(10**6) or rate
+            rate = plain_rate(Fraction(shape[0] / (part.stop - part.start)))
         if wanted is not None:
             rate = Fraction(wanted).limit_denominator(1_000_000) or Fraction(wanted)
         replace(self.header, shape=shape).check_limits(self.limits)

@@ -24,6 +24,7 @@ from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import pillow_array, split_alpha, turn
 from nfcodec.media.reading import named
 from nfcodec.media.samples import dequantize
+from nfcodec.media.timing import plain_rate
 from nfcodec.signal import Block, SignalInfo
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Survey:
     def rate(self) -> Fraction:
         """Frames per second on average, so that the number of frames tells the length."""
         total = sum(Fraction(ms).limit_denominator(1000) for ms in self.durations)
-        return len(self.durations) * 1000 / total if total else Fraction(1000) / Fraction(_DEFAULT_MS)
+        return plain_rate(len(self.durations) * 1000 / total) if total else Fraction(1000) / Fraction(_DEFAULT_MS)
 
     @property
     def channels(self) -> int:

@@ -134,7 +134,16 @@ def judge(stamps: Ints64, base: Fraction, last: int, printed: Fraction) -> Timin
             return Timing(count, rate)
     edges = np.concatenate([starts, [span + last]])
     times = FrameTimes(np.rint(edges * float(base * _NS)).astype(np.int64))
-    return Timing(count, count / ((span + last) * base), times)
+    return Timing(count, plain_rate(count / ((span + last) * base)), times if count > 1 else None)
+
+
+def plain_rate(rate: Fraction) -> Fraction:
+    """``rate``, or one next to it of which numerator and denominator fit into 31 bits, as players hold them."""
+    for most in (2**31 - 1, 10**6, 10**3, 1):
+        near = rate.limit_denominator(most) if rate >= 1 else 1 / (1 / rate).limit_denominator(most)
+        if max(near.numerator, near.denominator) < 2**31:
+            return near
+    return Fraction(2**31 - 1) if rate >= 1 else Fraction(1, 2**31 - 1)
 
 
 def _candidates(starts: Ints64, base: Fraction, step: Fraction, printed: Fraction) -> list[Fraction]:

@@ -71,11 +71,13 @@ class VideoSource:
         self._path, self._limits = path, limits
         self._video = next(s for s in container.streams if s.kind == "video" and not s.cover)
         self._sound = next((s for s in container.streams if s.kind == "audio"), None)
+        # ffmpeg refuses to list what it has no name for.
+        self._heard = self._sound if self._sound and self._sound.codec != "none" else None
         self._input = source_options(path, demuxer, alpha_decoder(self._video))
         self._child: Child | None = None
         if min(frame_size(self._video)) > 0:
             check_size(frame_size(self._video), limits)
-        self._scan = scan(path, demuxer, self._video, self._sound, container.seconds, limits)
+        self._scan = scan(path, demuxer, self._video, self._heard, container.seconds, limits)
         self._grey = pixel_format(self._video).startswith(("gray", "ya"))
         size = self._measure()
         self._tags = {"sar": self._aspect()}
@@ -83,8 +85,7 @@ class VideoSource:
         self.warnings += losses(container, self._video, self._sound)
         if self._is_interlaced():
             self.warnings.append(INTERLACED)
-        if demuxer in _COUNTED:
-            self._note_missing_end(container.seconds)
+        self._note_missing_end(demuxer, container.seconds)
 
     def _describe(self, timing: Timing, size: tuple[int, int], *, alpha: bool) -> None:
         width, height = size
@@ -138,10 +139,13 @@ class VideoSource:
         log = run([*command, "-f", "null", "-"], level="info", timeout=60).log
         return re.search(r"Parsed_showinfo.* i:[TB] ", log) is not None
 
-    def _note_missing_end(self, announced: float) -> None:
-        if announced - self._scan.end > max(_SHORT, _SHARE * announced) and self._scan.end > 0:
-            there = f"{self._scan.end:.2f} of the {announced:.2f} s that its header announces are there"
+    def _note_missing_end(self, demuxer: str, announced: float) -> None:
+        end = self._scan.end
+        if demuxer in _COUNTED and announced - end > max(_SHORT, _SHARE * announced) and end > 0:
+            there = f"{end:.2f} of the {announced:.2f} s that its header announces are there"
             self.warnings.append(f"the file may be truncated: {there}")
+        elif _is_cut_short(self._path, demuxer):
+            self.warnings.append(f"the file is truncated: {end:.2f} s are there")
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of ``rows`` frames: values (n, H, W, C) in [0, 1], alpha (n, H, W)."""
@@ -178,8 +182,8 @@ class VideoSource:
         pixels = _PIXELS[self.info.channels, self.info.alpha]
         command = [*self._input, *every, "-s", size, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
         command += [*every, "-c:v", "wrapped_avframe", "-f", "framecrc", input_url(folder / "times")]
-        if self._sound:
-            first = ["-map", f"0:{self._sound.index:d}", "-frames:a", "1", "-c:a", "copy"]
+        if self._heard:
+            first = ["-map", f"0:{self._heard.index:d}", "-frames:a", "1", "-c:a", "copy"]
             command += [*first, "-f", "framecrc", input_url(folder / "sound")]
         return command
 
@@ -231,6 +235,16 @@ class VideoSource:
         child, self._child = self._child, None
         if child:
             child.end()
+
+
+def _is_cut_short(path: Path, demuxer: str) -> bool:
+    """Whether the number of bytes shows that the end is missing, in containers that do not tell their length."""
+    size = path.stat().st_size
+    if demuxer == "avi":
+        with path.open("rb") as file:
+            return int.from_bytes(file.read(8)[4:], "little") + 8 > size
+    # Packets of a transport stream, without and with a time in front or a checksum behind.
+    return demuxer == "mpegts" and all(size % packet for packet in (188, 192, 204))
 
 
 def _listed(path: Path, limits: Limits) -> Track:

@@ -14,7 +14,7 @@ from PIL import Image
 from nfcodec.limits import DEFAULT_LIMITS
 from nfcodec.media import open_source
 from nfcodec.media.packets import read_list
-from nfcodec.media.timing import FrameTimes, frame_times, judge
+from nfcodec.media.timing import FrameTimes, frame_times, judge, plain_rate
 from nfcodec.signal import Metadata, SignalInfo
 
 from .clips import LEVELS, PATTERNS, Shown, length, make_clip, shown
@@ -97,6 +97,14 @@ def test_frames_without_a_time_of_their_own_are_kept(tmp_path):
         assert abs(length(tmp_path / f"a.{form}") - 1.363) < 1e-3
 
 
+@pytest.mark.parametrize("form", ["mp4", "mkv", "webm"])
+def test_one_picture_that_stays(tmp_path, form):
+    info = SignalInfo("video", (1, 16, 16), 3, "u8", rate=Fraction(1, 5))
+    write(tmp_path / f"a.{form}", info, np.full((1, 16, 16, 3), 99, np.uint8))
+    assert length(tmp_path / f"a.{form}") == pytest.approx(5)
+    assert read(tmp_path / f"a.{form}").info == info
+
+
 def test_length_of_animations(tmp_path):
     """The rate is the number of frames by the length, however the delays vary."""
     pictures = [Image.new("RGB", (8, 8), (i * 40, 0, 0)) for i in range(6)]
@@ -144,6 +152,16 @@ def test_what_is_steady(stamps, base, last, rate):
         assert timing.times.seconds == Fraction(stamps[-1] - stamps[0] + last) * base == timing.frames / timing.rate
     else:
         assert timing.rate == rate
+
+
+def test_rates_fit_into_31_bits():
+    slow, fast = Fraction(1, 10**13), Fraction(10**13, 7)
+    odd = Fraction(123_456_789_123, 10_000_000_001)
+    for rate in (slow, fast, odd, 1 / odd, Fraction(30000, 1001)):
+        near = plain_rate(rate)
+        assert near > 0 and max(near.numerator, near.denominator) < 2**31
+        assert rate in (slow, fast) or abs(near / rate - 1) < 1e-12
+    assert plain_rate(Fraction(6000, 1363)) == Fraction(6000, 1363)
 
 
 def test_cutting_times():
