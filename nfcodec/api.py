@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from nfcodec import zoo
 from nfcodec.container.layout import SectionType
-from nfcodec.container.metadata import kind_name
+from nfcodec.container.metadata import kind_name, unpack_metadata, unpack_tags
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import MediaReadError, OutputError, TruncatedError
+from nfcodec.errors import FormatError, MediaReadError, OutputError, TruncatedError
 from nfcodec.families import kind_of_sections
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.space import section_run
@@ -41,6 +41,7 @@ from nfcodec.options import (
     VerifyResult,
 )
 from nfcodec.signal import Ints, SignalInfo
+from nfcodec.tags import read_tags
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
@@ -252,11 +253,11 @@ def _decode_target(
 def _write(
     decoder: Decoder, options: DecodeOptions, info: SignalInfo, path: Path, kind: str, progress: Progress | None
 ) -> tuple[str, ...]:
-    whole = options.time is None
-    sound = decoder.sidecar() if whole else b""
-    sink = open_sink(path, info, decoder.metadata, sidecar=sound, format=kind)
-    if decoder.sidecar() and not whole:
-        sink.warnings.append("the sound track is dropped: it cannot be cut bit for bit")
+    from nfcodec.decoder.beside import beside
+
+    kept = beside(decoder, options)
+    sink = open_sink(path, info, kept.metadata, sidecar=kept.sound, format=kind)
+    sink.warnings.extend(kept.warnings)
     done = 0
     try:
         for block in decoder.blocks(options):
@@ -302,6 +303,7 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     with input_file(source) as path, _opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         entries = reader.index()
+        uneven = reader.header.modality == "video" and _is_uneven(reader, entries, limits)
         size = path.stat().st_size
     head = reader.header
     described = SignalInfo(head.modality, head.shape, head.channels, head.sample_type, head.alpha, head.rate)  # type: ignore[arg-type]
@@ -314,8 +316,18 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         field=kind_of_sections([e.type for e in entries]), init=zoo.name_of_prefix(head.init),
         quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
-        sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries),
+        sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries), uneven=uneven,
     )  # fmt: skip
+
+
+def _is_uneven(reader: Reader, entries: Sequence[Entry], limits: Limits) -> bool:
+    """Whether the tags say when each frame of a video is shown; damaged tags are the business of verify."""
+    try:
+        payloads = [reader.read(e).payload for e in entries if e.type == SectionType.METADATA]
+        tags = unpack_tags(dict(unpack_metadata(payloads, limits=limits)).get("tags", b""))
+    except FormatError:
+        return False
+    return any(read_tags(tags, frames=reader.header.shape[0])[0].durations)
 
 
 def _layers(entry: Entry) -> tuple[int, ...]:

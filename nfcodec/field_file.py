@@ -92,7 +92,9 @@ class FieldFile:
         longest = max(spatial, default=1)
         columns = []
         for axis, n in enumerate(info.shape):
-            if temporal and axis == 0:
+            if temporal and axis == 0 and self._decoder.times is not None:
+                columns.append(self._decoder.times.positions(points[:, 0]))
+            elif temporal and axis == 0:
                 columns.append(points[:, 0] * float(info.rate or 1))
             else:
                 columns.append((points[:, axis] * longest + n) / 2.0)

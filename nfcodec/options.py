@@ -179,7 +179,10 @@ class SectionInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind."""
+    """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind.
+
+    ``uneven``: the frames of a video are not shown for equal times; ``sample_rate`` is their number by the length then.
+    """
 
     path: str
     bytes: int
@@ -198,6 +201,7 @@ class FileInfo:
     rate_unit: Literal["bpp", "bpe", "kbps"]
     metadata: tuple[str, ...]
     sections: tuple[SectionInfo, ...]
+    uneven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

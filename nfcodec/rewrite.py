@@ -53,10 +53,13 @@ class _Beside:
     """A source with what a file holds beside its samples instead of its own."""
 
     source: Source
-    info: SignalInfo
     metadata: Metadata
     sound: bytes
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def info(self) -> SignalInfo:
+        return self.source.info
 
     def blocks(self, rows: int) -> Iterator[Block]:
         return self.source.blocks(rows)
@@ -203,7 +206,7 @@ def _encoded(
     try:
         _check_alike(decoder.info, source.info, original, whole=source.info.modality in ("image", "array"))
         with target.open("w+b") as file:
-            beside = _Beside(source, source.info, decoder.metadata, decoder.sidecar())
+            beside = _Beside(source, decoder.metadata, decoder.sidecar())
             encoded = encode_signal(beside, file, options, progress=progress)
             encoded.verify(file, options)
     finally:
@@ -216,6 +219,9 @@ def _check_alike(held: SignalInfo, given: SignalInfo, original: PathLike, *, who
     """``whole``: the length of a recording or a video is known now."""
     if not whole:
         given = replace(given, shape=(held.shape[0], *given.shape[1:]))
+    if held.modality == given.modality == "video":
+        # Known for sure only at the end, and no matter of which signal it is.
+        given = replace(given, rate=held.rate)
     if held != given:
         raise InputError(
             f"{original} is not what the file was made from: {_told(given)}, and the file holds {_told(held)}"

@@ -151,9 +151,13 @@ class Block:
 class Source(Protocol):
     """A signal that can be read once, in blocks."""
 
-    info: SignalInfo
     metadata: Metadata
     warnings: list[str]
+
+    @property
+    def info(self) -> SignalInfo:
+        """What the signal is: its length, and the rate of a video, for sure once it was read."""
+        ...
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of exactly ``rows`` rows (the last may be shorter)."""

@@ -18,6 +18,8 @@ from typing import Any
 
 # libsndfile's text fields, less "software", which names the writer and would name the wrong one later.
 SOUND_TEXTS = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
+# Tags without which the rest is no longer true: they stay where tags are left out.
+TIMING = ("durations", "sound_start")
 # Bytes of UTF-8. All texts together have to fit into libsndfile's header buffer of 100 KiB.
 LONGEST_TEXT = 8192
 # How often an animation can be told to play: 32 bits in an APNG; other formats hold 16.
@@ -32,6 +34,7 @@ _COUNT = re.compile(r"\d{1,10}", re.ASCII)
 _ASPECT = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 _PAIR = re.compile(f"({_NUMBER}),({_NUMBER})", re.ASCII)
 _TIME = re.compile(_NUMBER, re.ASCII)
+_START = re.compile(f"-?{_NUMBER}", re.ASCII)
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -43,7 +46,9 @@ class Tags:
     ``texts``: of :data:`SOUND_TEXTS`, without control characters, at most :data:`LONGEST_TEXT` bytes each. ``dpi``:
     dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height, 1/100 … 100.
     ``durations``: milliseconds of each frame, in [0, 10^9), none where they are not as many as there are frames.
-    ``loop``: how often an animation plays, 0 for ever. ``animation``: whether it came from an animated picture.
+    ``loop``: how often an animation plays in all, 0 for ever. ``animation``: whether it came from an animated picture.
+    ``sound_start``: milliseconds from the start of the first frame to that of the sound, negative where the sound is
+    first.
     """
 
     texts: tuple[tuple[str, str], ...] = ()
@@ -51,6 +56,7 @@ class Tags:
     pixel_aspect: Fraction | None = None
     durations: tuple[float, ...] = ()
     loop: int = 0
+    sound_start: float = 0.0
     animation: bool = False
 
 
@@ -115,6 +121,11 @@ def _aspect(text: str) -> Fraction | None:
     return ratio if _ASPECTS[0] <= ratio <= _ASPECTS[1] else None
 
 
+def _sound_start(text: str) -> float | None:
+    start = float(text) if _START.fullmatch(text) else _LONGEST_TIME
+    return start if abs(start) < _LONGEST_TIME else None
+
+
 def _source(text: str) -> bool | None:
     return True if text == "animation" else None
 
@@ -132,8 +143,9 @@ def _durations(text: str, frames: int) -> tuple[float, ...] | None:
 
 _PARSERS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "dpi": ("dpi", _dpi), "sar": ("pixel_aspect", _aspect), "loop": ("loop", _loop), "source": ("animation", _source),
+    "sound_start": ("sound_start", _sound_start),
 })  # fmt: skip
 _MEANING: Mapping[str, str] = MappingProxyType({
-    "dpi": "pair of resolutions", "sar": "ratio of a pixel's sides", "loop": "number of repetitions",
-    "source": "kind of source",
+    "dpi": "pair of resolutions", "sar": "ratio of a pixel's sides", "loop": "number of runs",
+    "source": "kind of source", "sound_start": "number of milliseconds",
 })  # fmt: skip

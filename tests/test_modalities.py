@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from helpers import (
@@ -24,8 +26,11 @@ from helpers import (
 from PIL import Image
 
 from nfcodec import api
-from nfcodec.media import open_source
+from nfcodec.errors import LimitError, OptionError
+from nfcodec.media import open_sink, open_source
 from nfcodec.media.ffmpeg import run
+from nfcodec.media.samples import dequantize
+from nfcodec.signal import Block, Metadata, SignalInfo
 
 
 # -- pictures --------------------------------------------------------------------------------------------
@@ -167,7 +172,11 @@ def test_video_with_sound(tmp_path):
     encode(tmp_path / "a.mkv", "video", tmp_path / "c.nfc", effort=1, strip=frozenset({"sound"}))
     assert [s.type for s in api.info(tmp_path / "c.nfc").sections] == ["DELTA"]
     cut = decode(tmp_path / "b.nfc", "video", tmp_path / "d.mkv", time=(0.2, 0.5))
-    assert cut.shape == (3, 32, 48) and "sound track is dropped" in cut.warnings[0]
+    assert cut.shape == (3, 32, 48) and cut.warnings == ()
+    part = open_source(tmp_path / "d.mkv")
+    lists = [packets(tmp_path, part.sidecar()), packets(tmp_path, stored)]
+    assert 0 < sum(int(size) for size, _ in lists[0]) < 0.6 * sum(int(size) for size, _ in lists[1])
+    part.close()
     half = decode(tmp_path / "b.nfc", "video", tmp_path / "e.mkv", scale=0.5)
     assert half.shape == (10, 16, 24) and half.warnings == ()
     with_sound = open_source(tmp_path / "e.mkv")
@@ -181,6 +190,71 @@ def packets(folder, track):
     listed = run(["-i", str(folder / "track.mka"), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"])
     assert listed.code == 0, listed.log
     return [line.split(b",")[4:6] for line in listed.output.splitlines() if not line.startswith(b"#")]
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """A coded clip of six frames that are shown for 40, 40, 1000, 40, 200 and 80 ms, with sound for all of it."""
+    tone = ["-f", "lavfi", "-i", "sine=440:duration=1.4:sample_rate=8000", "-c:a", "flac", str(tmp_path / "s.mka")]
+    assert run(["-y", *tone]).code == 0
+    samples = moving(6, 16, 24)
+    info = SignalInfo("video", samples.shape[:3], 3, "u8", rate=Fraction(6000, 1400))
+    tags = Metadata(tags=(("durations", "40,40,1000,40,200,80"),))
+    sink = open_sink(tmp_path / "a.mkv", info, tags, sidecar=(tmp_path / "s.mka").read_bytes(), format="mkv")
+    sink.write(Block(dequantize(samples, "u8")))
+    sink.close()
+    encode(tmp_path / "a.mkv", "video", tmp_path / "a.nfc", effort=1)
+    return tmp_path / "a.nfc"
+
+
+def durations_of(path):
+    source = open_source(path)
+    list(source.blocks(4))
+    source.close()
+    found = dict(source.metadata.tags).get("durations")
+    return found or [str(float(1000 / source.info.rate))] * source.info.shape[0]
+
+
+def test_uneven_video(uneven, tmp_path):
+    about = api.info(uneven)
+    assert about.uneven and about.shape[0] / about.sample_rate == pytest.approx(1.4)
+    for form in ("mkv", "mp4", "webm", "png", "webp", "gif"):
+        decode(uneven, "video", tmp_path / f"b.{form}")
+        assert durations_of(tmp_path / f"b.{form}") == "40,40,1000,40,200,80"
+
+
+@pytest.mark.parametrize(
+    ("span", "count", "times"),
+    [((0.0, 0.08), 2, ["40.0"] * 2), ((0.5, 1.2), 3, "580,40,80"), ((0.06, None), 5, "20,1000,40,200,80"),
+     ((1.35, 9.0), 1, ["50.0"])],
+)  # fmt: skip
+def test_part_of_an_uneven_video(uneven, tmp_path, span, count, times):
+    """Frames that are shown within the range, the first and the last for what lies in it; the sound likewise."""
+    result = decode(uneven, "video", tmp_path / "b.mkv", time=span)
+    assert result.shape[0] == count and result.warnings == () and durations_of(tmp_path / "b.mkv") == times
+    log = run(["-i", str(tmp_path / "b.mkv"), "-map", "0:a", "-f", "framecrc", "-"]).output.decode()
+    heard = sum(int(line.split(",")[3]) for line in log.splitlines() if not line.startswith("#")) / 8000
+    assert heard == pytest.approx(min(span[1] or 1.4, 1.4) - span[0], abs=2e-3)
+
+
+def test_uneven_video_at_another_rate(uneven, tmp_path):
+    """A frame stays until the next one comes; nothing is mixed across a pause."""
+    native, even = (decode_array(uneven, "video", **options) for options in ({}, {"fps": 25}))
+    assert len(even) == 35
+    held = [0, 1, *[2] * 25, 3, *[4] * 5, *[5] * 2]
+    assert np.abs(even.astype(int) - native[held].astype(int)).max() <= 1
+    decode(uneven, "video", tmp_path / "b.mkv", fps=25)
+    assert durations_of(tmp_path / "b.mkv") == ["40.0"] * 35
+    with pytest.raises(LimitError):
+        decode(uneven, "video", tmp_path / "c.mkv", fps=1e12)
+    with pytest.raises(OptionError, match="starts after the end"):
+        decode(uneven, "video", tmp_path / "c.mkv", time=(1.5, 2))
+
+
+def test_times_outlive_stripped_tags(uneven, tmp_path):
+    """They are what the frames are true with."""
+    encode(tmp_path / "a.mkv", "video", tmp_path / "c.nfc", effort=1, strip=frozenset({"tags"}))
+    assert api.info(tmp_path / "c.nfc").uneven
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (1, 16, 16), (5, 3, 11), (4, 8, 8)])

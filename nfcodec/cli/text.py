@@ -105,10 +105,14 @@ def _kind(i: FileInfo) -> str:
     if i.modality == "audio" and i.sample_rate:
         parts[1:1] = [extent(i.shape), f"{i.sample_rate:g} Hz", _duration(i)]
     elif i.modality == "video" and i.sample_rate:
-        parts[1:1] = [extent(i.shape[1:]), f"{count(i.shape[0])} frames", f"{i.sample_rate:g} per second", _duration(i)]
+        parts[1:1] = [extent(i.shape[1:]), f"{count(i.shape[0])} frames", _frame_rate(i), _duration(i)]
     else:
         parts.insert(1, extent(i.shape))
     return ", ".join(parts)
+
+
+def _frame_rate(i: FileInfo) -> str:
+    return f"{i.sample_rate:g} per second{' on average' * i.uneven}"
 
 
 def _duration(i: FileInfo) -> str:

@@ -18,14 +18,16 @@ from nfcodec import families, zoo
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
-from nfcodec.decoder.output import AxisGrid, Positions, output_grid, signal_of
+from nfcodec.decoder.output import AxisGrid, Part, Positions, output_grid, output_part, signal_of
 from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media.timing import FrameTimes, plain_rate
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
+from nfcodec.tags import read_tags
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
 PIECE_SAMPLES = 1 << 22
@@ -77,6 +79,14 @@ class Decoder:
         tags = unpack_tags(parts["tags"]) if "tags" in parts else ()
         return Metadata(parts.get("icc", b""), parts.get("exif", b""), parts.get("xmp", b""), tags)
 
+    @cached_property
+    def times(self) -> FrameTimes | None:
+        """When the frames of a video are shown, None where that is even."""
+        if self.info.modality != "video":
+            return None
+        durations = read_tags(self.metadata.tags, frames=self.info.shape[0])[0].durations
+        return FrameTimes.of_durations(durations) if any(durations) else None
+
     def sidecar(self) -> bytes:
         """The sound track of a video as a Matroska stream, or nothing."""
         for e in self.index:
@@ -123,13 +133,20 @@ class Decoder:
     # -- rendering ---------------------------------------------------------------------------------------
     def output_info(self, options: DecodeOptions) -> SignalInfo:
         """What :meth:`blocks` delivers for these options."""
-        shape = tuple(g.n for g in output_grid(self.info, options))
+        shape = tuple(g.n for g in output_grid(self.info, options, self.times))
         wanted = options.rate or options.fps
         rate = self.info.rate
+        if options.time is not None and self.times is not None:
+            part = self.output_part(options)
+            rate = plain_rate(Fraction(shape[0] / (part.stop - part.start)))
         if wanted is not None:
             rate = Fraction(wanted).limit_denominator(1_000_000) or Fraction(wanted)
         replace(self.header, shape=shape).check_limits(self.limits)
         return replace(self.info, shape=shape, rate=rate)
+
+    def output_part(self, options: DecodeOptions) -> Part:
+        """What range of time :meth:`blocks` delivers for these options."""
+        return output_part(self.info, options, self.times)
 
     def blocks(self, options: DecodeOptions) -> Iterator[Block]:
         """Render the requested grid chunk by chunk, as consecutive rows of the first axis.
@@ -137,7 +154,7 @@ class Decoder:
         Raises :class:`~nfcodec.errors.LimitError` before anything of a size over the limits is rendered.
         """
         self.output_info(options)
-        grids = output_grid(self.info, options)
+        grids = output_grid(self.info, options, self.times)
         values, alphas = Thinner(grids[0].k), Thinner(grids[0].k)
         for chunk, pieces in self._pieces(grids):
             plane = self.alpha(chunk)

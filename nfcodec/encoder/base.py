@@ -19,6 +19,7 @@ from nfcodec.media.samples import quantize
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress, ProgressEvent
 from nfcodec.signal import Floats, Ints, SignalInfo, Source
+from nfcodec.tags import TIMING
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Encoder(ABC):
             length = self.write_signal(writer)
             if not length:
                 raise UnsupportedMediaError("the input holds no samples")
-            self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
+            # The rate of a video is sure when its frames were read, like its length.
+            self.info = replace(self.info, shape=(length, *self.info.shape[1:]), rate=self.source.info.rate)
             for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
@@ -109,10 +111,11 @@ class Encoder(ABC):
     @cached_property
     def metadata_sections(self) -> list[tuple[SectionType, bytes]]:
         """What the file says beside the signal; known when all blocks were read."""
-        kept, sections = self.source.metadata, []
-        parts = {"icc": kept.icc, "exif": kept.exif, "xmp": kept.xmp, "tags": pack_tags(kept.tags)}
+        kept, strip, sections = self.source.metadata, self.options.strip, []
+        tags = [pair for pair in kept.tags if "tags" not in strip or pair[0] in TIMING]
+        parts = {"icc": kept.icc, "exif": kept.exif, "xmp": kept.xmp, "tags": pack_tags(tags)}
         for kind, data in parts.items():
-            if data and kind not in self.options.strip:
+            if data and (kind not in strip or kind == "tags"):
                 sections.append((SectionType.METADATA, pack_metadata(kind, data)))
         sound = b"" if "sound" in self.options.strip else self.source.sidecar()
         if sound:

@@ -77,7 +77,10 @@ def _open_sink(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, sid
     if form in ("mp4", "mkv", "webm"):
         from nfcodec.media.video_sink import VideoSink
 
-        return VideoSink(path, info, tags, sidecar, form)
+        film = VideoSink(path, info, tags, sidecar, form)
+        lost = [name for name in ("icc", "exif", "xmp") if getattr(metadata, name)]
+        film.warnings.extend(f"{name.upper()} dropped: {form} cannot hold it" for name in lost)
+        return film
     return _open_picture(path, info, metadata, tags, sidecar, form)
 
 
@@ -93,4 +96,7 @@ def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, 
         sink = PillowSink(path, info, metadata, tags, form)
     if sidecar:
         sink.warnings.append(f"sound dropped: {form} cannot hold it")
+    if info.modality == "video" and tags.pixel_aspect:
+        shape = f"{tags.pixel_aspect.numerator}:{tags.pixel_aspect.denominator}"
+        sink.warnings.append(f"the pictures look squeezed: {form} cannot say that pixels are {shape}")
     return sink

@@ -1,7 +1,8 @@
 """Animated pictures (GIF, APNG, WebP, AVIF) as silent videos, composed by Pillow.
 
 Frame times and the loop count become text tags: ``durations`` in milliseconds, separated by commas and
-written once when all are equal; ``loop``, where 0 means for ever; ``source`` is ``animation``.
+written once when all are equal; ``loop``, how often it plays in all, where 0 means for ever; ``source`` is
+``animation``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import pillow_array, split_alpha, turn
 from nfcodec.media.reading import named
 from nfcodec.media.samples import dequantize
+from nfcodec.media.timing import plain_rate
 from nfcodec.signal import Block, SignalInfo
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class _Survey:
     durations: tuple[float, ...]
     colour: bool
     alpha: bool
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second on average, so that the number of frames tells the length."""
+        total = sum(Fraction(ms).limit_denominator(1000) for ms in self.durations)
+        return plain_rate(len(self.durations) * 1000 / total) if total else Fraction(1000) / Fraction(_DEFAULT_MS)
 
     @property
     def channels(self) -> int:
@@ -66,9 +73,9 @@ class AnimationSource:
             image.load()
             metadata, self._orientation = read_metadata(image, self._form, limits, notes)
             self._note_losses()
-            loop = image.info.get("loop", 1)
+            plays = _plays(image)
         self._survey = self._look()
-        self.metadata = replace(metadata, tags=metadata.tags + _timing_tags(self._survey.durations, loop))
+        self.metadata = replace(metadata, tags=metadata.tags + _timing_tags(self._survey.durations, plays))
         self.info = self._describe(limits)
 
     def _note_losses(self) -> None:
@@ -80,14 +87,13 @@ class AnimationSource:
     def _describe(self, limits: Limits) -> SignalInfo:
         width, height = self._image.size if self._orientation < 5 else self._image.size[::-1]
         check_size((width, height), limits)
-        typical = median(self._survey.durations) or _DEFAULT_MS
         return SignalInfo(
             modality="video",
             shape=(len(self._survey.durations), height, width),
             channels=self._survey.channels,
             sample_type="u8",
             alpha=self._survey.alpha,
-            rate=Fraction(1000) / Fraction(typical).limit_denominator(1000),
+            rate=self._survey.rate,
         )
 
     def _look(self) -> _Survey:
@@ -151,7 +157,13 @@ def _transparent(image: Image.Image) -> bool:
     return bool(extrema[-1][0] < 255)
 
 
-def _timing_tags(durations: tuple[float, ...], loop: Any) -> tuple[tuple[str, str], ...]:
+def _plays(image: Image.Image) -> int:
+    """How often an animation plays in all, 0 for ever: what WebP and APNG say, where GIF counts the repetitions."""
+    told = int(image.info.get("loop", 1))
+    return told + 1 if image.format == "GIF" and told and "loop" in image.info else told
+
+
+def _timing_tags(durations: tuple[float, ...], plays: int) -> tuple[tuple[str, str], ...]:
     shown = durations[:1] if len(set(durations)) == 1 else durations
     text = ",".join(f"{ms:.10g}" for ms in shown)
-    return make_tags({"source": "animation", "durations": text, "loop": str(int(loop))})
+    return make_tags({"source": "animation", "durations": text, "loop": str(plays)})

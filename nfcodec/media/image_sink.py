@@ -99,7 +99,7 @@ class PngSink:
             height=info.shape[-2],
             channels=info.channels + info.alpha,
             depth={"u1": 1, "u16": 16}.get(info.sample_type, 8),
-            delays=frame_times(info, tags.durations) if moving else (),
+            delays=tuple(map(float, frame_times(info, tags.durations).milliseconds())) if moving else (),
             loop=tags.loop,
         )
         with _writing(path):
@@ -285,8 +285,9 @@ class AnimationSink:
         self.warnings: list[str] = []
         self._path, self._info, self._form = path, info, form
         self._metadata = fitting_metadata(metadata, form, self.warnings)
-        self._times = self._bounded(frame_times(info, tags.durations))
-        self._loop = min(tags.loop, _MOST_LOOPS)
+        # A GIF counts hundredths of a second.
+        self._times = self._bounded(frame_times(info, tags.durations).milliseconds(10 if form == "gif" else 1))
+        self._plays = tags.loop
         self._frame = (*info.shape[1:], info.channels + info.alpha)
         self._count = 0
         if form == "gif":
@@ -294,14 +295,14 @@ class AnimationSink:
         with _writing(path):
             self._store: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in abort)
 
-    def _bounded(self, times: tuple[float, ...]) -> list[int]:
+    def _bounded(self, times: tuple[int, ...]) -> list[int]:
         """Whole milliseconds that the format can write down."""
         most = _MOST_MS[self._form]
         if self._form == "webp":
             most = min(most, _WEBP_TOTAL // len(times))
         if max(times) > most:
             self.warnings.append(f"frame times are cut to {most} ms: {self._form} holds no longer ones")
-        return [round(min(ms, most)) for ms in times]
+        return [min(ms, most) for ms in times]
 
     def write(self, block: Block) -> None:
         """Take the next frames (n, H, W, C)."""
@@ -330,11 +331,11 @@ class AnimationSink:
         options = dict(_FORMATS[self._form].options) | payloads
         if self._form == "gif":
             options["disposal"] = 2 if self._info.alpha else 0
-            # Pillow writes no loop count for "once", and counts the repetitions after the first run.
-            if self._loop != 1:
-                options["loop"] = self._loop
+            # A GIF counts the repetitions after the first run; without the number it runs once.
+            if self._plays != 1:
+                options["loop"] = min(max(0, self._plays - 1), _MOST_LOOPS)
         else:
-            options["loop"] = self._loop
+            options["loop"] = min(self._plays, _MOST_LOOPS)
         with open(self._path, "wb") as file:
             next(frames).save(
                 file, _FORMATS[self._form].pillow, save_all=True, append_images=frames,

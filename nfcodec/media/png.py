@@ -181,7 +181,10 @@ class PngWriter:
 def _delay(milliseconds: float) -> tuple[int, int]:
     """A frame time as the two 16-bit numbers of fcTL, in seconds."""
     whole = round(milliseconds)
-    return (whole, 1000) if whole <= 0xFFFF else (min(0xFFFF, round(milliseconds / 1000)), 1)
+    if whole <= 0xFFFF:
+        return whole, 1000
+    parts = max(1, 0xFFFF * 1000 // whole)
+    return min(0xFFFF, round(whole * parts / 1000)), parts
 
 
 def _pack(samples: Ints, depth: int) -> Bytes:

@@ -1,36 +1,39 @@
-"""What is inside a media container: streams from ffmpeg's summary, times from the packets themselves.
-
-ffmpeg prints a frame rate with two decimals and an estimate of the length. Reading all packets without
-decoding them costs little and gives the number of frames, the exact rate, and whether it varies.
-"""
+"""What is inside a media container: its streams, from ffmpeg's summary."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from nfcodec.errors import MediaReadError
-from nfcodec.limits import Limits
-from nfcodec.media.ffmpeg import Child, complaint, input_url, run
+from nfcodec.media.ffmpeg import complaint, input_url, run
 from nfcodec.media.reading import named
+from nfcodec.media.timing import snap
 
 _STREAM = re.compile(r"^\s*Stream #0:(\d+).*?: (Video|Audio|Subtitle|Data|Attachment): (.*)$")
-_NTSC = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240))
+_DURATION = re.compile(r"^\s*Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _DEFAULT_RATE = Fraction(25)
+# The decoders that ffmpeg takes by itself leave out the second picture in which these codecs hold alpha.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_ALPHA_FORMAT = re.compile(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|yaf|ayuv|vuya|pal8")
+_DEEP_FORMAT = re.compile(r"(9|1[0246]|32)(le|be)$|^(rgb|bgr)48|^(rgba|bgra|ayuv)64|^[py]\d1[026]|^x[v2]")
+_HALF_TURN = 180
+_TEXTS = (
+    "title", "artist", "album", "comment", "description", "synopsis", "date", "genre", "copyright", "location", "show",
+    "composer", "lyrics", "keywords",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One stream: its number, its kind in lower case, and ffmpeg's description of it."""
+    """One stream: its number, its kind in lower case, ffmpeg's description of it, and the lines that follow that."""
 
     index: int
     kind: str
     text: str
+    details: tuple[str, ...] = ()
 
     @property
     def codec(self) -> str:
@@ -44,31 +47,70 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """``frames``: packets of the stream; ``rate``: frames per second; ``steady``: whether it never varies."""
+class Container:
+    """The streams, and the length in seconds that the header announces, 0 where it does not.
 
-    frames: int
-    rate: Fraction
-    steady: bool
+    ``texts``: which of the customary text tags it has. ``chapters``: how many.
+    """
+
+    streams: list[Stream]
+    seconds: float = 0.0
+    texts: tuple[str, ...] = ()
+    chapters: int = 0
 
 
-def probe(path: Path, demuxer: str) -> list[Stream]:
-    """The streams of a container; raises :class:`MediaReadError` when ffmpeg cannot open it."""
+def probe(path: Path, demuxer: str) -> Container:
+    """What a container holds; raises :class:`MediaReadError` when ffmpeg cannot open it or finds nothing in it."""
     result = run([*source_options(path, demuxer)], level="info", timeout=60)
-    streams = []
-    for line in result.log.splitlines():
+    container = read_summary(result.log)
+    if container.streams:
+        return container
+    if "Input #0" in result.log:
+        raise MediaReadError(f"{named(path)} has no frames: it holds neither pictures nor sound")
+    if "moov atom not found" in result.log:
+        why = "its list of frames (moov), which is at the end of a recording, is missing: the file is truncated"
+        raise MediaReadError(f"cannot read {named(path)}: {why}")
+    raise MediaReadError(f"cannot read {named(path)}: {complaint(result.log) or 'no streams'}")
+
+
+def read_summary(log: str) -> Container:
+    """The streams and the length that ffmpeg tells in its log."""
+    streams: list[Stream] = []
+    details: list[list[str]] = []
+    seconds = 0.0
+    for line in log.splitlines():
         match = _STREAM.match(line)
+        duration = _DURATION.match(line)
         if match:
             streams.append(Stream(int(match[1]), match[2].lower(), match[3]))
-    if not streams:
-        raise MediaReadError(f"cannot read {named(path)}: {complaint(result.log) or 'no streams'}")
-    return streams
+            details.append([])
+        elif details:
+            details[-1].append(line.strip())
+        elif duration:
+            seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
+    described = [Stream(s.index, s.kind, s.text, tuple(d)) for s, d in zip(streams, details, strict=True)]
+    head = log.partition("Stream #0:")[0].lower()
+    texts = tuple(name for name in _TEXTS if re.search(rf"^    {name} *: ", head, re.MULTILINE))
+    return Container(described, seconds, texts, len(re.findall(r"^ *Chapter #0:\d+", log, re.MULTILINE)))
 
 
-def source_options(path: Path, demuxer: str) -> list[str]:
+def source_options(path: Path, demuxer: str, decoder: tuple[str, ...] = ()) -> list[str]:
     """ffmpeg's options that name an input, closed to everything but local files."""
     container = ["-f", demuxer] if demuxer else []
-    return ["-protocol_whitelist", "file,pipe", *container, "-i", input_url(path)]
+    return ["-protocol_whitelist", "file,pipe", *decoder, *container, "-i", input_url(path)]
+
+
+def alpha_decoder(stream: Stream) -> tuple[str, ...]:
+    """ffmpeg's options for a stream whose alpha it would leave out otherwise."""
+    name = _ALPHA_DECODERS.get(stream.codec)
+    if name is None or not any(re.match(r"alpha_mode\s*: 1$", line, re.IGNORECASE) for line in stream.details):
+        return ()
+    return (f"-c:{stream.index:d}", name)
+
+
+def has_alpha(stream: Stream) -> bool:
+    """Whether the stream has an alpha plane; all of it may be opaque."""
+    return bool(alpha_decoder(stream)) or _ALPHA_FORMAT.match(pixel_format(stream)) is not None
 
 
 def frame_size(stream: Stream) -> tuple[int, int]:
@@ -78,15 +120,33 @@ def frame_size(stream: Stream) -> tuple[int, int]:
 
 
 def pixel_aspect(stream: Stream) -> Fraction:
-    """The width of one pixel divided by its height."""
+    """The width of one pixel, as coded, divided by its height."""
     match = re.search(r"\bSAR (\d+):(\d+)", stream.text)
     return Fraction(int(match[1]), int(match[2])) if match and int(match[1]) and int(match[2]) else Fraction(1)
 
 
+def is_turned(stream: Stream) -> bool:
+    """Whether the picture is shown turned by a quarter."""
+    angles = [re.search(r"rotation of (-?\d+(?:\.\d+)?) degrees", line) for line in stream.details]
+    return any(m and abs(abs(float(m[1])) % _HALF_TURN - 90) < 1 for m in angles)
+
+
+def picture_parts(stream: Stream) -> tuple[str, tuple[str, ...]]:
+    """ffmpeg's name of the pixel format, and what it says of it: range, colours, order of the fields."""
+    # Two levels of brackets: "yuv420p(tv, top coded first (swapped))".
+    parts = re.findall(r"(?:[^,()]|\((?:[^()]|\([^()]*\))*\))+", stream.text)
+    name, _, told = parts[1].strip().partition("(") if len(parts) > 1 else ("", "", "")
+    return name.split(" ")[0], tuple(word.strip() for word in told.removesuffix(")").split(",") if word.strip())
+
+
 def pixel_format(stream: Stream) -> str:
     """ffmpeg's name of the pixel format, for example "yuv420p10le"."""
-    parts = re.split(r", (?![^(]*\))", stream.text)
-    return re.split(r"[( ]", parts[1])[0] if len(parts) > 1 else ""
+    return picture_parts(stream)[0]
+
+
+def is_deep(stream: Stream) -> bool:
+    """Whether colours have more than 8 bits."""
+    return _DEEP_FORMAT.search(pixel_format(stream)) is not None
 
 
 def printed_rate(stream: Stream) -> Fraction:
@@ -96,49 +156,3 @@ def printed_rate(stream: Stream) -> Fraction:
         return _DEFAULT_RATE
     value = Fraction(match[1]) * (1000 if match[2] else 1)
     return snap(value, Fraction(6, 1000)) if value > 0 else _DEFAULT_RATE
-
-
-def snap(value: Fraction, tolerance: Fraction) -> Fraction:
-    """The customary rate within ``tolerance`` of ``value``, or a simple fraction near it."""
-    near = [rate for rate in (Fraction(round(value)), *_NTSC) if rate and abs(rate - value) <= tolerance]
-    return min(near, key=lambda rate: abs(rate - value)) if near else value.limit_denominator(1001)
-
-
-def read_timing(path: Path, demuxer: str, stream: Stream, limits: Limits) -> Timing:
-    """Read every packet of ``stream``; raises when there are more than ``max_frames``."""
-    command = [*source_options(path, demuxer), "-map", f"0:{stream.index}", "-c", "copy", "-copyts"]
-    child = Child([*command, "-f", "framecrc", "pipe:1"])
-    base, stamps = Fraction(0), np.zeros(1024, np.int64)
-    count = 0
-    try:
-        for line in child.output:
-            if line.startswith(b"#tb"):
-                base = Fraction(line.split()[-1].decode())
-            elif not line.startswith(b"#"):
-                limits.check("max_frames", count + 1, "video with too many frames")
-                if count == len(stamps):
-                    stamps = np.concatenate([stamps, np.zeros_like(stamps)])
-                stamps[count] = int(line.split(b",")[2])
-                count += 1
-    finally:
-        child.end()
-    return _timing(np.sort(stamps[:count]), base, printed_rate(stream))
-
-
-def _timing(stamps: np.ndarray[tuple[int], np.dtype[np.int64]], base: Fraction, printed: Fraction) -> Timing:
-    """Timing out of sorted presentation times in units of ``base`` seconds."""
-    steps = np.diff(stamps)
-    span = int(stamps[-1] - stamps[0]) if len(stamps) > 1 else 0
-    if span <= 0 or base <= 0 or int(steps.min()) <= 0:
-        # Without usable times (raw streams, broken files) the printed rate is all there is.
-        return Timing(len(stamps), printed, True)
-    # Times are rounded to the base, so steps of a steady rate differ by one unit at most.
-    steady = int(steps.max() - steps.min()) <= 1
-    if steady and steps.min() == steps.max():
-        return Timing(len(stamps), 1 / (int(steps[0]) * base), True)
-    average = Fraction(len(steps)) / (span * base)
-    if steady:
-        # The ends are rounded too: over the whole span the rate is uncertain by one unit in all.
-        return Timing(len(stamps), snap(average, average / span * 2), True)
-    common = Counter(steps.tolist()).most_common(1)[0][0]
-    return Timing(len(stamps), snap(average, average / 200) if average > 0 else 1 / (common * base), False)

@@ -1,183 +1,255 @@
-"""Videos, streamed from ffmpeg as RGB frames of 8 bit, with their first sound track untouched."""
+"""Videos, streamed from ffmpeg as frames of 8 bit with the times at which they are shown, and their sound untouched."""
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.errors import LimitError, MediaReadError, UnsupportedMediaError
+from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.audio import open_sound_track
-from nfcodec.media.ffmpeg import Child, complaint, run
+from nfcodec.media.ffmpeg import Child, complaint, input_url, run
+from nfcodec.media.losses import INTERLACED, field_order, losses
 from nfcodec.media.metadata import make_tags
 from nfcodec.media.opening import check_size
+from nfcodec.media.packets import Track, read_list, scan, shown_timing
+from nfcodec.media.pixels import split_alpha
 from nfcodec.media.probe import (
-    Stream,
-    Timing,
+    Container,
+    alpha_decoder,
     frame_size,
+    has_alpha,
+    is_turned,
     pixel_aspect,
     pixel_format,
+    printed_rate,
     probe,
-    read_timing,
     source_options,
 )
 from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
+from nfcodec.media.sound import copy_track, lead_in
+from nfcodec.media.timing import Timing, short
 from nfcodec.signal import Block, Metadata, SignalInfo, Source
 
-_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
+# Headers whose length was counted when the file was made; those of other containers are guesses of ffmpeg.
+_COUNTED = ("mov", "matroska", "avi", "flv", "asf")
+_SHORT = 0.5  # seconds, and
+_SHARE = 0.05  # of the length, that may be missing without a word
+_READ_AT_ONCE = 1 << 20
+_PIXELS = {(1, False): "gray", (1, True): "ya8", (3, False): "rgb24", (3, True): "rgba"}
+_ANY_BASE = Fraction(1, 90000)
 
 
 def open_av(path: Path, demuxer: str, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Open a media container: a video when it has moving pictures, a recording when it has only sound."""
     with reading(path):
-        streams = probe(path, demuxer)
-        if any(s.kind == "video" and not s.cover for s in streams):
-            return VideoSource(path, demuxer, streams, limits)
-        if any(s.kind == "audio" for s in streams):
+        container = probe(path, demuxer)
+        if any(s.kind == "video" and not s.cover for s in container.streams):
+            return VideoSource(path, demuxer, container, limits)
+        if any(s.kind == "audio" for s in container.streams):
             return open_sound_track(path, demuxer, limits=limits)
     raise UnsupportedMediaError(f"{named(path)} has neither pictures nor sound")
 
 
 class VideoSource:
-    """The first video stream of a container.
+    """The first video stream of a container, every frame of it once.
 
-    ``info.shape[0]`` counts the packets of the stream until all frames were read, the frames from then on.
+    Length, rate and frame times are those of the packets until all frames were read, and of the frames from then on:
+    ``info.rate`` is the number of frames by the length, and the tag ``durations`` tells the times where they are not
+    even.
     """
 
-    def __init__(self, path: Path, demuxer: str, streams: list[Stream], limits: Limits) -> None:
+    def __init__(self, path: Path, demuxer: str, container: Container, limits: Limits) -> None:
         self.warnings: list[str] = []
         self._path, self._limits = path, limits
-        self._input = source_options(path, demuxer)
-        self._video = next(s for s in streams if s.kind == "video" and not s.cover)
-        self._sound = next((s for s in streams if s.kind == "audio"), None)
+        self._video = next(s for s in container.streams if s.kind == "video" and not s.cover)
+        self._sound = next((s for s in container.streams if s.kind == "audio"), None)
+        # ffmpeg refuses to list what it has no name for.
+        self._heard = self._sound if self._sound and self._sound.codec != "none" else None
+        self._input = source_options(path, demuxer, alpha_decoder(self._video))
         self._child: Child | None = None
-        self._check_size(frame_size(self._video))
-        self._timing = read_timing(path, demuxer, self._video, limits)
-        self._pixels, channels = ("gray", 1) if pixel_format(self._video).startswith("gray") else ("rgb24", 3)
-        width, height = self._measure()
+        if min(frame_size(self._video)) > 0:
+            check_size(frame_size(self._video), limits)
+        self._scan = scan(path, demuxer, self._video, self._heard, container.seconds, limits)
+        self._grey = pixel_format(self._video).startswith(("gray", "ya"))
+        size = self._measure()
+        self._tags = {"sar": self._aspect()}
+        self._describe(self._scan.timing, size, alpha=has_alpha(self._video) and self._is_transparent())
+        self.warnings += losses(container, self._video, self._sound)
+        if self._is_interlaced():
+            self.warnings.append(INTERLACED)
+        self._note_missing_end(demuxer, container.seconds)
+
+    def _describe(self, timing: Timing, size: tuple[int, int], *, alpha: bool) -> None:
+        width, height = size
         self.info = SignalInfo(
             modality="video",
-            shape=(max(1, self._timing.frames), height, width),
-            channels=channels,
+            shape=(max(1, timing.frames), height, width),
+            channels=1 if self._grey else 3,
             sample_type="u8",
-            rate=self._timing.rate,
+            alpha=alpha,
+            rate=timing.rate,
         )
-        self.metadata = Metadata(tags=make_tags({"sar": self._aspect((width, height))}))
-        self._note_losses(streams, self._timing)
-
-    def _check_size(self, size: tuple[int, int]) -> None:
-        if min(size) > 0:
-            check_size(size, self._limits)
+        times = None if timing.times is None else timing.times.text()
+        self.metadata = Metadata(tags=make_tags(self._tags | {"durations": times}))
 
     def _measure(self) -> tuple[int, int]:
         """Width and height after turning, from the header of a decoded first frame."""
-        command = [*self._input, "-map", f"0:{self._video.index}", "-frames:v", "1", "-pix_fmt", "rgb24"]
+        command = [*self._input, "-map", f"0:{self._video.index:d}", "-frames:v", "1", "-pix_fmt", "rgb24"]
         result = run([*command, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"], timeout=60)
         fields = result.output[:64].split(maxsplit=3)
         if len(fields) < 3 or fields[0] != b"P6":
-            why = complaint(result.log) or "no frame can be decoded"
-            raise MediaReadError(f"cannot read {named(self._path)}: {why}")
+            why = complaint(result.log)
+            if not why and not self._scan.timing.frames:
+                raise MediaReadError(f"{named(self._path)} has no frames")
+            raise MediaReadError(f"cannot read {named(self._path)}: {why or 'no frame can be decoded'}")
         size = int(fields[1]), int(fields[2])
         check_size(size, self._limits)
         return size
 
-    def _aspect(self, size: tuple[int, int]) -> str | None:
+    def _aspect(self) -> str | None:
         ratio = pixel_aspect(self._video)
-        width, height = frame_size(self._video)
-        if size == (height, width) and width != height:
-            ratio = 1 / ratio  # turned by a quarter
+        if is_turned(self._video):
+            ratio = 1 / ratio
         return None if ratio == 1 else f"{ratio.numerator}:{ratio.denominator}"
 
-    def _note_losses(self, streams: list[Stream], timing: Timing) -> None:
-        taken = {self._video.index, self._sound.index if self._sound else -1}
-        kinds = [s.kind for s in streams if s.index not in taken and s.kind != "data"]
-        for kind in sorted(set(kinds)):
-            self.warnings.append(f"dropped {kinds.count(kind)} {kind} stream{'s' if kinds.count(kind) > 1 else ''}")
-        form = pixel_format(self._video)
-        if any(form.endswith(tail) for tail in ("9le", "10le", "12le", "14le", "16le", "10be", "12be", "16be")):
-            self.warnings.append(f"more than 8 bits per colour ({form}) are reduced to 8")
-        if form.startswith(_ALPHA):
-            self.warnings.append("dropped the alpha channel of the video")
-        if "smpte2084" in self._video.text or "arib-std-b67" in self._video.text:
-            self.warnings.append("high dynamic range is taken as it is coded, without tone mapping")
-        if not timing.steady:
-            self.warnings.append(f"the frame rate varies: frames are repeated or left out for {float(timing.rate):g}/s")
-
-    def blocks(self, rows: int) -> Iterator[Block]:
-        """Yield blocks of ``rows`` frames: values (n, H, W, C) in [0, 1]."""
-        _, height, width = self.info.shape
-        frame = (height, width, self.info.channels)
-        size, total = int(np.prod(frame)), 0
-        self._child = child = Child(self._decode())
+    def _is_transparent(self) -> bool:
+        """Whether any pixel is not opaque: many a file has an alpha plane and does not use it."""
+        planes = ["-fps_mode", "passthrough", "-vf", "format=rgba,alphaextract,format=gray", "-f", "rawvideo", "pipe:1"]
+        child = Child([*self._input, "-map", f"0:{self._video.index:d}", *planes])
         try:
-            while self._child and (data := child.output.read(size * rows)):
-                if len(data) % size:
-                    raise MediaReadError(f"cannot read {named(self._path)}: the stream ends within a frame")
-                total += len(data) // size
-                self._limits.check("max_frames", total, "video with too many frames")
-                samples: npt.NDArray[np.uint8] = np.frombuffer(data, np.uint8).reshape(-1, *frame)
-                yield Block(dequantize(samples, "u8"))
-            self._finish(child, total)
+            parts = iter(lambda: child.output.read(_READ_AT_ONCE), b"")
+            return any(np.frombuffer(part, np.uint8).min() < 255 for part in parts)
         finally:
             child.end()
 
-    def _decode(self) -> list[str]:
-        rate = self._timing.rate
-        timing = ["-fps_mode", "passthrough"]
-        if not self._timing.steady:
-            timing = ["-fps_mode", "cfr", "-r", f"{rate.numerator}/{rate.denominator}"]
-        # Frames of another size within one stream are scaled to the first by ffmpeg itself.
-        size = f"{self.info.shape[2]}x{self.info.shape[1]}"
-        sound = ["-map", f"0:{self._video.index}", *timing, "-s", size]
-        return [*self._input, *sound, "-f", "rawvideo", "-pix_fmt", self._pixels, "pipe:1"]
+    def _is_interlaced(self) -> bool:
+        """As the header says, else as the first picture does."""
+        told = field_order(self._video)
+        if told is not None:
+            return told
+        command = [*self._input, "-map", f"0:{self._video.index:d}", "-frames:v", "1", "-vf", "showinfo"]
+        log = run([*command, "-f", "null", "-"], level="info", timeout=60).log
+        return re.search(r"Parsed_showinfo.* i:[TB] ", log) is not None
 
-    def _finish(self, child: Child, total: int) -> None:
-        """Judge how ffmpeg ended, once all of its output is read."""
+    def _note_missing_end(self, demuxer: str, announced: float) -> None:
+        end = self._scan.end
+        if demuxer in _COUNTED and announced - end > max(_SHORT, _SHARE * announced) and end > 0:
+            there = f"{end:.2f} of the {announced:.2f} s that its header announces are there"
+            self.warnings.append(f"the file may be truncated: {there}")
+        elif _is_cut_short(self._path, demuxer):
+            self.warnings.append(f"the file is truncated: {end:.2f} s are there")
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """Yield blocks of ``rows`` frames: values (n, H, W, C) in [0, 1], alpha (n, H, W)."""
+        _, height, width = self.info.shape
+        frame = (height, width, self.info.channels + self.info.alpha)
+        size, total = int(np.prod(frame)), 0
+        with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
+            self._child = child = Child(self._decode(Path(folder)))
+            try:
+                while self._child and (data := child.output.read(size * rows)):
+                    whole = len(data) // size
+                    total += whole
+                    self._limits.check("max_frames", total, "video with too many frames")
+                    if whole:
+                        yield self._block(np.frombuffer(data, np.uint8, whole * size).reshape(-1, *frame))
+                self._finish(child, total, Path(folder))
+            finally:
+                child.end()
+
+    def _block(self, frames: npt.NDArray[np.uint8]) -> Block:
+        samples, alpha = split_alpha(frames, self.info.channels)
+        return Block(dequantize(samples, "u8"), None if alpha is None else np.ascontiguousarray(alpha))
+
+    def _decode(self, folder: Path) -> list[str]:
+        """Frames to a pipe; to files in ``folder`` their times, and that of the first packet of the sound.
+
+        All in one process, since ffmpeg counts time from the first of the streams that it reads.
+        """
+        base = self._scan.base or _ANY_BASE
+        every = ["-map", f"0:{self._video.index:d}", "-fps_mode", "passthrough"]
+        every += ["-enc_time_base", f"{base.numerator:d}/{base.denominator:d}"]
+        # Frames of another size within one stream are scaled to the first by ffmpeg itself.
+        size = f"{self.info.shape[2]:d}x{self.info.shape[1]:d}"
+        pixels = _PIXELS[self.info.channels, self.info.alpha]
+        command = [*self._input, *every, "-s", size, "-f", "rawvideo", "-pix_fmt", pixels, "pipe:1"]
+        command += [*every, "-c:v", "wrapped_avframe", "-f", "framecrc", input_url(folder / "times")]
+        if self._heard:
+            first = ["-map", f"0:{self._heard.index:d}", "-frames:a", "1", "-c:a", "copy"]
+            command += [*first, "-f", "framecrc", input_url(folder / "sound")]
+        return command
+
+    def _finish(self, child: Child, total: int, folder: Path) -> None:
+        """Judge how ffmpeg ended, and correct length and times, once all of its output is read."""
         if self._child is None:  # closed meanwhile
             return
         code = child.process.wait()
-        if code != 0 or total == 0:
+        # As much as is there of a damaged file; but what was killed, or began with trouble, is no file's fault.
+        if code < 0 or total == 0:
             raise MediaReadError(f"cannot read {named(self._path)}: {child.trouble()}")
-        told = complaint(child.log())
+        told = child.trouble() if code else complaint(child.log())
         if told:
             self.warnings.append(f"ffmpeg: {told}")
-        self.info = replace(self.info, shape=(total, *self.info.shape[1:]))
+        shown = _listed(folder / "times", self._limits)
+        timing = Timing(total, self.info.rate or self._scan.timing.rate)
+        if len(shown.stamps) == total:
+            last = self._scan.last if total == self._scan.timing.frames and shown.base == self._scan.base else 0
+            timing = shown_timing(shown, printed_rate(self._video), last)
+        self._tags |= {"sound_start": self._sound_start(shown, _listed(folder / "sound", self._limits))}
+        self._describe(timing, (self.info.shape[2], self.info.shape[1]), alpha=self.info.alpha)
+
+    def _sound_start(self, shown: Track, heard: Track) -> str | None:
+        """Milliseconds from the first frame to the first sample that is heard; None where they start together."""
+        if self._sound is None or shown.start is None or heard.start is None:
+            return None
+        late = heard.start - shown.start
+        if heard.remarks.strip():
+            late += lead_in(self._input, self._sound.index)
+        text = short(float(late * 1000))
+        return None if text in ("0", "-0") else text
 
     def sidecar(self) -> bytes:
         """The first sound track in a Matroska stream, its packets copied; empty when there is none."""
         if self._sound is None:
             return b""
-        track = self._copy_sound(["-c:a", "copy"])
+        place = self._input, self._sound.index, self._limits.max_section, self._path
+        track = copy_track(*place)
         if track is None:
             self.warnings.append(f"the sound ({self._sound.codec}) cannot be copied, it is converted to FLAC")
-            track = self._copy_sound(["-c:a", "flac"])
+            track = copy_track(*place, convert=True)
         if track is None:
             self.warnings.append(f"dropped the sound ({self._sound.codec}): it cannot be read")
             return b""
         return track
-
-    def _copy_sound(self, codec: list[str]) -> bytes | None:
-        assert self._sound is not None
-        bound = self._limits.max_section
-        command = [*self._input, "-map", f"0:{self._sound.index}", "-map_metadata", "-1", *codec]
-        # Bit-exact: no date and no random identifier, so that equal input gives equal bytes.
-        child = Child([*command, "-fflags", "+bitexact", "-f", "matroska", "pipe:1"])
-        try:
-            track = child.output.read(bound + 1)
-            if len(track) > bound:
-                message = f"the sound track of {named(self._path)} is over the limit max_section = {bound} bytes"
-                raise LimitError(message, hint="leave it out with --strip sound")
-            return track if child.process.wait() == 0 and track else None
-        finally:
-            child.end()
 
     def close(self) -> None:
         """End ffmpeg; may be called twice."""
         child, self._child = self._child, None
         if child:
             child.end()
+
+
+def _is_cut_short(path: Path, demuxer: str) -> bool:
+    """Whether the number of bytes shows that the end is missing, in containers that do not tell their length."""
+    size = path.stat().st_size
+    if demuxer == "avi":
+        with path.open("rb") as file:
+            return int.from_bytes(file.read(8)[4:], "little") + 8 > size
+    # Packets of a transport stream, without and with a time in front or a checksum behind.
+    return demuxer == "mpegts" and all(size % packet for packet in (188, 192, 204))
+
+
+def _listed(path: Path, limits: Limits) -> Track:
+    """The first track of a list that ffmpeg wrote, empty where it wrote none."""
+    if not path.is_file():
+        return Track()
+    with path.open("rb") as lines:
+        return read_list(lines, limits).get(0, Track())

@@ -8,19 +8,27 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from nfcodec.errors import MediaReadError, OutputError
 from nfcodec.media.ffmpeg import Child, complaint, input_url, run
-from nfcodec.media.probe import probe, source_options
+from nfcodec.media.probe import source_options
+from nfcodec.media.raw_stream import RawStream
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import convert_alpha, quantize
+from nfcodec.media.sound import track_codec
+from nfcodec.media.timing import FrameTimes, frame_times
 from nfcodec.signal import Block, SignalInfo
 from nfcodec.tags import Tags
 
 _MUXER = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
+# Matroska counts milliseconds; 1/90000 s holds whole milliseconds and the frames of all customary rates.
+_TICK = {"mp4": Fraction(1, 90000), "mkv": Fraction(1, 1000), "webm": Fraction(1, 1000)}
 # Sound that a container takes as it is; anything else is converted with a warning.
 _SOUND = {"mp4": ("aac", "mp3", "opus", "ac3", "eac3", "flac", "alac", "mp2"), "webm": ("opus", "vorbis")}
 _CONVERT = {"mp4": ["-c:a", "aac", "-b:a", "256k"], "webm": ["-c:a", "libopus", "-b:a", "160k"]}
+# Of one frame, in units of the container: signed 32 bits.
+_LONGEST_TICKS = 2**31 - 1
 _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(1000)
 # Say which matrix turns the pixels into YUV, and mark it, so that players turn them back alike.
 _BT709 = [
@@ -31,17 +39,19 @@ _BT709 = [
 class VideoSink:
     """Takes blocks (n, H, W, C) in [0, 1]; ``sidecar`` is a sound track from :meth:`Source.sidecar`.
 
-    MKV keeps every sample and alpha; MP4 and WebM are good but lossy copies for players.
+    MKV keeps every sample and alpha; MP4 and WebM are good but lossy copies for players, MP4 without alpha.
     """
 
     def __init__(self, path: Path, info: SignalInfo, tags: Tags, sidecar: bytes, form: str) -> None:
         self.warnings: list[str] = []
         self._path, self._info, self._form = path, info, form
-        self._alpha = info.alpha and form == "mkv"
-        if info.alpha and not self._alpha:
-            self.warnings.append(f"alpha dropped: {form} is written without it (mkv, png and npy keep it)")
+        self._alpha = info.alpha and form in ("mkv", "webm")
+        self._late = Fraction(tags.sound_start / 1000).limit_denominator(10**6) if sidecar else Fraction(0)
+        self._times = self._given_times(tags)
+        self._note_losses(tags)
         self._sound: Path | None = None
         self._codec: list[str] = []
+        self._stream: RawStream | None = None
         try:
             if sidecar:
                 self._take_sound(sidecar)
@@ -49,18 +59,56 @@ class VideoSink:
         except (OSError, RuntimeError) as error:
             self._forget_sound()
             raise OutputError(f"cannot write {named(path)}: {reason(error)}") from error
+        if self._times is not None:
+            depth = {"gray": 1, "rgb24": 3, "rgba": 4}[self._pixels]
+            edges = self._times.edges
+            self._stream = RawStream(self._child.input, edges, info.shape[2], info.shape[1], depth)
+
+    def _given_times(self, tags: Tags) -> FrameTimes | None:
+        """When frames are shown, or None where they are even and the first is shown at once."""
+        if len(tags.durations) != self._info.shape[0] and self._late >= 0:
+            return None
+        tick = _TICK[self._form]
+        ticks = frame_times(self._info, tags.durations).ticks(tick, least=1)
+        if np.diff(ticks).max(initial=0) > _LONGEST_TICKS:
+            self.warnings.append(f"the times of the frames are left out: {self._form} holds no frame that lasts so long")
+            return None
+        return FrameTimes(np.rint(ticks * float(tick * 10**9)).astype(np.int64))
+
+    def _note_losses(self, tags: Tags) -> None:
+        if self._info.alpha and not self._alpha:
+            self.warnings.append(f"alpha dropped: {self._form} is written without it (mkv, webm, png and npy keep it)")
+        if tags.animation and tags.loop != 1:
+            often = f"{tags.loop} times" if tags.loop else "for ever"
+            self.warnings.append(f"it plays once, not {often}: {self._form} cannot say how often")
+
+    @property
+    def _pixels(self) -> str:
+        return "gray" if self._info.channels == 1 and not self._alpha else "rgba" if self._alpha else "rgb24"
 
     def _command(self, tags: Tags) -> list[str]:
-        _, height, width = self._info.shape
-        rate = self._rate()
-        form = "gray" if self._info.channels == 1 and not self._alpha else "rgba" if self._alpha else "rgb24"
-        frames = ["-f", "rawvideo", "-pix_fmt", form, "-s", f"{width}x{height}"]
-        frames += ["-r", f"{rate.numerator}/{rate.denominator}", "-i", "pipe:0"]
-        sound = source_options(self._sound, "matroska") if self._sound else []
+        sound = [*_begin(self._late), *source_options(self._sound, "matroska")] if self._sound else []
         maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._codec] if self._sound else [])]
         filters = self._filters(tags.pixel_aspect)
         output = ["-f", _MUXER[self._form], "-y", input_url(self._path)]
-        return [*frames, *sound, *maps, *filters, *self._video_codec(), *output]
+        return [*self._frames(), *sound, *maps, *filters, *self._video_codec(), *self._exact_times(), *output]
+
+    def _frames(self) -> list[str]:
+        """ffmpeg's options of the pictures that come through the pipe."""
+        if self._times is not None:
+            return [*_begin(-self._late), "-f", "matroska", "-i", "pipe:0"]
+        _, height, width = self._info.shape
+        rate = self._rate()
+        frames = ["-f", "rawvideo", "-pix_fmt", self._pixels, "-s", f"{width:d}x{height:d}"]
+        return [*frames, "-r", f"{rate.numerator:d}/{rate.denominator:d}", "-i", "pipe:0"]
+
+    def _exact_times(self) -> list[str]:
+        if self._times is None:
+            return []
+        tick = _TICK[self._form]
+        exact = ["-fps_mode", "passthrough", "-enc_time_base", f"{tick.numerator:d}/{tick.denominator:d}"]
+        # With B-frames the durations in an MP4 are those of the order of coding, which readers take for the times.
+        return [*exact, "-video_track_timescale", f"{tick.denominator:d}", "-bf", "0"] if self._form == "mp4" else exact
 
     def _filters(self, aspect: Fraction | None) -> list[str]:
         chain = [] if self._form == "mkv" else ["scale=out_color_matrix=bt709:out_range=tv"]
@@ -79,8 +127,12 @@ class VideoSink:
         if self._form == "mp4":
             fast = ["-movflags", "+faststart"]
             return ["-c:v", "libx264", "-crf", "10", "-preset", "fast", "-pix_fmt", colour, *_BT709, *fast]
+        if self._alpha:
+            # The only layout with alpha that the encoder takes; it holds alpha in no frame that is not shown.
+            colour = "yuva420p"
+        hidden = ["-auto-alt-ref", "0"] if self._alpha else []
         speed = ["-deadline", "good", "-cpu-used", "5", "-row-mt", "1"]
-        return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, "-pix_fmt", colour, *_BT709]
+        return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, *hidden, "-pix_fmt", colour, *_BT709]
 
     def _rate(self) -> Fraction:
         """Frames per second within what containers hold: Matroska counts milliseconds."""
@@ -113,7 +165,7 @@ class VideoSink:
             place.unlink(missing_ok=True)
 
     def _sound_codec(self, sound: Path) -> list[str]:
-        codec = next((s.codec for s in probe(sound, "matroska") if s.kind == "audio"), None)
+        codec = track_codec(sound)
         if codec is None:
             raise MediaReadError(f"{named(sound)} has no sound")
         if codec in _SOUND.get(self._form, (codec,)):
@@ -130,9 +182,15 @@ class VideoSink:
                 frames = np.repeat(frames, 3, axis=-1)
             frames = np.concatenate([frames, convert_alpha(block.alpha, "u8")[..., None]], axis=-1)
         try:
-            self._child.input.write(np.ascontiguousarray(frames).data)
+            self._feed(frames)
         except (OSError, ValueError) as error:
             raise self._failure() from error
+
+    def _feed(self, frames: npt.NDArray[np.uint8]) -> None:
+        if self._stream is not None:
+            self._stream.write(frames)
+        else:
+            self._child.input.write(np.ascontiguousarray(frames).data)
 
     def _failure(self) -> OutputError:
         self._child.process.wait()
@@ -158,6 +216,11 @@ class VideoSink:
             with suppress(OSError):
                 self._sound.unlink()
             self._sound = None
+
+
+def _begin(late: Fraction) -> list[str]:
+    """ffmpeg's options for an input that begins so many seconds after the other; it counts both from 0 otherwise."""
+    return ["-itsoffset", f"{float(late):.6f}"] if late > 0 else []
 
 
 def _store(sidecar: bytes) -> Path:

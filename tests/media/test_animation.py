@@ -38,7 +38,7 @@ def test_exact_round_trip(tmp_path, form, depth):
     save(tmp_path / f"a.{form}", pixels, duration=[40, 80, 120, 40], loop=2, **options)
     got = read(tmp_path / f"a.{form}", rows=3)
     assert got.info.modality == "video" and got.info.shape == (4, 12, 16)
-    assert got.info.alpha == (depth == 4) and got.info.rate == Fraction(1000, 60)
+    assert got.info.alpha == (depth == 4) and got.info.rate == Fraction(4000, 280)
     assert dict(got.metadata.tags) == {"source": "animation", "durations": "40,80,120,40", "loop": "2"}
     np.testing.assert_array_equal(visible(got), pixels[..., :3] * (pixels[..., -1:] > 0 if depth == 4 else 1))
     assert default_suffix(got.info, got.metadata) == "png"
@@ -119,6 +119,47 @@ def test_limits(tmp_path):
 
 def test_frame_times():
     info = SignalInfo("video", (3, 4, 4), 3, "u8", rate=Fraction(30))
-    assert frame_times(info, ()) == (33, 34, 33)
-    assert frame_times(info, (10.0, 20.0, 30.0)) == (10, 20, 30)
-    assert frame_times(info, (10.0, 20.0)) == (33, 34, 33)
+    assert frame_times(info, ()).milliseconds() == (33, 34, 33)
+    assert frame_times(info, (10.0, 20.0, 30.0)).milliseconds() == (10, 20, 30)
+    assert frame_times(info, (10.0, 20.0)).milliseconds() == (33, 34, 33)
+    assert frame_times(info, ()).milliseconds(10) == (30, 40, 30)
+
+
+def plays_of(path):
+    """How often the bytes say that it plays: 0 for ever. A GIF counts what follows the first run."""
+    data = path.read_bytes()
+    if path.suffix == ".gif":
+        at = data.find(b"NETSCAPE2.0")
+        again = int.from_bytes(data[at + 13 : at + 15], "little") if at >= 0 else None
+        return 1 if again is None else again + 1 if again else 0
+    if path.suffix == ".png":
+        return int.from_bytes(data[data.index(b"acTL") + 8 :][:4], "big")
+    return int.from_bytes(data[data.index(b"ANIM") + 12 :][:2], "little")
+
+
+FORMS = ("gif", "png", "webp")
+
+
+@pytest.mark.parametrize("plays", [0, 1, 2, 3, 7, 65535])
+@pytest.mark.parametrize("form", FORMS)
+def test_plays(tmp_path, form, plays):
+    """As Pillow writes them: GIF by repetitions, none of them without the block; WebP and APNG by runs."""
+    loop = {} if form == "gif" and plays == 1 else {"loop": plays - 1 if form == "gif" and plays else plays}
+    save(tmp_path / f"a.{form}", frames(3, 3), duration=40, **loop)
+    assert plays_of(tmp_path / f"a.{form}") == plays
+    got = read(tmp_path / f"a.{form}")
+    assert dict(got.metadata.tags)["loop"] == str(plays)
+    for out in FORMS:
+        write(tmp_path / f"b.{out}", got.info, got.samples, metadata=got.metadata)
+        assert plays_of(tmp_path / f"b.{out}") == plays
+    said = write(tmp_path / "b.mkv", got.info, got.samples, metadata=got.metadata)
+    often = "for ever" if plays == 0 else f"{plays} times"
+    assert said == ([] if plays == 1 else [f"it plays once, not {often}: mkv cannot say how often"])
+
+
+def test_more_plays_than_a_format_counts(tmp_path):
+    save(tmp_path / "a.png", frames(3, 3), duration=40, loop=100_000)
+    got = read(tmp_path / "a.png")
+    for form, most in (("gif", 65536), ("webp", 65535), ("png", 100_000)):
+        write(tmp_path / f"b.{form}", got.info, got.samples, metadata=got.metadata)
+        assert plays_of(tmp_path / f"b.{form}") == most
