@@ -13,6 +13,7 @@ from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.image import open_image
 from nfcodec.media.reading import named, reading
+from nfcodec.media.samples import full_scale
 from nfcodec.media.sniff import sniff
 from nfcodec.signal import Block, Floats, Metadata, SignalInfo, Source
 
@@ -59,7 +60,8 @@ class FrameFolderSource:
                 (h, w), (height, width) = source.info.shape, self._size
                 raise MediaReadError(f"{named(path)} has {w}×{h} pixels, the first frame has {width}×{height}")
             (block,) = source.blocks(self._size[0])
-            return np.repeat(block.values, 3, axis=-1) if source.info.channels == 1 else block.values
+            values = full_scale(block.values, source.info)
+            return np.repeat(values, 3, axis=-1) if source.info.channels == 1 else values
         finally:
             source.close()
 

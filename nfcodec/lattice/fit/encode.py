@@ -20,13 +20,14 @@ from nfcodec.container.writer import Writer
 from nfcodec.coords import sample_positions
 from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
+from nfcodec.encoder.fill import extended, filled
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
-from nfcodec.lattice.fit.palette import Draft, filled
+from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.window import cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
@@ -112,6 +113,7 @@ class LatticeEncoder(Encoder):
         self.rows = self.layout.chunk_rows
         self._chunk_length = self.rows * init.spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
+        self._alpha: Ints | None = None
 
     def _check_field(self) -> None:
         info = self.info
@@ -124,6 +126,7 @@ class LatticeEncoder(Encoder):
     def write_signal(self, writer: Writer) -> int:
         """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
+        self._alpha = alpha
         planes = [] if alpha is None else list(self._alpha_payloads(alpha))
         picture = self._choose(values, planes)
         self.quality, self.error = picture.quality, picture.error
@@ -156,7 +159,8 @@ class LatticeEncoder(Encoder):
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        scene, parts = Scene(values, self._wide(values)), even_parts(values, self.info, effort=self.options.effort)
+        values, parts = self._seen(values)
+        scene = Scene(values, self._wide(values))
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
@@ -181,6 +185,16 @@ class LatticeEncoder(Encoder):
         progress.finish()
         self.warnings += [found.warning] if found.warning else []
         return found.attempt.result
+
+    def _seen(self, values: Floats) -> tuple[Floats, EvenParts | None]:
+        """The picture without what alpha hides, and what of it an overlay could hold."""
+        shown, effort = self.shown(values, self._alpha), self.options.effort
+        if shown is values:
+            return values, even_parts(values, self.info, effort=effort)
+        assert self._alpha is not None
+        flat = extended(values, self._alpha == 0)
+        parts = even_parts(flat, self.info, effort=effort)
+        return shown if parts is None else flat, parts
 
     def _file_size(self, payloads: list[bytes]) -> int:
         """Bytes of a file of these sections."""
@@ -284,7 +298,8 @@ class LatticeEncoder(Encoder):
         """The error of a picture rendered in pieces, on samples as they would be written."""
         error, top = ErrorSum(), 0
         for rendered in pieces:
-            error.add(self.written(values[top : top + len(rendered)]), self.written(rendered))
+            rows = slice(top, top + len(rendered))
+            self.measure(error, values[rows], rendered, None if self._alpha is None else self._alpha[rows])
             top += len(rendered)
         return error
 
