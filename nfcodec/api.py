@@ -44,6 +44,7 @@ from nfcodec.signal import Ints, SignalInfo
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
+    from nfcodec.encoder import Encoded
     from nfcodec.field_file import FieldFile
     from nfcodec.train.running import Report
 
@@ -131,7 +132,7 @@ def encode(
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
-    from nfcodec.encoder import choose_init, encode_signal
+    from nfcodec.encoder import encode_signal
 
     options = options or EncodeOptions()
     target = output if output is not None else _derived(source, "nfc")
@@ -150,12 +151,20 @@ def encode(
             with _opened(temporary) as written:
                 encoded.verify(written, options)  # type: ignore[arg-type]
         input_bytes = path.stat().st_size if path.is_file() else 0
+    return encode_result(source, target, encoded, options, input_bytes=input_bytes, began=began)
+
+
+def encode_result(
+    source: PathLike, target: PathLike, encoded: Encoded, options: EncodeOptions, *, input_bytes: int, began: float,
+    warnings: tuple[str, ...] = (),
+) -> EncodeResult:  # fmt: skip
+    """What is told of a finished file. ``began``: in monotonic seconds; ``warnings`` go before the encoder's own."""
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
         input=os.fspath(source), output=os.fspath(target), input_bytes=input_bytes, bytes=encoded.bytes, rate=rate,
         rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
-        seconds=time.monotonic() - began, init=choose_init(encoded.info, options).id,
-        quality=encoded.quality, effort=options.effort, warnings=encoded.warnings,
+        seconds=time.monotonic() - began, init=encoded.init,
+        quality=encoded.quality, effort=options.effort, warnings=(*warnings, *encoded.warnings),
     )  # fmt: skip
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from nfcodec import families
+from nfcodec.container.layout import INIT_BYTES as PREFIX
 from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.families import Init
 from nfcodec.options import ModelInfo
 
-PREFIX = 4  # bytes of the SHA-256 that a file carries
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
 _NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError, FormatError, LimitError)

@@ -272,7 +272,7 @@ def test_info(tmp_path):
     assert about.rate == pytest.approx(result.rate) == pytest.approx(result.bytes * 8 / 1000 / 0.5)
     assert (about.channels, about.alpha, about.sample_type, about.sample_rate) == (3, False, "u8", 10.0)
     assert (about.quality, about.version, about.rate_unit, about.metadata) == (33, 1, "kbps", ())
-    assert about.init == zoo.load(init("video")).sha256[:4].hex()
+    assert about.init == zoo.load(init("video")).sha256[:8].hex()
     assert [s.type for s in about.sections] == ["DELTA"]
     assert sum(s.bytes for s in about.sections) < about.bytes < sum(s.bytes for s in about.sections) + 40
     np.save(tmp_path / "n.npy", np.linspace(-2, 7, 40).reshape(5, 8))

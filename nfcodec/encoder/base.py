@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -26,15 +27,16 @@ from nfcodec.signal import Floats, Ints, SignalInfo, Source
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of
-    all symbols, the quality that was used, and what had to be dropped or changed. ``coder``: decodes what was written
-    to verify it, without work that was done already."""
+    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of all
+    symbols, the id of the init and the quality that were used, and what had to be dropped or changed. ``coder``:
+    decodes what was written to verify it, without work that was done already."""
 
     info: SignalInfo
     bytes: int
     psnr: float
     snr: float
     digest: str
+    init: str
     quality: int
     warnings: tuple[str, ...]
     coder: RegionCoder = ALONE
@@ -58,6 +60,7 @@ class Encoder(ABC):
     ) -> None:
         self.source, self.options = source, options
         self.info = source.info
+        self.init_id = init.id
         self.prefix = init.sha256[: zoo.PREFIX]
         self.quality = options.quality
         self.error = ErrorSum()
@@ -84,12 +87,13 @@ class Encoder(ABC):
             if not length:
                 raise UnsupportedMediaError("the input holds no samples")
             self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
-            for kind, payload in self.metadata_sections():
+            for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
-        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings, self.coder)
+        digest = self.symbols.hexdigest()
+        return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder)
 
     def shown(self, values: Floats, alpha: Ints | None) -> Floats:
         """Values (n, …, C) with those under an alpha (n, …) of 0, which nobody sees, continued from what is seen."""
@@ -123,6 +127,7 @@ class Encoder(ABC):
             known = self.error.psnr(self.info.measured_peak) if self.error.count else None
             self._progress(ProgressEvent("encode", self._done, total, known))
 
+    @cached_property
     def metadata_sections(self) -> list[tuple[SectionType, bytes]]:
         """What the file says beside the signal; known when all blocks were read."""
         kept, sections = self.source.metadata, []

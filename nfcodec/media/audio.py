@@ -19,6 +19,7 @@ from nfcodec.errors import MediaReadError, NfcError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.ffmpeg import complaint, input_url, run
 from nfcodec.media.metadata import check_metadata, make_tags
+from nfcodec.media.probe import source_options
 from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
 from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
@@ -31,6 +32,11 @@ _TYPES: dict[str, SampleType] = {
 # Compressed with loss: decoders work in floats and may overshoot, so they are read as floats and clipped.
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 _AT_ONCE = 1 << 18
+# What ffmpeg may find in a recording: its demuxers that open no other file.
+_FORMATS = ",".join((
+    "aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "eac3", "flac", "flv", "matroska,webm",
+    "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv",
+))  # fmt: skip
 
 
 class AudioSource:
@@ -145,8 +151,8 @@ def open_sound_track(path: Path, demuxer: str, *, limits: Limits = DEFAULT_LIMIT
 
 def _through_ffmpeg(path: Path, demuxer: str, limits: Limits, first: Exception | None) -> Source:
     """Decode to a temporary Wave64 file. ``first`` is libsndfile's complaint, told when ffmpeg fails too."""
-    before = ["-f", demuxer] if demuxer else []
-    source = [*before, "-i", input_url(path)]
+    # A playlist, which no demuxer was named for, would make ffmpeg read other files.
+    source = ["-format_whitelist", _FORMATS, *source_options(path, demuxer)]
     probe = run(source, level="info").log
     deep = re.search(r"Audio: .*\((24|32) bit\)", probe)
     codec = "pcm_s24le" if deep else "pcm_s16le"

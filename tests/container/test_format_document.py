@@ -28,7 +28,7 @@ PROSE = " ".join(TEXT.split())
 SCALE = np.array([18, 18, 18, 6])
 TENSOR = np.array([0, 0, 1, 1])
 DELTAS = [[1, 0, -2, 0]]
-HEADER = Header("image", (1, 1), 3, "u8", bytes.fromhex("c0ffee01"), 75, 1, sections=1)
+HEADER = Header("image", (1, 1), 3, "u8", bytes.fromhex("c0ffee0123456789"), 75, 1, sections=1)
 
 
 def block(name):
@@ -67,7 +67,7 @@ def test_worked_example_is_what_the_writer_writes():
 CELLS = np.zeros((3, 64, 1, 2), np.int32)
 CELLS[0, 0, 0] = 5, 6
 CELLS[0, 1, 0] = 0, -1
-CELLS_HEADER = Header("image", (1, 9), 1, "u8", bytes.fromhex("c0ffee02"), 75, 1, sections=1)
+CELLS_HEADER = Header("image", (1, 9), 1, "u8", bytes.fromhex("c0ffee0223456789"), 75, 1, sections=1)
 
 
 def same_everywhere(mean, scale):

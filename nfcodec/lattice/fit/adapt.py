@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
@@ -22,7 +23,6 @@ Symbols = npt.NDArray[np.int32]
 ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)
 # The effort from which rounds look ahead: two that do save more than eight that do not.
 _AHEAD = 4
-_SYMBOL_BOUND = 2**30
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
 
@@ -54,7 +54,7 @@ class Plan:
 def rounded(y: Tensor, rounding: float) -> Symbols:
     """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
     drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
-    return torch.round(drawn).clamp(-_SYMBOL_BOUND, _SYMBOL_BOUND).to(torch.int32).numpy()
+    return torch.round(drawn).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(torch.int32).numpy()
 
 
 def region_weights(
@@ -79,4 +79,6 @@ def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan,
     problem = Problem(
         init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
     )  # fmt: skip
-    return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
+    # A change by one may leave the range that the format holds.
+    found = refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
+    return np.clip(found, -LARGEST_SYMBOL, LARGEST_SYMBOL)

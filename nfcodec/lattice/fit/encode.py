@@ -158,7 +158,7 @@ class LatticeEncoder(Encoder):
     # -- rate control ------------------------------------------------------------------------------------
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
-        rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
+        rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
         values, parts = self._seen(values)
         scene = Scene(values, self._wide(values))
 

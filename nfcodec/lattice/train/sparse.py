@@ -1,4 +1,4 @@
-"""Meta-SparseINR (SEEDS §3) for the trunk of a lattice: gradual magnitude pruning inside meta-training.
+"""Meta-SparseINR (Lee et al. 2021, §3) for the trunk of a lattice: gradual magnitude pruning inside meta-training.
 
 The trunk is shared by all signals, so one mask serves them all; what it loses, D and the first step learn to do
 without while they are trained.

@@ -10,7 +10,7 @@ from helpers import painting
 
 from nfcodec import zoo
 from nfcodec.lattice import regions
-from nfcodec.lattice.code import RegionSymbols, predict, region_bits
+from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
@@ -221,3 +221,14 @@ def problem_of(init, quality, *, ahead=False):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
     trade = 3 * init.trade_off(quality)
     return Problem(init, window, analysis(init, window), quality=quality, planes=3, trade=trade, ahead=ahead)
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
+    fine = replace(init, log_step=torch.full_like(init.log_step, -39.0))
+    planes = planes_of(16, 16)
+    layout, [(region, window)] = windows(planes)
+    weights = region_weights(fine, mirrored(planes, layout, SPACING), planes.shape[1:], layout, region)
+    symbols = adapt_region(fine, window, weights, Plan.of(75, effort), planes=3)
+    assert np.abs(symbols).max() == LARGEST_SYMBOL
+    RegionSymbols(symbols, 75, 3)
