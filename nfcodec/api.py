@@ -18,14 +18,14 @@ from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import MediaReadError, OutputError, TruncatedError
+from nfcodec.errors import MediaReadError, NotNfcError, OptionError, OutputError, TruncatedError
 from nfcodec.families import kind_of_sections
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.regions import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
-from nfcodec.media.reading import named
+from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import quantize
 from nfcodec.options import (
     CompareResult,
@@ -40,7 +40,7 @@ from nfcodec.options import (
     SectionInfo,
     VerifyResult,
 )
-from nfcodec.signal import Ints, SignalInfo
+from nfcodec.signal import Ints, SignalInfo, Source
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
@@ -110,6 +110,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
     with file:
+        if not os.fstat(file.fileno()).st_size:
+            raise NotNfcError(f"cannot read {named(path)}: the file is empty")
         yield file
 
 
@@ -123,11 +125,12 @@ def rate_of(size: int, info: SignalInfo) -> tuple[float, RateUnit]:
 
 # -- encode ----------------------------------------------------------------------------------------------
 def encode(
-    source: PathLike, output: PathLike | None = None, *, options: EncodeOptions | None = None, force: bool = False,
+    source: PathLike | Ints, output: PathLike | None = None, *, options: EncodeOptions | None = None, force: bool = False,
     progress: Progress | None = None, coder: RegionCoder = ALONE,
 ) -> EncodeResult:  # fmt: skip
-    """Encode a media file (or ``-``) to an .nfc file; the name is derived when ``output`` is None.
+    """Encode a media file (or ``-``) or an array to an .nfc file; the name is derived when ``output`` is None.
 
+    An array is what a .npy file of it would be; it has no name, so ``output`` must be given.
     The file is read back before it gets its name (``options.verify``), so an existing ``output`` is never
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
@@ -135,23 +138,46 @@ def encode(
     from nfcodec.encoder import encode_signal
 
     options = options or EncodeOptions()
+    began, name = time.monotonic(), _name_of(source)
     target = output if output is not None else _derived(source, "nfc")
-    began = time.monotonic()
-    with input_file(source) as path, output_file(target, force=force) as temporary:
-        media = open_source(path, limits=options.limits)
+    with _opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
+        media = again()
         try:
             with temporary.open("wb") as file:
-                encoded = encode_signal(
-                    media, file, options, progress=progress, again=lambda: open_source(path, limits=options.limits),
-                    coder=coder,
-                )  # fmt: skip
+                encoded = encode_signal(media, file, options, progress=progress, again=again, coder=coder)
         finally:
             media.close()
         if options.verify:
             with _opened(temporary) as written:
                 encoded.verify(written, options)  # type: ignore[arg-type]
-        input_bytes = path.stat().st_size if path.is_file() else 0
-    return encode_result(source, target, encoded, options, input_bytes=input_bytes, began=began)
+    notes = (NOT_SMALLER,) if 0 < input_bytes <= encoded.bytes else ()
+    return encode_result(name, target, encoded, options, input_bytes=input_bytes, began=began, warnings=notes)
+
+
+NOT_SMALLER = "the output is not smaller than the input; a lower quality makes it smaller"
+
+
+def _name_of(source: PathLike | Ints) -> str:
+    return f"array {source.shape} of {source.dtype}" if isinstance(source, np.ndarray) else os.fspath(source)
+
+
+@contextlib.contextmanager
+def _opener(source: PathLike | Ints, limits: Limits) -> Iterator[tuple[Callable[[], Source], int]]:
+    """What opens a source, as often as is asked, and its size in bytes (of a folder 0)."""
+    if isinstance(source, np.ndarray):
+        from nfcodec.media.array import array_source
+
+        yield lambda: array_source(source, limits=limits), source.nbytes
+        return
+    with input_file(source) as path:
+
+        def again() -> Source:
+            try:
+                return open_source(path, limits=limits)
+            except OSError as error:  # else it would count as one of the output
+                raise MediaReadError(f"cannot read {named(path)}: {reason(error)}") from error
+
+        yield again, os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def encode_result(
@@ -168,7 +194,9 @@ def encode_result(
     )  # fmt: skip
 
 
-def _derived(source: PathLike, suffix: str) -> Path:
+def _derived(source: PathLike | Ints, suffix: str) -> Path:
+    if isinstance(source, np.ndarray):
+        raise OptionError("an array has no name to derive that of the output from: give one")
     if os.fspath(source) == STREAM:
         return Path(STREAM)
     return output_name(source, suffix)
@@ -202,10 +230,12 @@ def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
 def decode(
     source: PathLike, output: PathLike | None = None, *, options: DecodeOptions | None = None, force: bool = False,
     format: str | None = None, folder: PathLike | None = None, init: str | None = None,
-    progress: Progress | None = None, coder: RegionCoder = ALONE,
+    progress: Progress | None = None, coder: RegionCoder = ALONE, aside: bool = True,
 ) -> DecodeResult:  # fmt: skip
     """Decode an .nfc file (or ``-``) to a media file.
 
+    Where ``output`` is None the name is derived. A file that has it may be the original, so the decoded one gets
+    another, photo.decoded.png, whatever ``force`` says of that; without ``aside`` it is an error.
     ``format`` (a suffix) decides the kind of output where the name does not; otherwise it follows from the
     kind recorded in the file. ``init``: path of an init that is not shipped. ``coder``: as for :func:`encode`.
     """
@@ -221,8 +251,11 @@ def decode(
         default = default_suffix(decoder.info, decoder.metadata)
         target, kind = _decode_target(source, output, format, folder, default)
         check_output(kind, info)
+        moved = moved_aside(target) if output is None and aside and os.fspath(target) != STREAM else None
+        notes = (f"{named(Path(target))} exists already, so the output is {named(moved)}",) if moved else ()
+        target = moved or target
         with output_file(target, force=force) as temporary:
-            warnings = (*_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
+            warnings = (*notes, *_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
             size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
@@ -249,6 +282,12 @@ def _decode_target(
     return output, (format or suffix or default).lower()
 
 
+def moved_aside(path: PathLike) -> Path | None:
+    """photo.png → photo.decoded.png where the first exists, else None."""
+    name = Path(path)
+    return name.with_name(f"{name.stem}.decoded{name.suffix}") if os.path.lexists(name) else None
+
+
 def _write(
     decoder: Decoder, options: DecodeOptions, info: SignalInfo, path: Path, kind: str, progress: Progress | None
 ) -> tuple[str, ...]:
@@ -272,7 +311,10 @@ def _write(
 
 
 def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init: str | None = None) -> Ints:
-    """Decode to a numpy array (n_0, …, C) of the recorded sample type, alpha as the last channel."""
+    """Decode to a numpy array of the recorded sample type: arrays as they were, other signals (n_0, …, C).
+
+    Alpha is the last channel.
+    """
     options = options or DecodeOptions()
     inits = (init,) if init else ()
     with (
@@ -286,7 +328,8 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
             if block.alpha is not None:
                 samples = np.concatenate([samples, block.alpha[..., None].astype(samples.dtype)], -1)
             parts.append(samples)
-    return np.concatenate(parts)
+    whole = np.concatenate(parts)
+    return whole[..., 0] if info.modality == "array" else whole
 
 
 def open(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> FieldFile:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep, unmultiply
 from nfcodec.media.image_metadata import read_metadata
 from nfcodec.media.losses import counted, note_losses
-from nfcodec.media.metadata import check_metadata, orientation, upright_exif, upright_xmp
+from nfcodec.media.metadata import check_metadata, make_tags, orientation, upright_exif, upright_xmp
 from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import ArrayStore, Key, Layout, MappedStore, PillowStore, PixelStore
 from nfcodec.media.png import read_png_header
@@ -168,6 +169,14 @@ def image_source(image: Image.Image, metadata: Metadata, *, limits: Limits = DEF
     store = PillowStore(image, layout, turned)
     upright = replace(metadata, exif=upright_exif(metadata.exif), xmp=upright_xmp(metadata.xmp))
     return _Picture(store, layout).source(name, upright, [])
+
+
+def colour_array(path: Path, array: npt.NDArray[Any], kind: SampleType, *, limits: Limits) -> Source:
+    """An array (H, W, 3) of unsigned integers as a picture that decodes to an array again. ``path`` is for messages."""
+    check_size(array.shape[1::-1], limits)
+    store = ArrayStore(array, 3)
+    metadata = Metadata(tags=make_tags({"origin": "array"}))
+    return _Picture(store, Layout("RGB", kind)).source(path, metadata, [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class LatticeEncoder(Encoder):
             return values, even_parts(values, self.info, effort=effort)
         assert self._alpha is not None
         flat = extended(values, self._alpha == 0)
-        parts = even_parts(flat, self.info, effort=effort)
+        parts = even_parts(flat, self.info, effort=effort, seen=self._alpha > 0)
         return shown if parts is None else flat, parts
 
     def _file_size(self, payloads: list[bytes]) -> int:
