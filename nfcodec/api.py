@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +15,27 @@ from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import MediaReadError, NotNfcError, OptionError, OutputError, TruncatedError
+from nfcodec.errors import TruncatedError
 from nfcodec.families import kind_of_sections
+from nfcodec.files import (
+    STREAM,
+    PathLike,
+    decode_target,
+    derived,
+    input_file,
+    moved_aside,
+    name_of,
+    opened,
+    opener,
+    output_file,
+)
+from nfcodec.files import output_name as output_name
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.regions import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media import check_output, default_suffix, open_sink, open_source
+from nfcodec.media import check_output, default_suffix, open_sink
 from nfcodec.media.atomic import atomic_output
-from nfcodec.media.reading import named, reason
+from nfcodec.media.reading import named
 from nfcodec.media.samples import quantize
 from nfcodec.options import (
     CompareResult,
@@ -40,7 +50,7 @@ from nfcodec.options import (
     SectionInfo,
     VerifyResult,
 )
-from nfcodec.signal import Ints, SignalInfo, Source
+from nfcodec.signal import Ints, SignalInfo
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
@@ -48,71 +58,7 @@ if TYPE_CHECKING:
     from nfcodec.field_file import FieldFile
     from nfcodec.train.running import Report
 
-PathLike = str | os.PathLike[str]
 RateUnit = Literal["bpp", "bpe", "kbps"]
-STREAM = "-"
-
-
-# -- names and streams -----------------------------------------------------------------------------------
-def output_name(path: PathLike, suffix: str, folder: PathLike | None = None) -> Path:
-    """photo.png → photo.nfc, beside the input or in ``folder``."""
-    name = Path(path).name
-    stem = name[: -len(Path(name).suffix)] if Path(name).suffix else name
-    base = Path(folder) if folder is not None else Path(path).parent
-    return base / f"{stem}.{suffix}"
-
-
-@contextlib.contextmanager
-def input_file(path: PathLike) -> Iterator[Path]:
-    """The path itself, or a temporary copy of standard input (decoders need to seek)."""
-    if os.fspath(path) != STREAM:
-        yield Path(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
-        spool = Path(folder) / "standard input"
-        with spool.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield spool
-
-
-@contextlib.contextmanager
-def output_file(path: PathLike, *, force: bool) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` (or is copied to standard output) only on success."""
-    if os.fspath(path) != STREAM:
-        with atomic_output(Path(path), force=force) as temporary, _told_as(named(Path(path)), temporary):
-            yield temporary
-        return
-    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
-        spool = Path(folder) / "out"
-        with _told_as("standard output", spool):
-            yield spool
-        try:
-            with spool.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write to standard output: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _told_as(name: str, temporary: Path) -> Iterator[None]:
-    """Let errors tell of ``name`` and not of the temporary file that stands for it."""
-    try:
-        yield
-    except OutputError as error:
-        raise type(error)(str(error).replace(named(temporary), name), hint=error.hint) from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        if not os.fstat(file.fileno()).st_size:
-            raise NotNfcError(f"cannot read {named(path)}: the file is empty")
-        yield file
 
 
 # -- rates -----------------------------------------------------------------------------------------------
@@ -125,8 +71,8 @@ def rate_of(size: int, info: SignalInfo) -> tuple[float, RateUnit]:
 
 # -- encode ----------------------------------------------------------------------------------------------
 def encode(
-    source: PathLike | Ints, output: PathLike | None = None, *, options: EncodeOptions | None = None, force: bool = False,
-    progress: Progress | None = None, coder: RegionCoder = ALONE,
+    source: PathLike | Ints, output: PathLike | None = None, *, options: EncodeOptions | None = None,
+    force: bool = False, progress: Progress | None = None, coder: RegionCoder = ALONE,
 ) -> EncodeResult:  # fmt: skip
     """Encode a media file (or ``-``) or an array to an .nfc file; the name is derived when ``output`` is None.
 
@@ -138,9 +84,9 @@ def encode(
     from nfcodec.encoder import encode_signal
 
     options = options or EncodeOptions()
-    began, name = time.monotonic(), _name_of(source)
-    target = output if output is not None else _derived(source, "nfc")
-    with _opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
+    began, name = time.monotonic(), name_of(source)
+    target = output if output is not None else derived(source, "nfc")
+    with opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
         media = again()
         try:
             with temporary.open("wb") as file:
@@ -148,36 +94,13 @@ def encode(
         finally:
             media.close()
         if options.verify:
-            with _opened(temporary) as written:
+            with opened(temporary) as written:
                 encoded.verify(written, options)  # type: ignore[arg-type]
     notes = (NOT_SMALLER,) if 0 < input_bytes <= encoded.bytes else ()
     return encode_result(name, target, encoded, options, input_bytes=input_bytes, began=began, warnings=notes)
 
 
 NOT_SMALLER = "the output is not smaller than the input; a lower quality makes it smaller"
-
-
-def _name_of(source: PathLike | Ints) -> str:
-    return f"array {source.shape} of {source.dtype}" if isinstance(source, np.ndarray) else os.fspath(source)
-
-
-@contextlib.contextmanager
-def _opener(source: PathLike | Ints, limits: Limits) -> Iterator[tuple[Callable[[], Source], int]]:
-    """What opens a source, as often as is asked, and its size in bytes (of a folder 0)."""
-    if isinstance(source, np.ndarray):
-        from nfcodec.media.array import array_source
-
-        yield lambda: array_source(source, limits=limits), source.nbytes
-        return
-    with input_file(source) as path:
-
-        def again() -> Source:
-            try:
-                return open_source(path, limits=limits)
-            except OSError as error:  # else it would count as one of the output
-                raise MediaReadError(f"cannot read {named(path)}: {reason(error)}") from error
-
-        yield again, os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def encode_result(
@@ -192,14 +115,6 @@ def encode_result(
         seconds=time.monotonic() - began, init=encoded.init,
         quality=encoded.quality, effort=options.effort, warnings=(*warnings, *encoded.warnings),
     )  # fmt: skip
-
-
-def _derived(source: PathLike | Ints, suffix: str) -> Path:
-    if isinstance(source, np.ndarray):
-        raise OptionError("an array has no name to derive that of the output from: give one")
-    if os.fspath(source) == STREAM:
-        return Path(STREAM)
-    return output_name(source, suffix)
 
 
 # -- decode ----------------------------------------------------------------------------------------------
@@ -244,12 +159,12 @@ def decode(
     inits = (init,) if init else ()
     with (
         input_file(source) as path,
-        _opened(path) as file,
+        opened(path) as file,
         _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder) as decoder,
     ):
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)
-        target, kind = _decode_target(source, output, format, folder, default)
+        target, kind = decode_target(source, output, format, folder, default)
         check_output(kind, info)
         moved = moved_aside(target) if output is None and aside and os.fspath(target) != STREAM else None
         notes = (f"{named(Path(target))} exists already, so the output is {named(moved)}",) if moved else ()
@@ -269,23 +184,6 @@ def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
 
     lack = missing(decoder) if options.partial else None
     return () if lack is None else (f"the file is truncated: {lack}",)
-
-
-def _decode_target(
-    source: PathLike, output: PathLike | None, format: str | None, folder: PathLike | None, default: str
-) -> tuple[PathLike, str]:
-    if output is None and os.fspath(source) == STREAM:
-        output = STREAM
-    if output is None:
-        return output_name(source, format or default, folder), (format or default).lower()
-    suffix = Path(output).suffix.lstrip(".").lower() if os.fspath(output) != STREAM else ""
-    return output, (format or suffix or default).lower()
-
-
-def moved_aside(path: PathLike) -> Path | None:
-    """photo.png → photo.decoded.png where the first exists, else None."""
-    name = Path(path)
-    return name.with_name(f"{name.stem}.decoded{name.suffix}") if os.path.lexists(name) else None
 
 
 def _write(
@@ -318,7 +216,7 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
     options = options or DecodeOptions()
     inits = (init,) if init else ()
     with (
-        _opened(Path(source)) as file,
+        opened(Path(source)) as file,
         _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
     ):
         parts = []
@@ -342,7 +240,7 @@ def open(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None 
 # -- info, verify, compare -------------------------------------------------------------------------------
 def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What the header says, and the sizes of the sections. Neither torch nor an init is loaded."""
-    with input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         entries = reader.index()
         size = path.stat().st_size
@@ -372,7 +270,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
 def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> VerifyResult:
     """Check structure and checksums and decode every symbol. Raises :class:`~nfcodec.errors.FormatError`."""
     began = time.monotonic()
-    with input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         for _ in reader.sections():
             pass
