@@ -83,6 +83,7 @@ class RunOptions:
     ``workers``: processes, None for one on each core. ``resume``: go on with the batch in the output folder.
     ``force``: replace outputs that exist. ``skip_existing``: leave out inputs whose output exists.
     ``timeout``: seconds for any item, instead of a limit by its size. ``only``: these paths, of those that failed.
+    ``keep_going``: files that would get one name fail, and do not stop the others.
     """
 
     workers: int | None = None
@@ -92,6 +93,7 @@ class RunOptions:
     max_failures: MaxFailures | None = None
     timeout: float | None = None
     only: frozenset[str] | None = None
+    keep_going: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
