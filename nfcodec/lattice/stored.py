@@ -56,7 +56,7 @@ class LatticeField:
         self._entries = _by_region(index, self.layout, partial=partial)
         quality, channels = self.header.quality, self.info.channels
         self._renderer = LatticeRenderer(init, self.layout, quality, channels, self._decoded)
-        self.overlay = StoredOverlay(reader, index, self.info.shape, channels, self.chunk_length, limits)
+        self.overlay = StoredOverlay(reader, index, self.info, self.chunk_length, limits)
 
     @property
     def chunk_length(self) -> int:

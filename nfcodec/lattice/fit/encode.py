@@ -22,11 +22,12 @@ from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.fill import extended, filled
 from nfcodec.encoder.progress import SearchProgress
-from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
+from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
+from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.window import cut_window, mirrored
@@ -160,16 +161,25 @@ class LatticeEncoder(Encoder):
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
         values, parts = self._seen(values)
-        scene = Scene(values, self._wide(values))
+        scene, labels = Scene(values, self._wide(values)), label_overlays(values, self.info, self._chunk_length)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
-            made = self._picture(scene, plan) if parts is None else self._overlaid(scene, parts, plan, trial.effort)
+            if exact is not None:
+                made = self._picture(exact, plan)
+            elif parts is None:
+                made = self._picture(scene, plan)
+            else:
+                made = self._overlaid(scene, parts, plan, trial.effort)
             size = self._file_size(made.payloads() + rest)
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
         options, deadline = self.options, self._deadline
         goal = goal_of(options, self.info.samples, self._file_size(rest))
+        exact = None if labels is None else self._below(values, labels)
+        if exact is not None and goal is not None and goal.sized and not self._fits(exact, rest, goal):
+            exact = None
+            self.warnings.append("the few values of the picture are not kept exactly: that would be over the target")
         if goal is None:
             return attempt(Trial(options.quality, 0.0, options.effort, deadline)).result
         progress = self._progress = SearchProgress(self._progress, float(self.info.samples))
@@ -185,6 +195,11 @@ class LatticeEncoder(Encoder):
         progress.finish()
         self.warnings += [found.warning] if found.warning else []
         return found.attempt.result
+
+    def _fits(self, scene: Scene, rest: list[bytes], goal: Goal) -> bool:
+        """Whether the overlays of a scene without anything else meet a target."""
+        drafts = [chunk_payload(i, d.payload) for i, d in enumerate(scene.overlays) if d is not None]
+        return self._file_size(drafts + rest) <= goal.limit
 
     def _seen(self, values: Floats) -> tuple[Floats, EvenParts | None]:
         """The picture without what alpha hides, and what of it an overlay could hold."""
