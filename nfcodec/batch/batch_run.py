@@ -98,7 +98,7 @@ class BatchRun:
         return todo, skipped
 
     def _beside(self, state: BatchState, item: BatchItem) -> BatchItem:
-        """A decoded item with another target where something lies that no attempt of ours wrote: the original, maybe."""
+        """A decoded item with another target where something lies that no attempt of ours wrote: maybe the original."""
         if self._request.action.name != "decode" or item.target in state.begun or not self._exists(item):
             return item
         name = PurePosixPath(item.target)

@@ -9,6 +9,7 @@ from typing import Any
 from nfcodec.batch.actions import DecodeAction, EncodeAction, action_of
 from nfcodec.batch.events import Verdict
 from nfcodec.batch.manifest import Record
+from nfcodec.batch.permanent import is_permanent
 from nfcodec.batch.places import Place, Url, place_of, recorded, with_state
 from nfcodec.batch.plan import WHOLE
 from nfcodec.errors import InputError, OptionError
@@ -146,6 +147,11 @@ class Summary:
     counts: Counts
     failures: tuple[Record, ...] = ()
     stopped: bool = False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether any of the failures may go away by itself."""
+        return not all(map(is_permanent, self.failures))
 
 
 # Called for every file that gets its verdict: "done", "failed" or "skipped", the line of the manifest, the counts.

@@ -51,8 +51,9 @@ def retry(output: Place, options: RunOptions | None = None, *, listener: Listene
     What would fail again, whatever the machine was doing, is left alone: see :func:`left_alone`.
     """
     alone = frozenset(r["path"] for r in left_alone(output))
+    how = replace(options or RunOptions(), resume=True, keep_going=True)
     return [
-        run(request, replace(options or RunOptions(), resume=True, keep_going=True, only=failed - alone), listener=listener)
+        run(request, replace(how, only=failed - alone), listener=listener)
         for request, failed in failed_of(output)
         if failed - alone
     ]

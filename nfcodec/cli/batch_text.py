@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nfcodec.batch.permanent import is_permanent
 from nfcodec.cli.text import count, label, safe
 
 if TYPE_CHECKING:
@@ -71,8 +70,9 @@ def summary(s: Summary) -> str:
         lines.append(f"  and {count(len(s.failures) - _MOST)} more: nfc batch status -v {rest}")
     if s.stopped:
         lines.append("stopped, because too many files failed; --resume goes on, with a higher --max-failures")
-    if not all(map(is_permanent, s.failures)):
-        lines.append(f"what failed, once more: nfc batch retry {label(str(s.request.output))}{_state(s.request.output)}")
+    if s.retryable:
+        rest = f"{label(str(s.request.output))}{_state(s.request.output)}"
+        lines.append(f"what failed, once more: nfc batch retry {rest}")
     return "\n".join(lines)
 
 

@@ -92,6 +92,10 @@ def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, 
         sink = AnimationSink(path, info, metadata, tags, form)
     else:
         sink = PillowSink(path, info, metadata, tags, form)
+    if tags.cicp and form != "png":
+        from nfcodec.media.colour import colour_name
+
+        sink.warnings.append(f"colours will look different: {colour_name(tags.cicp)} is not kept")
     if sidecar:
         sink.warnings.append(f"sound dropped: {form} cannot hold it")
     return sink

@@ -21,8 +21,8 @@ from nfcodec.media.pixels import ArrayStore, Key, Layout, MappedStore, PillowSto
 from nfcodec.media.png import read_png_header
 from nfcodec.media.ranges import range_in_use
 from nfcodec.media.reading import named, reading
-from nfcodec.media.samples import dequantize
-from nfcodec.media.tiff import alpha_of, check_supported, read_samples, scale_table
+from nfcodec.media.samples import convert_alpha, dequantize
+from nfcodec.media.tiff import alpha_of, check_supported, read_samples, read_tiff_header, scale_table
 from nfcodec.media.unsupported import codestream_bits
 from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
 
@@ -86,6 +86,10 @@ def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Sou
                 source = _packed(path, limits, notes)
                 file.close()
                 return source
+            if form == "TIFF" and _in_planes(path, image):
+                source = _packed(path, limits, notes)
+                file.close()
+                return source
             check_size(image.size, limits)
             frames = getattr(image, "n_frames", 1) if form in _MOVING else 1
             if frames - bool(getattr(image, "default_image", False)) <= 1:
@@ -134,6 +138,15 @@ def _full_scale(path: Path, form: str, image: Image.Image, store: PixelStore, la
     return store
 
 
+def _in_planes(path: Path, image: Image.Image) -> bool:
+    """Whether a TIFF has 16-bit colours plane by plane, of which Pillow reads the wrong bytes."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(284) != 2 or len(tags.get(258, ())) < 2 or max(tags.get(258)) != 16:
+        return False
+    header = read_tiff_header(path)
+    return header is not None and header.readable
+
+
 def _packed(path: Path, limits: Limits, notes: list[str]) -> Source:
     """A TIFF that Pillow cannot open: packed samples of 10, 12 or 14 bits, and the like."""
     header = check_supported(path)
@@ -148,7 +161,7 @@ def _packed(path: Path, limits: Limits, notes: list[str]) -> Source:
     mode = ("RGB" if header.colours == 3 else "L") + ("A" if alpha is not None else "")
     kind: SampleType = "u16"
     if header.bits[0] <= 8:
-        samples, kind = (samples >> 8).astype(np.uint8), "u8"
+        samples, kind = convert_alpha(samples, "u8"), "u8"
     store = ArrayStore(samples, header.colours, header.orientation)
     metadata = check_metadata(Metadata(icc=header.icc, xmp=upright_xmp(header.xmp)), limits)
     return _Picture(store, Layout(mode, kind)).source(path, metadata, notes)

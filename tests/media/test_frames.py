@@ -17,7 +17,7 @@ def fill(folder, names, **options):
         Image.fromarray(picture(6, 8, 3, number)).save(folder / name, **options)
 
 
-@pytest.mark.parametrize("names", [["a1.png", "a2.png"], ["f-0009.jpg", "f-0010.jpg", "f-0011.jpg"], ["7.tif", "8.tif"]])
+@pytest.mark.parametrize("names", [["a1.png", "a2.png"], ["f-0009.jpg", "f-0010.jpg"], ["7.tif", "8.tif", "9.tif"]])
 def test_sequences_are_videos(tmp_path, names):
     fill(tmp_path, names)
     (tmp_path / ".hidden.png").write_bytes(b"x")
