@@ -23,20 +23,20 @@ def is_permanent(record: dict[str, Any]) -> bool:
 
 
 def changed_since(inputs: Sequence[Place], path: str, time: float) -> bool:
-    """Whether a local input was written, replaced or moved after ``time``, in seconds since 1970.
+    """Whether an input was written, replaced or moved after ``time``, in seconds since 1970.
 
-    Of remote ones that is not known, and they count as unchanged.
+    Of remote ones that is not known; they may have been.
     """
+    if not all(isinstance(place, Path) for place in inputs):
+        return True
     for place in inputs:
-        if isinstance(place, Path):
-            rest = path
-            if len(inputs) > 1:
-                name, _, rest = path.partition("/")
-                if name != Path(os.path.realpath(place)).name:
-                    continue
-            try:
-                status = os.stat(place / rest)
-            except OSError:
-                continue
-            return max(status.st_mtime, status.st_ctime) > time
+        name, _, rest = path.partition("/") if len(inputs) > 1 else ("", "", path)
+        folder = Path(str(place))
+        if len(inputs) > 1 and name != Path(os.path.realpath(folder)).name:
+            continue
+        try:
+            status = os.stat(folder / rest)
+        except OSError:
+            continue
+        return max(status.st_mtime, status.st_ctime) > time
     return False

@@ -1,7 +1,6 @@
 """What a lattice holds under an overlay."""
 
 import numpy as np
-
 from nfcodec.lattice.fit.palette.fill import filled
 
 
