@@ -23,8 +23,10 @@ MOST_COLOURS = (1 << 2 * _ROW_BITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """``indices`` int32 (h, w): 0 where the lattice shows, else 1 + the colour in ``palette`` (K, C): uint8, or uint16 of
-    16-bit pictures. The largest number of either is worth 1."""
+    """``indices`` int32 (h, w): 0 where the lattice shows, else 1 + the colour in ``palette`` (K, C).
+
+    Colours are uint8, of 16-bit pictures uint16; the largest number of either is worth 1.
+    """
 
     palette: Colours
     indices: npt.NDArray[np.int32]

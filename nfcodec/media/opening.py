@@ -45,7 +45,7 @@ def _translated(path: Path, form: str, error: Exception) -> Exception:
     name = type(error).__name__
     kind = unsupported(path, form) if name == "UnidentifiedImageError" or form == "JPEG" else None
     if kind is None and (name == "NotImplementedError" or str(error).startswith("Unsupported")):
-        kind = unsupported(path, form) or f"{form}: {reason(error)}"
+        kind = f"{unsupported(path, form) or form} ({reason(error)})"
     if kind:
         return UnsupportedMediaError(f"{named(path)} is not supported: {kind}")
     if name == "DecompressionBombError":

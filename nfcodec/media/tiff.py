@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.errors import UnsupportedMediaError
+from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.media.reading import named
 
 Bytes = npt.NDArray[np.uint8]
@@ -193,11 +193,11 @@ def scale_table(bits: int, *, inverted: bool) -> Samples:
 def check_supported(path: Path) -> TiffHeader:
     """The header of a TIFF that Pillow cannot open and :func:`read_samples` can.
 
-    Raises :class:`UnsupportedMediaError` for another valid one, and ``ValueError`` for what is none.
+    Raises :class:`UnsupportedMediaError` for another valid one, and :class:`MediaReadError` for what is none.
     """
     header = read_tiff_header(path)
     if header is None:
-        raise ValueError("not a valid TIFF file")
+        raise MediaReadError(f"cannot read {named(path)}: not a valid TIFF file")
     if not header.readable:
         raise UnsupportedMediaError(f"{named(path)} is not supported: {header.describe()}")
     return header

@@ -60,7 +60,8 @@ def _psd(head: bytes) -> str | None:
     version, channels, bits, mode = struct.unpack_from(">H6xH8xHH", head, 4)
     if version == 2:
         return "Photoshop's large document format (PSB)"
-    if version != 1 or mode not in _PSD_MODES:
+    readable = bits == 8 or (mode, bits) == (0, 1)
+    if version != 1 or mode not in _PSD_MODES or readable:
         return None
     return f"{_PSD_MODES[mode]} PSD of {bits} bits and {channels} channel{'s' * (channels > 1)}"
 

@@ -168,8 +168,8 @@ def test_existing_outputs(nfc: Nfc, photo: Path, coded: Path, verb: str) -> None
 def test_decoding_leaves_originals_alone(nfc: Nfc, photo: Path, coded: Path, more: tuple[str, ...]) -> None:
     before = photo.read_bytes()
     ran = nfc("decode", coded.name, *INIT, *more)
-    told = "nfc: photo.nfc: warning: photo.png exists already, so the output is photo.decoded.png\nphoto.nfc → photo.decoded"
-    assert ran.code == 0 and ran.err.startswith(told)
+    told = "nfc: photo.nfc: warning: photo.png exists already, so the output is photo.decoded.png\n"
+    assert ran.code == 0 and ran.err.startswith(f"{told}photo.nfc → photo.decoded.png  ")
     assert photo.read_bytes() == before and Path("photo.decoded.png").exists()
 
 

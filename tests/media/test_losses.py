@@ -114,7 +114,8 @@ def test_pages_are_counted(tmp_path, count, what):
 def test_icons_and_extra_bands(tmp_path):
     Image.fromarray(picture(64, 64, 4)).save(tmp_path / "a.ico", sizes=[(16, 16), (32, 32), (64, 64)])
     assert read(tmp_path / "a.ico").warnings == ["dropped 2 smaller pictures"]
-    Image.fromarray(picture(8, 8, 4)).save(tmp_path / "a.tif", tiffinfo={338: 0, 33723: b"iptc", 33550: (1.0, 1.0, 0.0)})
+    tags = {338: 0, 33723: b"iptc", 33550: (1.0, 1.0, 0.0)}
+    Image.fromarray(picture(8, 8, 4)).save(tmp_path / "a.tif", tiffinfo=tags)
     got = read(tmp_path / "a.tif")
     assert set(got.warnings) >= {"dropped the IPTC block", "dropped the GeoTIFF tags"}
 

@@ -1,7 +1,8 @@
 """What a lattice holds under an overlay."""
 
 import numpy as np
-from nfcodec.lattice.fit.palette.fill import filled
+
+from nfcodec.encoder.fill import filled
 
 
 def test_what_shows_is_not_touched():
