@@ -61,7 +61,7 @@ def shortened(steps: int, rounds: int, overrides: dict[str, Any]) -> TrainConfig
 
 def measure(init: Init, pictures: list[torch.Tensor]) -> list[dict[str, float]]:
     """PSNR (mean over pictures, float output) and bits per pixel at every anchor quality."""
-    coords = module_coords(init.spec.tile).unsqueeze(0)
+    coords = torch.from_numpy(module_coords(init.spec.tile)).unsqueeze(0)
     rows = []
     for quality in QUALITY_ANCHORS:
         adapter = Adapter(init, quality, 5, init.spec.channels)
@@ -81,7 +81,7 @@ def measure(init: Init, pictures: list[torch.Tensor]) -> list[dict[str, float]]:
 def held_out(data: Path, init: Init) -> list[torch.Tensor]:
     """Modules of the last 10 pictures of the folder."""
     files = sorted(p for p in data.iterdir() if p.suffix == ".jpg")[-10:]
-    return [cut(init.spec, next(open_source(p).blocks(1 << 16)).values) for p in files]
+    return [torch.from_numpy(cut(init.spec, next(open_source(p).blocks(1 << 16)).values)) for p in files]
 
 
 def run(name: str, config: TrainConfig, tasks: Tasks, data: Path) -> dict[str, Any]:

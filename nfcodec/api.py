@@ -31,7 +31,7 @@ from nfcodec.files import (
 )
 from nfcodec.files import output_name as output_name
 from nfcodec.lattice.code import ALONE, RegionCoder
-from nfcodec.lattice.regions import section_run
+from nfcodec.lattice.space import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink
 from nfcodec.media.atomic import atomic_output
@@ -263,7 +263,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
     """The layers, counted from 1, of a section of a lattice."""
     if entry.type != SectionType.CELLS or entry.first is None:
         return ()
-    _, first, count = section_run(entry.first)
+    *_, first, count = section_run(entry.first)
     return tuple(range(first + 1, first + count + 1))
 
 
@@ -297,9 +297,11 @@ def models() -> list[ModelInfo]:
 
 def train(
     data: PathLike, output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None, device: str = "cpu",
-    force: bool = False, report: Callable[[Report], None] | None = None,
+    begin: str | None = None, force: bool = False, report: Callable[[Report], None] | None = None,
 ) -> ModelInfo:  # fmt: skip
     """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
+
+    ``begin``: the id or the path of an init to go on from, of the geometry and the networks that the config asks for.
 
     The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
     training goes on from it. One config, one folder and one seed give one init.
@@ -309,9 +311,9 @@ def train(
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
     with atomic_output(Path(output), force=force) as temporary:
-        trainer = new_trainer(settings, Path(data), device=device)
+        trainer = new_trainer(settings, Path(data), device=device, begin=None if begin is None else zoo.load(begin))
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(finished(settings, trainer), temporary)
+        temporary.write_bytes(zoo.init_bytes(finished(settings, trainer)))
     return zoo.describe(os.fspath(output))

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 
 def modules_per_axis(shape: tuple[int, ...], tile: tuple[int, ...]) -> tuple[int, ...]:
@@ -20,11 +18,11 @@ def modules_per_axis(shape: tuple[int, ...], tile: tuple[int, ...]) -> tuple[int
     return tuple(-(-n // t) for n, t in zip(shape, tile, strict=True))
 
 
-def module_coords(tile: tuple[int, ...]) -> Tensor:
+def module_coords(tile: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Native sample centres of one module: (N, axes) in [-1, 1], row-major, computed in float64."""
-    axes = [torch.from_numpy((2.0 * np.arange(t) + 1.0) / t - 1.0) for t in tile]
-    grid = torch.meshgrid(*axes, indexing="ij")
-    return torch.stack(grid, -1).reshape(-1, len(tile)).to(torch.float32)
+    axes = [(2.0 * np.arange(t) + 1.0) / t - 1.0 for t in tile]
+    grid = np.meshgrid(*axes, indexing="ij")
+    return np.stack(grid, -1).reshape(-1, len(tile)).astype(np.float32)
 
 
 def sample_positions(start: float, stop: float, n: int) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@
       InputError                     1   an input cannot be used
         MediaReadError                   the file cannot be read as media
         UnsupportedMediaError            readable, but of a kind that nfc does not take
+        ManifestError                4   a batch's manifest says what no batch writes
       OptionError                    2   an option has an impossible value (also a ValueError)
       FormatError                    4   the .nfc bytes are not good
         NotNfcError                      no nfc signature
@@ -51,6 +52,12 @@ class MediaReadError(InputError):
 
 class UnsupportedMediaError(InputError):
     """The input was understood, but nfc does not take this kind."""
+
+
+class ManifestError(InputError):
+    """A line of a batch's manifest holds a value that nfc does not write, such as a path out of its folder."""
+
+    exit_code = 4
 
 
 class OptionError(NfcError, ValueError):

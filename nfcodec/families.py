@@ -109,15 +109,17 @@ class StoredField(Protocol):
         """What a truncated file lacks of the field, in words; nothing when all is there."""
         ...
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:
-        """Values (n_0, …, C) on the product grid of native positions; those of axis 0 lie in ``chunk``.
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) of the field on the product grid of native positions; those of axis 0 lie in ``chunk``."""
+        ...
 
-        ``finer``: 0 where the grid is no finer than the samples, rising to 1 at twice as fine.
-        """
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """As :meth:`render`, on a grid of several positions per output sample, over which they will be low-passed:
+        what lies between the samples may be left out."""
         ...
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
-        """Values (N, C) at native positions (N, axes) that lie in ``chunk`` along axis 0."""
+        """Values (N, C) of the same field at native positions (N, axes) that lie in ``chunk`` along axis 0."""
         ...
 
     def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:
@@ -130,13 +132,13 @@ class StoredField(Protocol):
 class Runtime(Protocol):
     """What encoder and decoder share of a family."""
 
-    def read_init(self, meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+    def read_init(self, meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Init:
         """An init from what its file holds; :class:`~nfcodec.errors.CorruptError`, LookupError, TypeError or
         ValueError for anything else."""
         ...
 
     def init_contents(self, init: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tensors and metadata of an init; the inverse of :meth:`read_init`."""
+        """Arrays of numpy and metadata of an init; the inverse of :meth:`read_init`."""
         ...
 
     def open_field(

@@ -1,40 +1,70 @@
-"""Independent groups of modules on several cores.
+"""Work on several threads: independent pieces in order, and how many threads there may be.
 
-Groups are small, so threads inside one tensor operation spend their time waiting for each other (ten times
-slower on a busy machine); one group per thread does not. Every group is computed alone on one thread, hence
-the results do not depend on how many threads there are.
+Pieces are small, so threads inside one operation spend their time waiting for each other (ten times slower on a busy
+machine); one piece per thread does not. Every piece is computed alone on one thread, hence the results do not depend on
+how many threads there are.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import TypeVar
-
-import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-def _one_thread() -> None:
-    # OpenMP keeps this number per thread: the caller's own setting stays as it is.
-    torch.set_num_threads(1)
+_limit: ContextVar[int | None] = ContextVar("nfcodec.threads", default=None)
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
-    """``map`` on ``workers`` threads (default: torch's thread count), results in order, few in flight.
+def limit() -> int | None:
+    """How many threads the code around this may use, where it says so: see :func:`limited`."""
+    return _limit.get()
 
-    After an exception, KeyboardInterrupt included, the groups in flight finish and the others are dropped.
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Within the block, use at most so many threads; None changes nothing. Of this thread and this block alone."""
+    token = _limit.set(threads or _limit.get())
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def thread_count() -> int:
+    """The limit, else OMP_NUM_THREADS as for other numeric libraries, else the processors of this process."""
+    return _limit.get() or _of_environment() or _processors()
+
+
+def _of_environment() -> int:
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def ordered_map(function: Callable[[T], R], items: Iterable[T], *, threads: int | None = None) -> Iterator[R]:
+    """``map`` on ``threads`` threads (default: :func:`thread_count`), results in order, few in flight.
+
+    Calls within such a thread use no further ones: they would wait for each other. After an exception,
+    KeyboardInterrupt included, the pieces in flight finish and the others are dropped.
     """
-    count = workers or torch.get_num_threads()
-    if count == 1 == torch.get_num_threads():
-        # Every new thread leaves some memory behind in torch, which data loaders would feel.
+    count = threads or thread_count()
+    if count == 1 or _limit.get() == 1:
         yield from map(function, items)
         return
-    waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(count, initializer=_one_thread)
+    pool, waiting = _pool(os.getpid(), count), deque[Future[R]]()
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
@@ -43,4 +73,10 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, workers: int 
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        wait([future for future in waiting if not future.cancel()])
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    """The kept threads of a process; those of another one are not here after a fork."""
+    return ThreadPoolExecutor(count, f"nfcodec-{process}", initializer=_limit.set, initargs=(1,))

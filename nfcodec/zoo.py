@@ -1,6 +1,6 @@
 """The shipped inits: list them, load them, and make sure they are the bytes that were pinned.
 
-An init file is safetensors: the tensors of its family, and one metadata entry ``init`` with JSON. Nothing is ever
+An init file is safetensors: the arrays of its family, and one metadata entry ``init`` with JSON. Nothing is ever
 unpickled.
 """
 
@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from nfcodec import families
-from nfcodec.container.layout import INIT_BYTES as PREFIX
+from nfcodec.container.layout import INIT_BYTES
 from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.families import Init
+from nfcodec.media.atomic import atomic_output
 from nfcodec.options import ModelInfo
 
+PREFIX = INIT_BYTES  # bytes of the SHA-256 that a file carries
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
 _NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError, FormatError, LimitError)
@@ -109,15 +111,14 @@ def name_of_prefix(prefix: bytes) -> str:
 
 @lru_cache(maxsize=8)
 def _read_cached(path: Path, stamp: tuple[int, int]) -> Init:
-    from safetensors import SafetensorError
-    from safetensors.torch import load as load_tensors
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
 
     try:
         data = path.read_bytes()
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        meta = json.loads(header["__metadata__"]["init"])
-        tensors = load_tensors(data)
-        return _build(meta, tensors, hashlib.sha256(data).digest())
+        with safe_open(path, "np") as file:
+            meta = json.loads(file.metadata()["init"])
+        return _build(meta, load(data), hashlib.sha256(data).digest())
     except (SafetensorError, *_NO_INIT) as error:
         raise ModelError(f"{path} is not an init: {error}", hint="inits are made by nfc train") from error
 
@@ -133,25 +134,27 @@ def read_init(path: Path) -> Init:
     return _read_cached(path.resolve(), (stat.st_mtime_ns, stat.st_size))
 
 
-def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init:
+def _build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Init:
     """Inits of modules name their kind in the spec alone."""
     kind = meta["kind"] if "kind" in meta else meta["spec"]["kind"]
     if not isinstance(kind, str):
         raise TypeError(f"the kind of field is {kind!r}")
-    return families.runtime(kind).read_init(meta, tensors, digest)
+    return families.runtime(kind).read_init(meta, arrays, digest)
+
+
+def init_bytes(init: Init) -> bytes:
+    """An init as safetensors."""
+    from safetensors.numpy import save
+
+    arrays, meta = families.runtime(init.kind).init_contents(init)
+    return bytes(save(arrays, {"init": json.dumps(meta, sort_keys=True)}))
 
 
 def write_init(init: Init, path: Path) -> bytes:
-    """Write an init as safetensors (atomically) and return its SHA-256."""
-    import os
-
-    from safetensors.torch import save
-
-    tensors, meta = families.runtime(init.kind).init_contents(init)
-    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    """Write :func:`init_bytes` (atomically) and return its SHA-256. Raises :class:`~nfcodec.errors.OutputError`."""
+    data = init_bytes(init)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).digest()
 
 

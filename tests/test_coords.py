@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +48,7 @@ def test_native_plan_is_what_modules_are_fitted_on(tile, modules):
     """Bit for bit: the encoder's coordinates are the decoder's."""
     n = tile * modules
     plan = plan_axis(sample_positions(0.0, float(n), n), tile, modules)
-    fitted = module_coords((tile,))[:, 0].numpy()
+    fitted = module_coords((tile,))[:, 0]
     assert (plan.local == fitted).all()
 
 
@@ -66,12 +65,12 @@ def test_10_corner_samples(tile):
     coords = module_coords(tile)
     assert coords.shape == (int(np.prod(tile)), len(tile))
     expected = [1.0 - 1.0 / t for t in tile]
-    torch.testing.assert_close(coords[-1], torch.tensor(expected), rtol=0, atol=1e-7)
-    torch.testing.assert_close(coords[0], -coords[-1], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(coords[-1], expected, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(coords[0], -coords[-1], rtol=0, atol=1e-7)
     grid = coords.reshape(*tile, len(tile))
     for axis, t in enumerate(tile):  # row-major, and axes in the order of the shape: H and W are not exchanged
-        along = grid.movedim(axis, 0)[(slice(None), *[0] * (len(tile) - 1), axis)]
-        np.testing.assert_allclose(along.numpy(), (2.0 * np.arange(t) + 1.0) / t - 1.0, atol=1e-7)
+        along = np.moveaxis(grid, axis, 0)[(slice(None), *[0] * (len(tile) - 1), axis)]
+        np.testing.assert_allclose(along, (2.0 * np.arange(t) + 1.0) / t - 1.0, atol=1e-7)
 
 
 @settings(max_examples=30)

@@ -1,15 +1,16 @@
+import os
 import threading
+from contextvars import copy_context
 
 import pytest
-import torch
 
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import limit, limited, ordered_map, thread_count
 
 
-@pytest.mark.parametrize("workers", [1, 2, 7])
-def test_results_come_in_order(workers):
-    assert list(ordered_map(lambda x: x * x, range(50), workers=workers)) == [x * x for x in range(50)]
-    assert list(ordered_map(lambda x: x, [], workers=workers)) == []
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_results_come_in_order(threads):
+    assert list(ordered_map(lambda x: x * x, range(50), threads=threads)) == [x * x for x in range(50)]
+    assert list(ordered_map(lambda x: x, [], threads=threads)) == []
 
 
 def test_few_items_are_taken_ahead():
@@ -21,7 +22,7 @@ def test_few_items_are_taken_ahead():
             taken.append(i)
             yield i
 
-    results = ordered_map(lambda x: x, items(), workers=2)
+    results = ordered_map(lambda x: x, items(), threads=2)
     assert next(results) == 0
     assert len(taken) <= 6
     results.close()
@@ -38,17 +39,76 @@ def test_an_error_reaches_the_caller_and_stops_the_rest():
         return x
 
     with pytest.raises(ValueError, match="three"):
-        list(ordered_map(function, range(1000), workers=2))
+        list(ordered_map(function, range(1000), threads=2))
     assert len(ran) < 20
 
 
-def test_workers_use_one_thread_and_leave_the_callers_setting():
-    torch.set_num_threads(3)
-    counts = list(ordered_map(lambda x: torch.get_num_threads(), range(6), workers=2))
-    assert counts == [1] * 6 and torch.get_num_threads() == 3
+def test_pieces_in_flight_have_ended_when_an_error_arrives():
+    """Who catches it may take away what they work on."""
+    started, running = threading.Event(), set()
+
+    def function(x):
+        if x == 0:
+            started.wait(10)
+            raise ValueError("zero")
+        running.add(x)
+        started.set()
+        running.discard(x)
+
+    with pytest.raises(ValueError, match="zero"):
+        list(ordered_map(function, range(3), threads=3))
+    assert not running
 
 
-def test_workers_are_gone_afterwards():
+def test_threads_are_kept():
+    def names():
+        return set(ordered_map(lambda x: threading.current_thread().name, range(9), threads=2))
+
+    first = names()
     before = threading.active_count()
-    list(ordered_map(lambda x: x, range(9), workers=4))
-    assert threading.active_count() == before
+    assert names() | first == first or len(names() | first) <= 2
+    assert threading.active_count() <= max(before, len(threading.enumerate()))
+    assert threading.current_thread().name not in first
+
+
+def test_pieces_use_no_further_threads():
+    """They would wait for the threads that they run on."""
+
+    def inner(x):
+        me = threading.current_thread().name
+        return thread_count(), {me} == set(ordered_map(lambda y: threading.current_thread().name, range(9), threads=2))
+
+    assert set(ordered_map(inner, range(8), threads=2)) == {(1, True)}
+
+
+def test_a_limit_holds_in_its_block_and_thread():
+    assert limit() is None
+    with limited(3):
+        assert thread_count() == 3
+        with limited(1), limited(None):
+            assert thread_count() == 1
+            here = {threading.current_thread().name}
+            assert set(ordered_map(lambda x: threading.current_thread().name, range(5), threads=4)) == here
+        found = []
+        other = threading.Thread(target=lambda: found.append(limit()))
+        other.start()
+        other.join()
+        assert found == [None] and copy_context().run(limit) == 3
+    assert limit() is None
+
+
+def test_the_default_is_that_of_other_libraries(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert thread_count() == 5
+    for nonsense in ("", "0", "many", "-2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+        assert 1 <= thread_count() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_threads_of_its_own():
+    list(ordered_map(lambda x: x, range(4), threads=2))
+    child = os.fork()
+    if not child:
+        os._exit(sum(ordered_map(lambda x: x, range(4), threads=2)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 6

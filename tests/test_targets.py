@@ -10,7 +10,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import decode, encode, init, memory, moving, pack, painting, save_frames, save_picture, there_and_back
+from helpers import (
+    STAND_INS,
+    decode,
+    encode,
+    init,
+    memory,
+    moving,
+    pack,
+    painting,
+    save_frames,
+    save_picture,
+    there_and_back,
+    with_region,
+)
 
 from nfcodec import api
 from nfcodec.deadline import passed, share
@@ -19,7 +32,6 @@ from nfcodec.encoder.curve import Curve, crossing
 from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
 from nfcodec.errors import OptionError
-from nfcodec.lattice import regions
 from nfcodec.media import open_source
 from nfcodec.options import EncodeOptions, ProgressEvent
 
@@ -468,7 +480,7 @@ def test_sources_of_all_attempts_are_closed(tmp_path, monkeypatch):
 
 
 def test_the_bar_moves_in_every_attempt(picture, monkeypatch, tmp_path):
-    monkeypatch.setattr(regions, "REGION", 4)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
     seen: list[ProgressEvent] = []
     options = EncodeOptions(init=init(LATTICE), effort=1, target_psnr=30.0)
     api.encode(picture, tmp_path / "b.nfc", options=options, progress=seen.append)

@@ -8,12 +8,12 @@ import torch
 from nfcodec.coords import module_coords
 from nfcodec.modules.init import QUALITY_ANCHORS, Init
 from nfcodec.modules.kinds import field_kind
-from nfcodec.modules.siren import init_params
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.train.export import step_exponents
 from nfcodec.modules.train.maml import Learner
 from nfcodec.modules.train.rate_loss import sensitivity
 from nfcodec.modules.train.sparse import full_mask
+from nfcodec.modules.train.start import init_params
 
 SPEC = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, False, (6, 6))
 PICTURE = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, True, (6, 6))
@@ -27,7 +27,7 @@ def generator(seed=0):
 
 
 def coords_of(spec, dtype=torch.float64):
-    return module_coords(spec.tile).to(dtype).unsqueeze(0)
+    return torch.from_numpy(module_coords(spec.tile)).to(dtype).unsqueeze(0)
 
 
 def random_params(spec, seed=0, dtype=torch.float64):
@@ -89,6 +89,11 @@ def flat(params):
     return torch.cat([p.reshape(-1) for p in params.values()])
 
 
+def arrays(tensors):
+    """Tensors as an init holds them."""
+    return {n: t.numpy() for n, t in tensors.items()}
+
+
 def relative(a, b):
     return float((a - b).norm() / b.norm())
 
@@ -107,8 +112,8 @@ def make_init(spec=PICTURE, seed=0, *, keep=0.6, masked=False, steps=3, gamma=0.
     rates = torch.split(rate / fisher, [t.numel() for t in theta.values()])
     scale = np.tile(8 + 4 * np.arange(len(QUALITY_ANCHORS), dtype=np.int32)[:, None], (1, len(fisher)))
     init = Init(
-        id="tiny", modality="image", spec=spec, theta0=theta, mask=mask,
-        log_rate={n: r.log().reshape(t.shape) for (n, t), r in zip(theta.items(), rates, strict=True)},
+        id="tiny", modality="image", spec=spec, theta0=arrays(theta), mask=arrays(mask),
+        log_rate=arrays({n: r.log().reshape(t.shape) for (n, t), r in zip(theta.items(), rates, strict=True)}),
         step=step_exponents(fisher, coarsest), scale=scale.astype(np.int32), inner_steps=steps, gamma=gamma,
         coarsest=coarsest, sha256=b"",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from nfcodec.batch.places import make_folder
 from nfcodec.errors import MediaReadError, ModelError, OutputError
 from nfcodec.media.reading import named, reason
 from nfcodec.options import DecodeOptions, EncodeOptions
+from nfcodec.parallel import limited
 
 if TYPE_CHECKING:
     from nfcodec.lattice.code import RegionCoder
@@ -46,20 +47,20 @@ def encoder(options: EncodeOptions, key: str | None = None) -> TaskFunction:
     ``key``: what the parent takes :func:`~nfcodec.batch.keys.settings_key` for. Raises
     :class:`~nfcodec.errors.ModelError` when an init was replaced since.
     """
-    import torch
+    import torch  # noqa: F401 - the first item would wait for it
 
-    from nfcodec import api, encoder  # noqa: F401 - the first item would wait for it
+    from nfcodec import api, encoder  # noqa: F401
 
     if key not in (None, settings_key(settings_of(options), options.init)):
         raise ModelError("the init was replaced while the batch ran", hint="start it again with --resume")
 
     def work(task: Task, begun: Begun, coder: RegionCoder) -> dict[str, Any]:
-        torch.set_num_threads(task.threads)
         stamp, digest = _stamp(task.source), _hashed(task.source)
         samples = _samples(task.source)
         begun(samples)
         make_folder(Path(task.target).parent)
-        result = api.encode(task.source, task.target, options=options, force=task.force, coder=coder)
+        with limited(task.threads):
+            result = api.encode(task.source, task.target, options=options, force=task.force, coder=coder)
         if _stamp(task.source) != stamp:
             raise MediaReadError(f"{named(Path(task.source))} was changed while it was read")
         return _record(asdict(result), digest, task.target)
@@ -69,20 +70,18 @@ def encoder(options: EncodeOptions, key: str | None = None) -> TaskFunction:
 
 def decoder(options: DecodeOptions, format: str | None, init: str | None) -> TaskFunction:
     """Load what decoding needs, and return the function that decodes one file."""
-    import torch
-
     from nfcodec import api
     from nfcodec.batch.suffix import decoded_kind
 
     def work(task: Task, begun: Begun, coder: RegionCoder) -> dict[str, Any]:
-        torch.set_num_threads(task.threads)
         digest = _hashed(task.source)
         begun(float(decoded_kind(task.source, limits=options.limits)[1]))
         make_folder(Path(task.target).parent)
         size = os.path.getsize(task.source)
-        result = api.decode(
-            task.source, task.target, options=options, force=task.force, format=format, init=init, coder=coder
-        )
+        with limited(task.threads):
+            result = api.decode(
+                task.source, task.target, options=options, force=task.force, format=format, init=init, coder=coder
+            )
         return _record({**asdict(result), "input_bytes": size}, digest, task.target)
 
     return work

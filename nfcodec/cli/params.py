@@ -50,9 +50,9 @@ def threads_option(function: F) -> F:
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
     if value is not None and not ctx.resilient_parsing:
-        import torch
+        from nfcodec.parallel import limited
 
-        torch.set_num_threads(value)
+        ctx.with_resource(limited(value))
 
 
 def init_option(function: F) -> F:

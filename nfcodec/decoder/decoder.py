@@ -174,8 +174,8 @@ class Decoder:
         return Block(values, None if alpha is None else self._alpha_samples(alpha))
 
     def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
-        finer = min(max(min(g.n / (g.stop - g.start) for g in grids) - 1.0, 0.0), 1.0)
-        out = self.field.render(chunk, [rows, *(g.positions for g in grids[1:])], finer)
+        render = self.field.render_dense if any(g.k > 1 for g in grids) else self.field.render
+        out = render(chunk, [rows, *(g.positions for g in grids[1:])])
         for axis, grid in enumerate(grids[1:], 1):
             out = thin(out, axis, grid.k)
         return out

@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from nfcodec import zoo
-from nfcodec.container.layout import Header, SectionType
+from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
@@ -61,7 +60,7 @@ class Encoder(ABC):
         self.source, self.options = source, options
         self.info = source.info
         self.init_id = init.id
-        self.prefix = init.sha256[: zoo.PREFIX]
+        self.prefix = init.sha256[: INIT_BYTES]
         self.quality = options.quality
         self.error = ErrorSum()
         self.warnings: list[str] = []

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from nfcodec.blas import single_threaded
 from nfcodec.errors import InternalError
-from nfcodec.lattice.trunk import BATCH_POINTS, LatticeSpec, Params, Tables, evaluate, trunk
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.trunk import trunk
 from nfcodec.parallel import ordered_map
+from nfcodec.types import Doubles, Floats
+from nfcodec.types import Indices as Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Params = Mapping[str, Floats]
 
 # Offsets are multiples of 2^-24 of a spacing, which float32 holds exactly. So positions that repeat but for the
 # rounding of float64 see equal offsets.
@@ -33,7 +33,8 @@ _FINEST = 2.0**24
 # Values of a table of the trunk that is kept (64 MB); larger ones are made piece by piece.
 TABLE_VALUES = 1 << 24
 PIECE_VALUES = 1 << 21
-# Values of one product stay near the processor's cache.
+# Points of one evaluation of the trunk, and values of one product, stay near the processor's cache.
+BATCH_POINTS = 1 << 12
 BATCH_VALUES = 1 << 16
 # Longest stretch by number of axes: it bounds the table of one pattern.
 _LONGEST = {1: 4096, 2: 64, 3: 16}
@@ -86,7 +87,7 @@ class Pattern:
 class Axis:
     """Positions along one axis: offsets (m,) in [−1, 1] at which the trunk is needed, and who needs which."""
 
-    offsets: Floats
+    offsets: Doubles
     patterns: tuple[Pattern, ...]
 
     def only(self, patterns: tuple[Pattern, ...]) -> Axis:
@@ -107,7 +108,7 @@ class Axis:
 _NO_AXIS = Axis(np.zeros(1), (Pattern((np.zeros(1, np.int64),), (Run(0, 1, 1, (0,), 1),)),))
 
 
-def _locate(positions: Floats, spacing: int, cells: int) -> tuple[Ints, Floats]:
+def _locate(positions: Doubles, spacing: int, cells: int) -> tuple[Ints, Doubles]:
     """The last cell whose centre is not behind each position (−1 before the first), and how far away, in [0, 1)."""
     u = np.asarray(positions, np.float64) / spacing
     outside = (u < 0.0) | (u > cells)
@@ -118,20 +119,20 @@ def _locate(positions: Floats, spacing: int, cells: int) -> tuple[Ints, Floats]:
     return low.astype(np.int64), v - low
 
 
-def _side(low: Ints, away: Floats, side: int, cells: int) -> tuple[Ints, Floats]:
+def _side(low: Ints, away: Doubles, side: int, cells: int) -> tuple[Ints, Doubles]:
     """Cells on one side of positions and the offsets in them; a border cell serves for its mirrored copy."""
     cell = low + side
     real = np.clip(cell, 0, cells - 1)
     return real, np.where(real == cell, away - side, side - away)
 
 
-def reached(positions: Floats, spacing: int, cells: int) -> tuple[int, int]:
+def reached(positions: Doubles, spacing: int, cells: int) -> tuple[int, int]:
     """First and stop of the cells along one axis that ``positions`` (n,), n ≥ 1, in native samples need."""
     low, _ = _locate(positions, spacing, cells)
     return max(0, int(low.min())), min(cells, int(low.max()) + 2)
 
 
-def plan_axis(positions: Floats, spacing: int, cells: int, origin: int, window: int, longest: int) -> Axis:
+def plan_axis(positions: Doubles, spacing: int, cells: int, origin: int, window: int, longest: int) -> Axis:
     """Group ``positions`` (n,) by pattern. Cells count from ``origin``, the first of ``window`` cells at hand.
 
     Raises :class:`InternalError` where positions need other cells.
@@ -182,38 +183,55 @@ def _runs(starts: Ints, cells: list[Ints], size: int) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+@single_threaded
 def render_grid(
-    spec: LatticeSpec, params: Params, weights: Tensor, origin: tuple[int, ...], cells: tuple[int, ...],
-    positions: list[Floats], *, tables: Tables | None = None,
-) -> Tensor:  # fmt: skip
-    """The field on the product grid of ``positions``: planes (planes, *n), without gradients.
+    spec: LatticeSpec, params: Params, weights: Floats, origin: tuple[int, ...], cells: tuple[int, ...],
+    positions: list[Doubles],
+) -> Floats:  # fmt: skip
+    """The field on the product grid of ``positions``: planes (planes, *n).
 
     ``weights``: last layers (planes·K + extra, *window) of the cells from ``origin`` on, those that
     :func:`reached` tells or more; ``cells`` of the whole lattice along each axis. ``positions``: increasing (n_i,)
     per axis, in native samples of the whole signal, where sample i is at i + ½; beyond [0, s·cells] the field is
-    mirrored. ``tables`` saves evaluations of the trunk when calls see the same offsets.
-    Raises :class:`InternalError` when the window lacks a cell that is needed.
+    mirrored. Raises :class:`InternalError` when the window lacks a cell that is needed.
     """
-    out = weights.new_empty((spec.planes, *(len(p) for p in positions)))
-    if not out.numel():
+    out = np.empty((len(spec.planes), *(len(p) for p in positions)), weights.dtype)
+    if not out.size:
         return out
     longest = _LONGEST[spec.axes]
     numbers = zip(positions, spec.spacing, cells, origin, weights.shape[1:], strict=True)
     axes = [plan_axis(*n, longest) for n in numbers]
-    grid, layers = out, weights.detach()
+    grid, layers = out, weights
     if spec.axes == 1:
-        axes, grid, layers = [*axes, _NO_AXIS], out.unsqueeze(-1), layers.unsqueeze(-1)
+        axes, grid, layers = [*axes, _NO_AXIS], out[..., None], layers[..., None]
     axes = _cut_runs(axes)
 
     offsets = tuple(a.offsets for a in axes)
     if spec.functions * math.prod(len(o) for o in offsets) <= TABLE_VALUES:
-        table = (tables or Tables(1)).table(spec, params, offsets)
+        table = evaluate(spec, params, offsets)
         jobs = (partial(_fill, spec, grid, layers, piece, table) for piece in _bands(axes))
     else:
         jobs = (partial(_fill_alone, spec, params, grid, layers, piece) for piece in _small_pieces(spec, axes))
     for _ in ordered_map(_do, jobs):
         pass
     return out
+
+
+def evaluate(spec: LatticeSpec, params: Params, offsets: tuple[Doubles, ...]) -> Floats:
+    """Functions (F, *m) of the trunk on the product of ``offsets`` (m_i,); axes after those of the lattice have one
+    offset."""
+    dtype = params["trunk.0.weight"].dtype
+    axes = [o.astype(dtype) for o in offsets[: spec.axes]]
+    shape = tuple(len(a) for a in axes)
+    out = np.empty((spec.functions, total := math.prod(shape)), dtype)
+
+    def batch(first: int) -> None:
+        stop = min(first + BATCH_POINTS, total)
+        places = np.unravel_index(np.arange(first, stop), shape)
+        out[:, first:stop] = trunk(spec, params, np.stack([a[i] for a, i in zip(axes, places, strict=True)], 1))
+
+    _ = list(ordered_map(batch, range(0, total, BATCH_POINTS)))
+    return out.reshape(spec.functions, *(len(o) for o in offsets))
 
 
 def _do(job: Callable[[], None]) -> None:
@@ -252,7 +270,7 @@ def _small_pieces(spec: LatticeSpec, axes: list[Axis]) -> Iterator[list[Axis]]:
         yield [*some, axes[-1].only(tuple(group))]
 
 
-def _fill_alone(spec: LatticeSpec, params: Params, out: Tensor, weights: Tensor, piece: list[Axis]) -> None:
+def _fill_alone(spec: LatticeSpec, params: Params, out: Floats, weights: Floats, piece: list[Axis]) -> None:
     """Write what a piece covers of ``out`` (planes, *n), with a table of its own."""
     table = evaluate(spec, params, tuple(a.offsets for a in piece))
     (_fill_lines if _follow(piece[-1].patterns) else _fill)(spec, out, weights, piece, table)
@@ -265,60 +283,64 @@ def _follow(patterns: tuple[Pattern, ...]) -> bool:
     return all(a.runs[0].start + a.size == b.runs[0].start for a, b in itertools.pairwise(patterns))
 
 
-def _fill(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axis], table: Tensor) -> None:
+def _fill(spec: LatticeSpec, out: Floats, weights: Floats, piece: list[Axis], table: Floats) -> None:
     """Write what a piece covers of ``out`` (planes, *n): a product for every choice of one run per axis."""
     for patterns in itertools.product(*(a.patterns for a in piece)):
         seen = _seen(table, patterns)
+        size = math.prod(p.size for p in patterns)
         functions = [
-            torch.cat([f[shared] for _, f in seen for _, shared in spec.parts(plane)]).flatten(1)
-            for plane in range(spec.tables)
+            np.concatenate([f[shared] for _, f in seen for _, shared in spec.parts(plane)]).reshape(-1, size)
+            for plane in range(len(spec.planes))
         ]
         for runs in itertools.product(*(p.runs for p in patterns)):
-            for plane in range(spec.planes):
-                target = out[plane]
-                for axis, (run, pattern) in enumerate(zip(runs, patterns, strict=True)):
-                    span = (run.count - 1) * run.step + pattern.size
-                    target = target.narrow(axis, run.start, span).unfold(axis, pattern.size, run.step)
+            for plane in range(len(spec.planes)):
+                target = _stretched(out[plane], runs, patterns)
                 layers = _layers(spec, weights, plane, runs)
-                target.copy_((layers.T @ functions[min(plane, 1)]).view(target.shape))
+                target[...] = (layers.T @ functions[plane]).reshape(target.shape)
 
 
-def _fill_lines(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axis], table: Tensor) -> None:
+def _stretched(plane: Floats, runs: tuple[Run, ...], patterns: tuple[Pattern, ...]) -> Floats:
+    """What runs cover of a plane (*n), stretch by stretch: a view (*counts, *sizes)."""
+    counts, sizes = tuple(r.count for r in runs), tuple(p.size for p in patterns)
+    steps = tuple(r.step * s for r, s in zip(runs, plane.strides, strict=True))
+    first = plane[tuple(slice(r.start, None) for r in runs)]
+    return np.lib.stride_tricks.as_strided(first, counts + sizes, steps + plane.strides)
+
+
+def _fill_lines(spec: LatticeSpec, out: Floats, weights: Floats, piece: list[Axis], table: Floats) -> None:
     """:func:`_fill` where the stretches of the last axis do not repeat but follow each other: a product for each would
     be a small one. Here every position brings its own last layers."""
     *lead, last = piece
     merged = Pattern(tuple(np.concatenate(sides) for sides in zip(*(p.sides for p in last.patterns), strict=True)), ())
-    cells = np.repeat([p.runs[0].cells for p in last.patterns], [p.size for p in last.patterns], 0)
-    columns = torch.from_numpy(cells.T.copy()).to(weights.device)
+    columns = np.repeat([p.runs[0].cells for p in last.patterns], [p.size for p in last.patterns], 0).T
     first = last.patterns[0].runs[0].start
     for patterns in itertools.product(*(a.patterns for a in lead)):
         seen = _seen(table, (*patterns, merged))
         for runs in itertools.product(*(p.cut(1).runs for p in patterns)):
-            target = out.narrow(-1, first, merged.size)
-            for axis, (run, pattern) in enumerate(zip(runs, patterns, strict=True), 1):
-                target = target.narrow(axis, run.start, pattern.size)
-            target.zero_()
+            places = (slice(r.start, r.start + p.size) for r, p in zip(runs, patterns, strict=True))
+            target = out[(slice(None), *places, slice(first, first + merged.size))]
+            target[...] = 0.0
             for corner, functions in seen:
                 layers = weights
                 for run, side in zip(runs, corner[:-1], strict=True):
-                    layers = layers.select(1, run.cells[side])
-                layers = layers.index_select(1, columns[corner[-1]])
-                _add(spec, target, layers.view(-1, *(1 for _ in runs), merged.size), functions)
+                    layers = layers[:, run.cells[side]]
+                layers = layers.take(columns[corner[-1]], 1)
+                _add(spec, target, layers.reshape(-1, *(1 for _ in runs), merged.size), functions)
 
 
-def _add(spec: LatticeSpec, target: Tensor, layers: Tensor, functions: Tensor) -> None:
+def _add(spec: LatticeSpec, target: Floats, layers: Floats, functions: Floats) -> None:
     """Add products of last layers (planes·K + extra, …) and functions (F, …), position by position."""
-    for plane in range(spec.planes):
+    for plane in range(len(spec.planes)):
         for own, shared in spec.parts(plane):
-            target[plane] += (layers[own] * functions[shared]).sum(0)
+            target[plane] += np.einsum("k...,k...->...", layers[own], functions[shared])
 
 
-def _corners(sides: Iterator[int]) -> list[tuple[int, ...]]:
+def _corners(sides: Iterator[int]) -> Iterator[tuple[int, ...]]:
     """Every choice of one cell per axis."""
-    return list(itertools.product(*(range(n) for n in sides)))
+    return itertools.product(*(range(n) for n in sides))
 
 
-def _seen(table: Tensor, patterns: tuple[Pattern, ...]) -> list[tuple[tuple[int, ...], Tensor]]:
+def _seen(table: Floats, patterns: tuple[Pattern, ...]) -> list[tuple[tuple[int, ...], Floats]]:
     """For every corner, the functions (F, *sizes) that positions see of the cell there."""
     found = []
     for corner in _corners(len(p.sides) for p in patterns):
@@ -329,58 +351,50 @@ def _seen(table: Tensor, patterns: tuple[Pattern, ...]) -> list[tuple[tuple[int,
     return found
 
 
-def _take(values: Tensor, axis: int, index: Ints) -> Tensor:
+def _take(values: Floats, axis: int, index: Ints) -> Floats:
     if (index[1:] - index[:-1] == 1).all():
-        return values.narrow(axis, int(index[0]), len(index))
-    return values.index_select(axis, torch.from_numpy(index).to(values.device))
+        return values[(*(slice(None),) * axis, slice(int(index[0]), int(index[0]) + len(index)))]
+    return values.take(index, axis)
 
 
-def _layers(spec: LatticeSpec, weights: Tensor, plane: int, runs: tuple[Run, ...]) -> Tensor:
+def _layers(spec: LatticeSpec, weights: Floats, plane: int, runs: tuple[Run, ...]) -> Floats:
     """Last layers of one plane of the cells at all corners of all stretches: (corners·K, stretches)."""
     parts = []
     for corner in _corners(len(r.cells) for r in runs):
         at = [run.of_side(side) for run, side in zip(runs, corner, strict=True)]
         parts += [weights[(own, *at)] for own, _ in spec.parts(plane)]
-    return torch.cat(parts).flatten(1)
+    return np.concatenate(parts).reshape(-1, math.prod(r.count for r in runs))
 
 
+@single_threaded
 def render_points(
-    spec: LatticeSpec, params: Params, weights_at: Callable[[Tensor], Tensor], cells: tuple[int, ...],
-    points: Floats | Tensor,
-) -> Tensor:  # fmt: skip
-    """The field at scattered ``points`` (N, d) in native samples: values (N, planes), without gradients.
+    spec: LatticeSpec, params: Params, weights_at: Callable[[Ints], Floats], cells: tuple[int, ...], points: Doubles
+) -> Floats:  # fmt: skip
+    """The field at scattered ``points`` (N, d) in native samples: values (N, planes).
 
     ``weights_at`` gives the last layers (n, planes·K + extra) of cells with indices (n, d), int64; it is called in
     the caller's thread, 2^d times for every few thousand points.
     """
 
-    def values(batch: list[tuple[Tensor, Tensor]]) -> Tensor:
-        with torch.no_grad():
-            corners = [_at_points(spec, layers, trunk(spec, params, where)) for layers, where in batch]
-            return torch.stack(corners).sum(0)
+    def values(batch: list[tuple[Floats, Floats]]) -> Floats:
+        out = np.zeros((len(spec.planes), len(batch[0][0])), np.float32)
+        for layers, where in batch:
+            _add(spec, out, layers.T, trunk(spec, params, where))
+        return out.T
 
-    like, at = params["trunk.0.weight"], np.asarray(points, np.float64)
-    parts = (at[i : i + BATCH_POINTS] for i in range(0, len(at), BATCH_POINTS))
-    batches = (_reaching(spec, weights_at, cells, part, like) for part in parts)
-    return torch.cat([like.new_empty((0, spec.planes)), *ordered_map(values, batches)])
+    parts = (points[i : i + BATCH_POINTS] for i in range(0, len(points), BATCH_POINTS))
+    batches = (_reaching(spec, weights_at, cells, part) for part in parts)
+    return np.concatenate([np.empty((0, len(spec.planes)), np.float32), *ordered_map(values, batches)])
 
 
 def _reaching(
-    spec: LatticeSpec, weights_at: Callable[[Tensor], Tensor], cells: tuple[int, ...], points: Floats, like: Tensor
-) -> list[tuple[Tensor, Tensor]]:
+    spec: LatticeSpec, weights_at: Callable[[Ints], Floats], cells: tuple[int, ...], points: Doubles
+) -> list[tuple[Floats, Floats]]:
     """For each of the 2^d cells that reach points (n, d): last layers (n, F) and offsets (n, d)."""
     located = [_locate(points[:, a], s, n) for a, (s, n) in enumerate(zip(spec.spacing, cells, strict=True))]
     found = []
     for corner in itertools.product((0, 1), repeat=spec.axes):
         sides = [_side(*at, side, n) for at, side, n in zip(located, corner, cells, strict=True)]
-        index = torch.from_numpy(np.stack([cell for cell, _ in sides], 1))
-        where = torch.from_numpy(np.stack([offset for _, offset in sides], 1)).to(like)
-        found.append((weights_at(index), where))
+        where = np.stack([offset for _, offset in sides], 1).astype(np.float32)
+        found.append((weights_at(np.stack([cell for cell, _ in sides], 1)), where))
     return found
-
-
-def _at_points(spec: LatticeSpec, layers: Tensor, functions: Tensor) -> Tensor:
-    """Values (n, planes) of last layers (n, planes·K + extra) and functions (F, n)."""
-    out = layers.new_zeros((spec.planes, len(layers)))
-    _add(spec, out, layers.T, functions)
-    return out.T

@@ -15,247 +15,132 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from nfcodec.errors import CorruptError
-from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.parallel import ordered_map
+from nfcodec.arrays import Array, namespace
+from nfcodec.lattice.spec import LatticeSpec
 
-Params = dict[str, Tensor]
+Params = dict[str, Array]
 Floats = npt.NDArray[np.float64]
-Part = tuple[slice, slice]
-_WINDOW_POWER = 8
-# Points of one evaluation stay near the processor's cache.
-BATCH_POINTS = 1 << 12
 
-
-@dataclass(frozen=True, slots=True)
-class LatticeSpec:
-    """``spacing`` s of the cells in samples, one per axis, even; ``bases`` K coded functions per plane, ``extra``
-    further functions of the first plane that only the weight network drives; ``width`` of the two sine layers;
-    ``w0``: frequency factor of the first one; ``planes``: outputs of the field, all but the first share functions."""
-
-    spacing: tuple[int, ...] = (8, 8)
-    bases: int = 64
-    extra: int = 0
-    width: int = 192
-    w0: float = 12.0
-    planes: int = 3
-
-    @property
-    def kind(self) -> str:
-        """The kind of field."""
-        return "lattice"
-
-    @property
-    def axes(self) -> int:
-        """Number of axes of the domain."""
-        return len(self.spacing)
-
-    @property
-    def tables(self) -> int:
-        """How many sets of K functions there are: one for the first plane, one for all others."""
-        return min(self.planes, 2)
-
-    @property
-    def functions(self) -> int:
-        """Outputs of the trunk: K of the first plane, K of the others, then the extra ones."""
-        return self.tables * self.bases + self.extra
-
-    @property
-    def weights(self) -> int:
-        """Numbers in the last layer of a cell: K of each plane, then the extra ones of the first."""
-        return self.planes * self.bases + self.extra
-
-    def parts(self, plane: int) -> tuple[Part, ...]:
-        """Which weights of a cell a plane uses, each range with that of the functions they multiply."""
-        k = self.bases
-        own = slice(plane * k, (plane + 1) * k), slice(min(plane, 1) * k, (min(plane, 1) + 1) * k)
-        if plane or not self.extra:
-            return (own,)
-        return own, (slice(self.planes * k, self.weights), slice(self.tables * k, self.functions))
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors of the trunk."""
-        h = self.width
-        return {
-            "trunk.0.weight": (h, self.axes), "trunk.0.bias": (h,), "trunk.1.weight": (h, h), "trunk.1.bias": (h,),
-            "trunk.2.weight": (self.functions, h),
-        }  # fmt: skip
-
-    def validate(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Raise :class:`CorruptError` or :class:`LimitError` when the numbers cannot describe a lattice."""
-        positive = min((self.bases, self.width, self.planes, *self.spacing), default=0) >= 1
-        even = all(s % 2 == 0 for s in self.spacing)
-        if not (positive and even and 1 <= self.axes <= 3 and self.extra >= 0 and 0.0 < self.w0 < math.inf):
-            raise CorruptError(f"impossible lattice spec {self}")
-        limits.check("max_parameters", sum(math.prod(s) for s in self.shapes().values()), "lattice trunk")
-        limits.check("max_parameters", self.functions * math.prod(2 * s for s in self.spacing), "lattice table")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; the inverse of :meth:`from_dict`."""
-        return {**asdict(self), "spacing": list(self.spacing), "w0": float(self.w0)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> LatticeSpec:
-        """Read what :meth:`to_dict` wrote; unknown or missing keys and wrong types are a :class:`CorruptError`."""
-        try:
-            if set(data) != {f.name for f in fields(cls)}:
-                raise KeyError("other keys than those of a lattice spec")
-            spec = cls(**{**data, "spacing": tuple(data["spacing"])})
-            whole = (spec.bases, spec.extra, spec.width, spec.planes, *spec.spacing)
-            if {type(n) for n in whole} != {int} or type(spec.w0) is not float:
-                raise TypeError("whole numbers, and one with a fraction for w0, are needed")
-            spec.validate(limits)
-        except (TypeError, KeyError, ValueError) as error:
-            raise CorruptError(f"bad lattice spec {data!r}: {error}") from error
-        return spec
-
-
-def trunk(spec: LatticeSpec, params: Params, where: Tensor) -> Tensor:
+def trunk(spec: LatticeSpec, params: Mapping[str, Array], where: Array) -> Array:
     """Functions (F, P) at positions (P, d) inside a cell's reach, [−1, 1]; they vanish at its border."""
-    hidden = torch.addmm(params["trunk.0.bias"], where, spec.w0 * params["trunk.0.weight"].T).sin()
-    hidden = torch.addmm(params["trunk.1.bias"], hidden, params["trunk.1.weight"].T).sin()
-    window = (1.0 - where**_WINDOW_POWER).prod(1)
+    xp = namespace(where)
+    hidden = xp.sin(where @ (spec.w0 * params["trunk.0.weight"].T) + params["trunk.0.bias"])
+    hidden = xp.sin(hidden @ params["trunk.1.weight"].T + params["trunk.1.bias"])
+    fourth = (where * where) ** 2
+    window = xp.prod(1.0 - fourth * fourth, axis=1)
     return params["trunk.2.weight"] @ (hidden * window[:, None]).T
 
 
-def reach_positions(samples: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def reach_positions(samples: int) -> Floats:
     """Where ``samples`` regular samples of one cell's reach lie: (samples,) in (−1, 1)."""
-    return (2.0 * torch.arange(samples, dtype=torch.float64) + 1.0).div(samples).sub(1.0).to(dtype)
+    return (2.0 * np.arange(samples) + 1.0) / samples - 1.0
 
 
-def table(spec: LatticeSpec, params: Params, per_cell: tuple[int, ...]) -> Tensor:
+def table(spec: LatticeSpec, params: Mapping[str, Array], per_cell: tuple[int, ...]) -> Array:
     """Functions (F, ∏ 2·per_cell) on the regular grid with ``per_cell`` samples per spacing along each axis, even."""
-    dtype = params["trunk.0.weight"].dtype
-    grid = torch.meshgrid(*(reach_positions(2 * n, dtype) for n in per_cell), indexing="ij")
-    return trunk(spec, params, torch.stack([g.reshape(-1) for g in grid], 1))
-
-
-class Tables:
-    """Tables of trunks, kept from one rendering to the next: the ``keep`` latest of them.
-
-    A trunk is told from another by its dictionary of parameters, which must not change.
-    """
-
-    def __init__(self, keep: int = 8) -> None:
-        self.keep = keep
-        self._kept: OrderedDict[tuple[int, tuple[bytes, ...]], tuple[Params, Tensor]] = OrderedDict()
-
-    def table(self, spec: LatticeSpec, params: Params, offsets: tuple[Floats, ...]) -> Tensor:
-        """Functions (F, *m) of a trunk on the product of ``offsets`` (m_i,), one array per axis."""
-        # The entry holds ``params``: as long as it is kept, no other dictionary can have the same id.
-        key = id(params), tuple(o.tobytes() for o in offsets)
-        entry = self._kept.pop(key, None) or (params, evaluate(spec, params, offsets, each=ordered_map))
-        self._kept[key] = entry
-        while len(self._kept) > self.keep:
-            self._kept.popitem(last=False)
-        return entry[1]
-
-
-def evaluate(
-    spec: LatticeSpec, params: Params, offsets: tuple[Floats, ...],
-    *, each: Callable[[Callable[[int], Tensor], range], Iterable[Tensor]] = map,
-) -> Tensor:  # fmt: skip
-    """Functions (F, *m) of the trunk on the product of ``offsets`` (m_i,), without gradients; ``each`` maps over
-    batches. Axes after those of the lattice have one offset."""
+    grid = np.meshgrid(*(reach_positions(2 * n) for n in per_cell), indexing="ij")
     like = params["trunk.0.weight"]
-    axes = [torch.from_numpy(o).to(like) for o in offsets[: spec.axes]]
-    total = math.prod(len(a) for a in axes)
-
-    def batch(first: int) -> Tensor:
-        index = torch.arange(first, min(first + BATCH_POINTS, total), device=like.device)
-        places = torch.unravel_index(index, tuple(len(a) for a in axes))
-        with torch.no_grad():
-            return trunk(spec, params, torch.stack([a[i] for a, i in zip(axes, places, strict=True)], 1))
-
-    out = like.new_empty((spec.functions, total))
-    starts = range(0, total, BATCH_POINTS)
-    for first, values in zip(starts, each(batch, starts), strict=True):
-        out[:, first : first + values.shape[1]] = values
-    return out.reshape(spec.functions, *(len(o) for o in offsets))
+    places = np.stack([g.ravel() for g in grid], 1)
+    where = namespace(like).asarray(places, dtype=like.dtype, device=getattr(like, "device", None))
+    return trunk(spec, params, where)
 
 
-def by_plane(spec: LatticeSpec, functions: Tensor) -> tuple[Tensor, Tensor]:
-    """Functions (F, P) as those of the first plane (K + extra, P) and those of the others (K, P)."""
-    k, coded = spec.bases, spec.tables * spec.bases
-    return torch.cat([functions[:k], functions[coded:]]), functions[k:coded]
+def of_plane(spec: LatticeSpec, functions: Array, plane: int) -> Array:
+    """Those of the functions (F, …) that a plane is made of: (K, …), and for the first one the extra ones too."""
+    return namespace(functions).concat([functions[shared] for _, shared in spec.parts(plane)])
 
 
-def overlap(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
     """Add up overlapping patches (N, *cells, ∏ 2·per_cell): (N, *(cells + 1)·per_cell), all that they reach."""
-    d = len(per_cell)
-    cells = patches.shape[1:-1]
-    out = patches.new_zeros(patches.shape[0], *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
-    split = patches.reshape(*patches.shape[: d + 1], *(m for p in per_cell for m in (2, p)))
+    xp, d = namespace(patches), len(per_cell)
+    lead, cells = patches.shape[0], patches.shape[1:-1]
+    shape = (lead, *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
+    out = xp.zeros(shape, dtype=patches.dtype, device=getattr(patches, 'device', None))
+    split = patches.reshape((lead, *cells, *(m for p in per_cell for m in (2, p))))
+    order = (0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d)))
     for corner in itertools.product((0, 1), repeat=d):
-        part = split
-        for axis in reversed(range(d)):
-            part = part.select(d + 1 + 2 * axis, corner[axis])
-        order = [0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d))]
-        target = out
-        for axis, side in enumerate(corner):
-            target = target.narrow(1 + 2 * axis, side, cells[axis])
-        target += part.permute(order)
-    return out.reshape(patches.shape[0], *((n + 1) * p for n, p in zip(cells, per_cell, strict=True)))
+        part = split[(..., *itertools.chain.from_iterable((side, slice(None)) for side in corner))]
+        target = [slice(None)]
+        for side, n in zip(corner, cells, strict=True):
+            target += [slice(side, side + n), slice(None)]
+        out[tuple(target)] += xp.permute_dims(part, order)
+    return out.reshape((lead, *((n + 1) * p for n, p in zip(cells, per_cell, strict=True))))
 
 
-def fold(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def fold(patches: Array, per_cell: tuple[int, ...]) -> Array:
     """Add up overlapping patches (N, *cells, ∏ 2·per_cell): values (N, *cells·per_cell), mirrored at the border."""
     out = overlap(patches, per_cell)
     for axis, p in enumerate(per_cell):
-        out = _fold_border(out, axis + 1, p // 2, p - p // 2)
+        out = fold_border(out, axis + 1, p // 2, p - p // 2)
     return out
 
 
-def _fold_border(canvas: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Mirror what lies outside along one axis back inside and drop it there."""
-    n = canvas.shape[axis]
-    inside = canvas.narrow(axis, before, n - before - after).clone()
-    inside.narrow(axis, 0, before).add_(canvas.narrow(axis, 0, before).flip(axis))
-    m = inside.shape[axis]
-    inside.narrow(axis, m - after, after).add_(canvas.narrow(axis, n - after, after).flip(axis))
+def along(x: Array, axis: int, start: int, stop: int) -> Array:
+    """A view of what lies in [start, stop) along one axis."""
+    return x[(*(slice(None),) * axis, slice(start, stop))]
+
+
+def fold_border(canvas: Array, axis: int, before: int, after: int) -> Array:
+    """Mirror what lies outside along one axis back inside and drop it there: ``before`` samples at the start,
+    ``after`` at the end."""
+    xp, n = namespace(canvas), canvas.shape[axis]
+    inside = along(canvas, axis, before, n - after) + 0  # a copy
+    m = n - before - after
+    if before:
+        view = along(inside, axis, 0, before)
+        view += xp.flip(along(canvas, axis, 0, before), axis=axis)
+    if after:
+        view = along(inside, axis, m - after, m)
+        view += xp.flip(along(canvas, axis, n - after, n), axis=axis)
     return inside
 
 
-def surround(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def surround(values: Array, per_cell: tuple[int, ...]) -> Array:
     """Values (N, *cells·per_cell) with half a spacing more on each side, mirrored."""
-    for axis, p in enumerate(per_cell):
-        before, n = p // 2, values.shape[axis + 1]
-        head = values.narrow(axis + 1, 0, before).flip(axis + 1)
-        tail = values.narrow(axis + 1, n - (p - before), p - before).flip(axis + 1)
-        values = torch.cat([head, values, tail], axis + 1)
+    xp = namespace(values)
+    for axis, p in enumerate(per_cell, 1):
+        n = values.shape[axis]
+        head = xp.flip(along(values, axis, 0, p // 2), axis=axis)
+        tail = xp.flip(along(values, axis, n - (p - p // 2), n), axis=axis)
+        values = xp.concat([head, values, tail], axis=axis)
     return values
 
 
-def cut(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def cut(values: Array, per_cell: tuple[int, ...]) -> Array:
     """What each cell reaches: patches (N, *cells, ∏ 2·per_cell) of values (N, *(cells + 1)·per_cell)."""
-    for axis, p in enumerate(per_cell):
-        values = values.unfold(axis + 1, 2 * p, p)
-    return values.reshape(*values.shape[: len(per_cell) + 1], math.prod(2 * p for p in per_cell))
+    xp, lead = namespace(values), values.shape[0]
+    cells = tuple(n // p - 1 for n, p in zip(values.shape[1:], per_cell, strict=True))
+    for axis, p in enumerate(per_cell, 1):
+        n = values.shape[axis]
+        blocks = values.reshape((*values.shape[:axis], n // p, p, *values.shape[axis + 1 :]))
+        both = [along(blocks, axis, 0, n // p - 1), along(blocks, axis, 1, n // p)]
+        # (…, cells, 2 p, …) with the samples moved behind everything, axis by axis.
+        values = xp.moveaxis(xp.concat(both, axis=axis + 1), axis + 1, -1)
+    return values.reshape((lead, *cells, math.prod(2 * p for p in per_cell)))
 
 
-def unfold(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def unfold(values: Array, per_cell: tuple[int, ...]) -> Array:
     """The transpose of :func:`fold`: patches (N, *cells, ∏ 2·per_cell) of values (N, *cells·per_cell)."""
     return cut(surround(values, per_cell), per_cell)
 
 
-def render(spec: LatticeSpec, weights: Tensor, functions: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """Planes (N, planes, *samples) from last layers (N, planes·K + extra, *cells) and a table of the trunk."""
-    k, coded = spec.bases, spec.planes * spec.bases
-    first, others = by_plane(spec, functions)
-    own = torch.cat([weights[:, :k], weights[:, coded:]], 1)
-    planes = fold(own.movedim(1, -1) @ first, per_cell).unsqueeze(1)
-    if spec.planes == 1:
-        return planes
-    rest = weights[:, k:coded].reshape(-1, k, *weights.shape[2:])
-    more = fold(rest.movedim(1, -1) @ others, per_cell)
-    return torch.cat([planes, more.reshape(len(weights), -1, *more.shape[1:])], 1)
+def plane_patches(spec: LatticeSpec, weights: Array, functions: Array) -> Array:
+    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K + extra,
+    *cells) and a table of the trunk."""
+    xp, found = namespace(weights), []
+    for plane in range(len(spec.planes)):
+        own = xp.concat([weights[:, part] for part, _ in spec.parts(plane)], axis=1)
+        found.append(xp.moveaxis(own, 1, -1) @ of_plane(spec, functions, plane))
+    return xp.stack(found, axis=1)
+
+
+def render(spec: LatticeSpec, weights: Array, functions: Array, per_cell: tuple[int, ...]) -> Array:
+    """Planes (N, P, *samples) from last layers (N, P·K + extra, *cells) and a table of the trunk."""
+    patches = plane_patches(spec, weights, functions)
+    planes = fold(patches.reshape((-1, *patches.shape[2:])), per_cell)
+    return planes.reshape((*patches.shape[:2], *planes.shape[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings as python_warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class PillowSink:
         if given.icc:
             found["icc_profile"] = given.icc
         if self._form == "tif":
-            found["exif"] = _tiff_tags(given)
+            found["exif"] = _tiff_tags(given, self.warnings)
         elif given.exif:
             found["exif"] = jpeg_exif(given.exif) if self._form == "jpg" else given.exif
         if given.xmp:
@@ -212,21 +213,32 @@ class PillowSink:
         self._pixels = np.zeros(0, np.uint8)
 
 
-def _tiff_tags(metadata: Metadata) -> Image.Exif:
+def _tiff_tags(metadata: Metadata, warnings: list[str]) -> Image.Exif:
     """EXIF and XMP as tags of the picture itself, which is how TIFF holds them."""
     from PIL import Image
 
     tags = Image.Exif()
     if metadata.exif:
-        stored = Image.Exif()
-        stored.load(metadata.exif)
-        # Not the others: where and how pixels are stored is the business of the one who writes them.
-        tags.update({number: stored[number] for number in DESCRIPTIVE_TAGS if number in stored})
-        folders = {number: dict(stored.get_ifd(number)) for number in EXIF_FOLDERS}
-        tags.update({number: folder for number, folder in folders.items() if folder})
+        try:
+            tags.update(_descriptive(metadata.exif))
+        except Exception:  # damaged directories fail in many ways
+            warnings.append("EXIF dropped: it is damaged")
     if metadata.xmp:
         tags[_TIFF_XMP] = metadata.xmp
     return tags
+
+
+def _descriptive(exif: bytes) -> dict[int, Any]:
+    """What EXIF says of the picture. Where and how pixels are stored is the business of the one who writes them."""
+    from PIL import Image
+
+    stored = Image.Exif()
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("error")
+        stored.load(exif)
+        found: dict[int, Any] = {number: stored[number] for number in DESCRIPTIVE_TAGS if number in stored}
+        folders = {number: dict(stored.get_ifd(number)) for number in EXIF_FOLDERS}
+    return found | {number: folder for number, folder in folders.items() if folder}
 
 
 def _with_payloads(
@@ -234,7 +246,9 @@ def _with_payloads(
 ) -> None:
     """Save with the metadata; where Pillow cannot hold it, as it is damaged or too large, without."""
     try:
-        save(payloads())
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")  # Pillow looks for an orientation, also in damaged EXIF
+            save(payloads())
     except Exception as error:  # nearly any class
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the metadata
             raise

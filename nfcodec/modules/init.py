@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from nfcodec.arrays import Array, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec, TensorSpec
@@ -22,6 +22,7 @@ QUALITY_ANCHORS = (0, 25, 50, 75, 100)
 # Far beyond any real step or prior row, and within what the quantizer and the coder take at every quality.
 _STEP_BOUND, _SCALE_BOUND = 400, 1000
 Int32s = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
 
 
 def quality_offset(quality: int) -> int:
@@ -33,7 +34,7 @@ def quality_offset(quality: int) -> int:
 class Init:
     """A meta-learned initialization.
 
-    ``theta0``, ``mask``, ``log_rate``: one tensor per field tensor, without a module axis; mask entries are 0
+    ``theta0``, ``mask``, ``log_rate``: one array per field tensor, without a module axis; mask entries are 0
     or 1, log_rate is the natural logarithm of the inner learning rate per weight (Meta-SGD). ``step``: (P,)
     step exponents at quality 0 of all P parameters in coded order, in 1/8 octaves. ``scale``: (anchors, P)
     table rows of the prior at QUALITY_ANCHORS. ``inner_steps``, ``gamma``: the inner loop the init was
@@ -44,9 +45,9 @@ class Init:
     id: str
     modality: str
     spec: FieldSpec
-    theta0: dict[str, Tensor]
-    mask: dict[str, Tensor]
-    log_rate: dict[str, Tensor]
+    theta0: dict[str, Floats]
+    mask: dict[str, Floats]
+    log_rate: dict[str, Floats]
     step: Int32s
     scale: Int32s
     inner_steps: int
@@ -60,9 +61,9 @@ class Init:
         return field_kind(self.spec.kind).tensors(self.spec)
 
     @cached_property
-    def theta0_flat(self) -> Tensor:
+    def theta0_flat(self) -> Floats:
         """All parameters (P,) in coded order."""
-        return torch.cat([self.theta0[t.name].reshape(-1) for t in self.tensors])
+        return np.concatenate([self.theta0[t.name].reshape(-1) for t in self.tensors])
 
     @cached_property
     def tensor_of(self) -> Int32s:
@@ -77,7 +78,7 @@ class Init:
     @property
     def parameters(self) -> int:
         """Parameters of one module."""
-        return int(self.theta0_flat.numel())
+        return self.theta0_flat.size
 
     @property
     def coded(self) -> int:
@@ -89,11 +90,11 @@ class Init:
         keep = []
         last = len(self.tensors) - 2
         for i, t in enumerate(self.tensors):
-            m = self.mask[t.name].bool().clone()
+            m = self.mask[t.name] != 0
             if i >= last:
                 m[..., outputs:] = False
             keep.append(m.reshape(-1))
-        return np.flatnonzero(torch.cat(keep).numpy())
+        return np.flatnonzero(np.concatenate(keep))
 
     def scales_at(self, quality: int) -> Int32s:
         """(P,) prior rows at a quality: integer linear interpolation between the anchors."""
@@ -106,16 +107,17 @@ class Init:
         """(P,) step exponents at a quality, in 1/8 octaves."""
         return np.asarray(self.step - quality_offset(quality), np.int32)
 
-    def params(self, delta: Tensor, kept: npt.NDArray[np.int64]) -> dict[str, Tensor]:
-        """Named parameters (M, *shape) for deltas (M, K) on the kept positions."""
-        flat = self.theta0_flat.to(delta.dtype).repeat(delta.shape[0], 1)
-        flat[:, torch.from_numpy(kept)] += delta
+    def params(self, delta: Array, kept: npt.NDArray[np.int64]) -> dict[str, Array]:
+        """Named parameters (M, *shape) for deltas (M, K) on the kept positions, of the library of ``delta``."""
+        xp = namespace(delta)
+        flat = xp.tile(xp.asarray(self.theta0_flat, dtype=delta.dtype)[None], (delta.shape[0], 1))
+        flat[:, kept] += delta
         return self.unflatten(flat)
 
-    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
-        """Split (M, P) into named tensors (M, *shape)."""
-        sizes = [int(np.prod(t.shape)) for t in self.tensors]
-        parts = torch.split(flat, sizes, dim=1)
+    def unflatten(self, flat: Array) -> dict[str, Array]:
+        """Split (M, P) into named parameters (M, *shape)."""
+        stops = np.cumsum([math.prod(t.shape) for t in self.tensors]).tolist()
+        parts = (flat[:, a:b] for a, b in zip([0, *stops], stops, strict=False))
         return {t.name: p.reshape(-1, *t.shape) for t, p in zip(self.tensors, parts, strict=True)}
 
     def validate(self) -> None:
@@ -125,7 +127,7 @@ class Init:
             for t in self.tensors:
                 if t.name not in group or tuple(group[t.name].shape) != t.shape:
                     raise CorruptError(f"init {self.id}: tensor {t.name} is missing or has a wrong shape")
-                if not torch.isfinite(group[t.name]).all():
+                if not np.isfinite(group[t.name]).all():
                     raise CorruptError(f"init {self.id}: tensor {t.name} holds values that are not finite")
         if any(((m != 0) & (m != 1)).any() for m in self.mask.values()):
             raise CorruptError(f"init {self.id}: mask entries must be 0 or 1")

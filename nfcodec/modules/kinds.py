@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
+from nfcodec.arrays import Array
 from nfcodec.errors import UnsupportedFeatureError
 from nfcodec.modules import siren
 from nfcodec.modules.siren import Params
@@ -20,19 +18,15 @@ class FieldKind(Protocol):
         """Named parameter tensors in coded order."""
         ...
 
-    def init_params(self, spec: FieldSpec, generator: torch.Generator, dtype: torch.dtype = ...) -> dict[str, Tensor]:
-        """Random parameters without a module axis."""
-        ...
-
-    def features(self, spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+    def features(self, spec: FieldSpec, params: Params, coords: Array) -> Array:
         """Inputs (M, N, K) of the linear last layer."""
         ...
 
-    def head(self, spec: FieldSpec, params: Params, phi: Tensor) -> Tensor:
+    def head(self, spec: FieldSpec, params: Params, phi: Array) -> Array:
         """The linear last layer (M, N, C)."""
         ...
 
-    def forward(self, spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+    def forward(self, spec: FieldSpec, params: Params, coords: Array) -> Array:
         """``head`` of ``features``."""
         ...
 

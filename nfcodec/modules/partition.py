@@ -10,8 +10,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from nfcodec.coords import modules_per_axis
 from nfcodec.modules.spec import FieldSpec
@@ -31,7 +29,7 @@ def module_count(spec: FieldSpec, shape: tuple[int, ...], channels: int) -> int:
     return math.prod(modules_per_axis(shape, spec.tile)) * (channels if is_sound(spec) else 1)
 
 
-def cut(spec: FieldSpec, values: Floats) -> Tensor:
+def cut(spec: FieldSpec, values: Floats) -> Floats:
     """Targets (M, N, outputs) of a block (n_0, …, C); tiles that reach past the end repeat the border.
 
     Repeating costs few bits, since it continues what is there; zeros or mirroring would draw an edge.
@@ -39,11 +37,11 @@ def cut(spec: FieldSpec, values: Floats) -> Tensor:
     shape = values.shape[:-1]
     counts = modules_per_axis(shape, spec.tile)
     pad = [(0, c * t - n) for c, t, n in zip(counts, spec.tile, shape, strict=True)]
-    padded = torch.from_numpy(np.pad(values, [*pad, (0, 0)], mode="edge"))
+    padded = np.pad(values, [*pad, (0, 0)], mode="edge")
     if is_sound(spec):
-        return mid_side(padded).T.reshape(-1, spec.tile[0], 1).contiguous()
+        return np.ascontiguousarray(mid_side(padded).T.reshape(-1, spec.tile[0], 1), np.float32)
     d = len(shape)
     split = [n for pair in zip(counts, spec.tile, strict=True) for n in pair]
     order = [*range(0, 2 * d, 2), *range(1, 2 * d, 2), 2 * d]
-    tiles = padded.reshape(*split, -1).permute(order).reshape(math.prod(counts), math.prod(spec.tile), -1)
-    return to_outputs(spec, tiles).contiguous()
+    tiles = padded.reshape(*split, -1).transpose(order).reshape(math.prod(counts), math.prod(spec.tile), -1)
+    return np.ascontiguousarray(to_outputs(spec, tiles), np.float32)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from nfcodec.blas import one_thread_each
 from nfcodec.coords import AxisPlan
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.siren import Params
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.parallel import ordered_map
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
 
 # Activations of one evaluation stay near the processor's cache; larger batches are slower, not faster.
 BATCH_SAMPLES = 1 << 15
@@ -23,21 +27,19 @@ def batch_size(samples_per_module: int) -> int:
     return max(1, BATCH_SAMPLES // max(1, samples_per_module))
 
 
-def plan_coords(plans: list[AxisPlan], modules: Tensor) -> Tensor:
+def plan_coords(plans: list[AxisPlan], modules: Indices) -> Floats:
     """Coordinates (B, c_0·…·c_d, axes) of the modules with flat indices ``modules`` (B,) of the plan's box."""
     counts = [p.local.shape[0] for p in plans]
-    per_axis = torch.unravel_index(modules, tuple(counts))
+    per_axis = np.unravel_index(modules, tuple(counts))
     d = len(plans)
-    grids = []
+    out = np.empty((len(modules), *(p.local.shape[1] for p in plans), d), np.float32)
     for axis, (plan, idx) in enumerate(zip(plans, per_axis, strict=True)):
-        local = torch.from_numpy(plan.local)[idx]
-        shape = [len(modules), *(1 if i != axis else local.shape[1] for i in range(d))]
-        full = [len(modules), *(p.local.shape[1] for p in plans)]
-        grids.append(local.reshape(shape).expand(full))
-    return torch.stack(grids, -1).reshape(len(modules), -1, d)
+        local = plan.local[idx]
+        out[..., axis] = local.reshape(len(modules), *(1 if i != axis else local.shape[1] for i in range(d)))
+    return out.reshape(len(modules), -1, d)
 
 
-def render_box(spec: FieldSpec, params_of: Callable[[Tensor], Params], plans: list[AxisPlan]) -> Tensor:
+def render_box(spec: FieldSpec, params_of: Callable[[Indices], Params], plans: list[AxisPlan]) -> Floats:
     """Raw outputs on the product grid of ``plans``: (n_0, …, channels).
 
     ``params_of`` maps flat indices (B,) into the box of touched modules (row-major) to their parameters.
@@ -46,25 +48,27 @@ def render_box(spec: FieldSpec, params_of: Callable[[Tensor], Params], plans: li
     rows = [p.local.shape[0] for p in plans]
     columns = [p.local.shape[1] for p in plans]
     total, cells = math.prod(rows), math.prod(columns)
-    out = torch.empty((total, cells, spec.channels), dtype=torch.float32)
+    out = np.empty((total, cells, spec.channels), np.float32)
 
-    def evaluate(index: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.inference_mode():
-            return index, kind.forward(spec, params_of(index), plan_coords(plans, index))
+    def evaluate(first: int) -> None:
+        index = np.arange(first, min(first + size, total))
+        out[index] = kind.forward(spec, params_of(index), plan_coords(plans, index))
 
-    for index, values in ordered_map(evaluate, torch.split(torch.arange(total), batch_size(cells))):
-        out[index] = values
+    size = batch_size(cells)
+    with one_thread_each():
+        for _ in ordered_map(evaluate, range(0, total, size)):
+            pass
     return _gather(out, plans, rows, columns)
 
 
-def _gather(out: Tensor, plans: list[AxisPlan], rows: list[int], columns: list[int]) -> Tensor:
+def _gather(out: Floats, plans: list[AxisPlan], rows: list[int], columns: list[int]) -> Floats:
     d, channels = len(plans), out.shape[-1]
     order = [axis for i in range(d) for axis in (i, d + i)]
-    grid = out.reshape(*rows, *columns, channels).permute(*order, 2 * d)
+    grid = out.reshape(*rows, *columns, channels).transpose(*order, 2 * d)
     grid = grid.reshape(*(r * c for r, c in zip(rows, columns, strict=True)), channels)
     for axis, plan in enumerate(plans):
         if not _identity(plan, grid.shape[axis]):
-            grid = grid.index_select(axis, torch.from_numpy(plan.index))
+            grid = grid.take(plan.index, axis)
     return grid
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
-
+from nfcodec.arrays import Array, namespace
 from nfcodec.modules.spec import FieldSpec, TensorSpec
 
-Params = Mapping[str, Tensor]
+Params = Mapping[str, Array]
 
 
 def tensors(spec: FieldSpec) -> tuple[TensorSpec, ...]:
@@ -27,39 +25,23 @@ def tensors(spec: FieldSpec) -> tuple[TensorSpec, ...]:
     return tuple(out)
 
 
-def init_bound(spec: FieldSpec, layer: int) -> float:
-    """Half-width of the uniform initialization of a layer: 1/fan_in first, then sqrt(6/fan_in)/w0."""
-    if layer == 0:
-        return 1.0 / spec.axes
-    return float((6.0 / spec.width) ** 0.5 / spec.w0)
-
-
-def init_params(spec: FieldSpec, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Random parameters without a module axis; biases share the bound of their weights (Sitzmann et al. 2020, §3.2)."""
-    out: dict[str, Tensor] = {}
-    for t in tensors(spec):
-        bound = init_bound(spec, int(t.name.split(".")[0]))
-        uniform = torch.rand(t.shape, generator=generator, dtype=torch.float64) * 2 - 1
-        out[t.name] = (uniform * bound).to(dtype)
-    return out
-
-
-def features(spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+def features(spec: FieldSpec, params: Params, coords: Array) -> Array:
     """Penultimate features φ (M, N, width) of coords (M or 1, N, axes) in [-1, 1]."""
-    modules = params["0.weight"].shape[0]
-    h = coords.expand(modules, -1, -1) * spec.coord_scale
+    h, sin = coords * spec.coord_scale, namespace(coords).sin
     for i in range(spec.depth):
-        h = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h, params[f"{i}.weight"])
-        h = torch.sin(spec.w0 * h)
+        h = sin(spec.w0 * _affine(params, i, h))
     return h
 
 
-def head(spec: FieldSpec, params: Params, phi: Tensor) -> Tensor:
+def head(spec: FieldSpec, params: Params, phi: Array) -> Array:
     """Raw outputs (M, N, channels) from features (M, N, width): the linear last layer, no offset."""
-    last = spec.depth
-    return torch.baddbmm(params[f"{last}.bias"].unsqueeze(1), phi, params[f"{last}.weight"])
+    return _affine(params, spec.depth, phi)
 
 
-def forward(spec: FieldSpec, params: Params, coords: Tensor) -> Tensor:
+def _affine(params: Params, layer: int, x: Array) -> Array:
+    return x @ params[f"{layer}.weight"] + params[f"{layer}.bias"][:, None]
+
+
+def forward(spec: FieldSpec, params: Params, coords: Array) -> Array:
     """Raw outputs (M, N, channels) of the modules at coords (M or 1, N, axes)."""
     return head(spec, params, features(spec, params, coords))

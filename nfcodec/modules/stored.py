@@ -7,9 +7,8 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from nfcodec.blas import one_thread_each
 from nfcodec.container.layout import Header, SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.coords import modules_per_axis, plan_axis
@@ -27,7 +26,7 @@ from nfcodec.modules.values import active_outputs, to_values
 from nfcodec.recent import Recent
 from nfcodec.rotations import mid_side
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
+from nfcodec.types import Indices, Positions
 
 
 class ModuleField:
@@ -108,11 +107,15 @@ class ModuleField:
         modules = count, modules_per_axis(shape, self.init.spec.tile)[-1]
         return decode_chunk(self.init, self.header.quality, self.kept, payload, modules, self.limits)
 
-    def render(self, chunk: int, positions: list[Positions], finer: float) -> Floats:  # noqa: ARG002 (no detail)
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) on the grid of native positions."""
         local = [positions[0] - chunk * self.chunk_length, *positions[1:]]
         shape, q = self._chunk_shape(chunk), self._rows(chunk)
         return render_chunk(self.init, self.header.quality, self.kept, q, self.info, shape, local)
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """The same: modules have values everywhere."""
+        return self.render(chunk, positions)
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, axes)."""
@@ -122,13 +125,13 @@ class ModuleField:
         local = positions.copy()
         local[:, 0] -= chunk * self.chunk_length
         owner = np.clip(local // tile, 0, np.array(counts) - 1).astype(np.int64)
-        inside = torch.from_numpy((2.0 * (local - owner * tile) / tile - 1.0).astype(np.float32)).unsqueeze(1)
+        inside = (2.0 * (local - owner * tile) / tile - 1.0).astype(np.float32)[:, None]
         flat = np.ravel_multi_index(tuple(owner.T), counts)
         q, outputs = self._sampled.get(chunk, self._decoded), []
         for channel in range(info.channels if is_sound(init.spec) else 1):
             rows = q[flat + channel * int(np.prod(counts))]
             params = init.params(dequantized(init, self.header.quality, self.kept, rows), self.kept)
-            with torch.inference_mode():
+            with one_thread_each():
                 outputs.append(field_kind(init.spec.kind).forward(init.spec, params, inside)[:, 0])
         return signal_values(init, info, outputs)
 
@@ -144,9 +147,9 @@ def decode_chunk(
     )  # fmt: skip
 
 
-def dequantized(init: Init, quality: int, kept: npt.NDArray[np.int64], q: npt.NDArray[np.int32]) -> Tensor:
+def dequantized(init: Init, quality: int, kept: npt.NDArray[np.int64], q: npt.NDArray[np.int32]) -> Floats:
     """Δ̂ (M, K) of integer deltas."""
-    return torch.from_numpy(dequantize(q, init.steps_at(quality)[kept]))
+    return dequantize(q, init.steps_at(quality)[kept])
 
 
 def render_chunk(
@@ -162,9 +165,9 @@ def render_chunk(
     per_signal = math.prod(counts)
     channels = info.channels if is_sound(spec) else 1
 
-    def outputs(channel: int) -> Tensor:
-        def params_of(index: Tensor) -> dict[str, Tensor]:
-            rows = q[flat[index.numpy()] + channel * per_signal]
+    def outputs(channel: int) -> Floats:
+        def params_of(index: Indices) -> dict[str, Floats]:
+            rows = q[flat[index] + channel * per_signal]
             return init.params(dequantized(init, quality, kept, rows), kept)
 
         return render_box(spec, params_of, plans)
@@ -172,9 +175,9 @@ def render_chunk(
     return signal_values(init, info, [outputs(c) for c in range(channels)])
 
 
-def signal_values(init: Init, info: SignalInfo, outputs: list[Tensor]) -> Floats:
-    """Signal values (…, C) from raw outputs (…, K): one tensor, or for sound one of one output per channel."""
+def signal_values(init: Init, info: SignalInfo, outputs: list[Floats]) -> Floats:
+    """Signal values (…, C) from raw outputs (…, K): one array, or for sound one of one output per channel."""
     if not is_sound(init.spec):
-        return np.asarray(to_values(init.spec, outputs[0], info.channels).numpy(), np.float32)
-    sound = mid_side(torch.cat(outputs, -1)).numpy()
+        return np.asarray(to_values(init.spec, outputs[0], info.channels), np.float32)
+    sound = mid_side(np.concatenate(outputs, -1))
     return np.asarray((sound + 1.0) / 2.0 if info.modality == "array" else sound, np.float32)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from nfcodec.errors import CorruptError
 from nfcodec.modules.init import Init
@@ -19,19 +18,19 @@ from nfcodec.modules.spec import FieldSpec
 FORMAT = 1
 
 
-def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> Init:
+def build(meta: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], digest: bytes) -> Init:
     """The init of a file's tensors; :class:`CorruptError`, KeyError, TypeError or ValueError for anything else."""
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
     spec = FieldSpec.from_dict(meta["spec"])
     # In coded order, not in the file's alphabetical one: everything that flattens parameters relies on it.
     names = [t.name for t in field_kind(spec.kind).tensors(spec)]
-    groups = {g: {n: tensors[f"{g}/{n}"].float() for n in names} for g in ("theta0", "log_rate", "mask")}
-    if {tensors["step"].dtype, tensors["scale"].dtype} != {torch.int32}:
+    groups = {g: {n: tensors[f"{g}/{n}"].astype(np.float32) for n in names} for g in ("theta0", "log_rate", "mask")}
+    if {tensors["step"].dtype, tensors["scale"].dtype} != {np.dtype(np.int32)}:
         raise CorruptError("steps and scales must be int32")
     init = Init(
         id=meta["id"], modality=meta["modality"], spec=spec, **groups,
-        step=tensors["step"].numpy().astype(np.int32), scale=tensors["scale"].numpy().astype(np.int32),
+        step=tensors["step"], scale=tensors["scale"],
         inner_steps=int(meta["inner_steps"]), gamma=float(meta["gamma"]), coarsest=float(meta["coarsest"]),
         sha256=digest,
     )  # fmt: skip
@@ -39,12 +38,12 @@ def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> In
     return init
 
 
-def contents(init: Init) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def contents(init: Init) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Tensors and metadata; the inverse of :func:`build`."""
-    tensors = {f"theta0/{n}": t.float().contiguous() for n, t in init.theta0.items()}
-    tensors |= {f"log_rate/{n}": t.float().contiguous() for n, t in init.log_rate.items()}
-    tensors |= {f"mask/{n}": t.to(torch.uint8).contiguous() for n, t in init.mask.items()}
-    tensors |= {"step": torch.from_numpy(init.step), "scale": torch.from_numpy(init.scale)}
+    tensors: dict[str, npt.NDArray[Any]] = {f"theta0/{n}": t.astype(np.float32) for n, t in init.theta0.items()}
+    tensors |= {f"log_rate/{n}": t.astype(np.float32) for n, t in init.log_rate.items()}
+    tensors |= {f"mask/{n}": t.astype(np.uint8) for n, t in init.mask.items()}
+    tensors |= {"step": init.step, "scale": init.scale}
     meta = {
         "format": FORMAT, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
         "inner_steps": init.inner_steps, "gamma": init.gamma, "coarsest": init.coarsest,

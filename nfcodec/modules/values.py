@@ -7,8 +7,7 @@ first output. Stereo sound uses the orthonormal mid/side rotation of its two cha
 
 from __future__ import annotations
 
-from torch import Tensor
-
+from nfcodec.arrays import Array
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.rotations import ROOT3, opponent_matrix
 
@@ -18,7 +17,7 @@ def active_outputs(spec: FieldSpec, channels: int) -> int:
     return min(spec.channels, channels) if spec.opponent else spec.channels
 
 
-def to_outputs(spec: FieldSpec, values: Tensor) -> Tensor:
+def to_outputs(spec: FieldSpec, values: Array) -> Array:
     """Targets (…, active outputs) for signal values (…, C)."""
     if not spec.offset:
         return values
@@ -27,10 +26,10 @@ def to_outputs(spec: FieldSpec, values: Tensor) -> Tensor:
         return centred
     if values.shape[-1] == 1:
         return centred * ROOT3
-    return centred @ opponent_matrix(values.dtype).T
+    return centred @ opponent_matrix(values).T
 
 
-def to_values(spec: FieldSpec, outputs: Tensor, channels: int) -> Tensor:
+def to_values(spec: FieldSpec, outputs: Array, channels: int) -> Array:
     """Signal values (…, C) from raw network outputs (…, spec.channels); the inverse of :func:`to_outputs`."""
     if not spec.offset:
         return outputs
@@ -38,4 +37,4 @@ def to_values(spec: FieldSpec, outputs: Tensor, channels: int) -> Tensor:
         return outputs + 0.5
     if channels == 1:
         return outputs[..., :1] / ROOT3 + 0.5
-    return outputs @ opponent_matrix(outputs.dtype) + 0.5
+    return outputs @ opponent_matrix(outputs) + 0.5

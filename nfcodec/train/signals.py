@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from nfcodec.errors import InputError, NfcError
 from nfcodec.media import open_source
@@ -47,7 +46,7 @@ def _load(path: Path, config: DataConfig) -> Clip | None:
     finally:
         source.close()
     if config.modality == "audio":
-        return np.asarray(mid_side(torch.from_numpy(values)).numpy(), np.float32)
+        return np.asarray(mid_side(values), np.float32)
     if values.shape[-1] != 3:
         return None
     reduced = values if config.modality != "video" else _reduce(values, config.height)

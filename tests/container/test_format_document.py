@@ -19,8 +19,10 @@ from nfcodec.entropy import logistic, quantizer, tables
 from nfcodec.entropy.lossless import _FILTERS
 from nfcodec.lattice import order
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
-from nfcodec.lattice.regions import LayerRun, pack_run, section_run, unpack_run
+from nfcodec.lattice.space import LayerRun, pack_run, section_run, unpack_run
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.modules.deltas import decode_deltas, encode_deltas
 
 TEXT = (Path(nfcodec.container.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
@@ -80,8 +82,8 @@ def same_everywhere(mean, scale):
         last = Layer(np.zeros((2 * symbols, 1), np.float32), bias, np.ones(2 * symbols, np.int32))
         return Network((first, second, last))
 
-    groups = tuple(network(order.feature_count(i), b - a) for i, (_, a, b) in enumerate(order.PASSES))
-    return Prior(groups, tuple(network(order.mean_feature_count(i // 2), 1) for i in range(6)))
+    order = order_of(LatticeSpec())
+    return Prior(order.spec, tuple(network(*n) for n in order.groups), tuple(network(*n) for n in order.means))
 
 
 def test_worked_lattice_decodes():

@@ -1,11 +1,9 @@
-import dataclasses
 import functools
 import itertools
 import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,28 +11,30 @@ from nfcodec.coords import sample_positions
 from nfcodec.errors import InternalError
 from nfcodec.lattice import anywhere
 from nfcodec.lattice.anywhere import plan_axis, reached, render_grid, render_points
-from nfcodec.lattice.trunk import LatticeSpec, Tables, render, table
+from nfcodec.lattice.spec import LatticeSpec, Plane
+from nfcodec.lattice.trunk import render, table
+from nfcodec.parallel import limited
 
 SPECS = {
-    1: LatticeSpec(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=2),
-    2: LatticeSpec(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
-    3: LatticeSpec(spacing=(2, 4, 6), bases=3, extra=0, width=8, w0=4.0, planes=1),
+    1: LatticeSpec.of(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=(Plane("mid"), Plane("side", 1))),
+    2: LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
+    3: LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, w0=4.0, planes=(Plane("grey"),)),
 }
 CLOSE = 1e-5  # of the largest value
 
 
 def random_params(spec, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return {n: 0.5 * torch.randn(s, generator=g) for n, s in spec.shapes().items()}
+    rng = np.random.default_rng(seed)
+    return {n: 0.5 * rng.standard_normal(s).astype(np.float32) for n, s in spec.shapes().items()}
 
 
 def random_weights(spec, cells, seed=1):
-    return torch.randn(spec.weights, *cells, generator=torch.Generator().manual_seed(seed))
+    return np.random.default_rng(seed).standard_normal((spec.weights, *cells)).astype(np.float32)
 
 
 def functions(spec, params, t):
     """The trunk at t (P, d) in float64, written again."""
-    p = {n: v.double().numpy() for n, v in params.items()}
+    p = {n: v.astype(np.float64) for n, v in params.items()}
     hidden = np.sin(spec.w0 * t @ p["trunk.0.weight"].T + p["trunk.0.bias"])
     hidden = np.sin(hidden @ p["trunk.1.weight"].T + p["trunk.1.bias"])
     return hidden * np.prod(1 - t**8, 1, keepdims=True) @ p["trunk.2.weight"].T
@@ -42,15 +42,15 @@ def functions(spec, params, t):
 
 def at_point(spec, params, weights, point):
     """The sum over all cells, each with the mirrored copies of the point that it reaches: (planes,)."""
-    cells, k, total = weights.shape[1:], spec.bases, np.zeros(spec.planes)
+    cells, k, total = weights.shape[1:], spec.bases, np.zeros(len(spec.planes))
     copies = [(x, -x, 2 * s * n - x) for x, s, n in zip(point, spec.spacing, cells, strict=True)]
     for cell in np.ndindex(*cells):
         for copy in itertools.product(*copies):
             t = np.array([(x - s * (c + 0.5)) / s for x, s, c in zip(copy, spec.spacing, cell, strict=True)])
             if np.abs(t).max() >= 1.0:
                 continue
-            phi, own = functions(spec, params, t[None])[0], weights[(slice(None), *cell)].double().numpy()
-            for plane in range(spec.planes):
+            phi, own = functions(spec, params, t[None])[0], weights[(slice(None), *cell)].astype(np.float64)
+            for plane in range(len(spec.planes)):
                 start = 0 if plane == 0 else k
                 total[plane] += own[plane * k : plane * k + k] @ phi[start : start + k]
             if spec.extra:
@@ -61,12 +61,13 @@ def at_point(spec, params, weights, point):
 def by_hand(spec, params, weights, positions):
     points = itertools.product(*positions)
     out = np.stack([at_point(spec, params, weights, p) for p in points], 1)
-    return torch.from_numpy(out).reshape(spec.planes, *(len(p) for p in positions))
+    return out.reshape(len(spec.planes), *(len(p) for p in positions))
 
 
 def same(found, wanted):
     assert found.shape == wanted.shape
-    assert (found.double() - wanted.double()).abs().max() <= CLOSE * wanted.double().abs().max()
+    assert found.dtype == np.float32
+    assert np.abs(found - wanted).max() <= CLOSE * np.abs(wanted).max()
 
 
 def grid_of(shape, size=None, start=None, stop=None):
@@ -91,11 +92,17 @@ def grid_by_hand(shape, size):
 
 
 @pytest.fixture(autouse=True)
-def _no_leftovers():
+def _no_leftovers(monkeypatch):
     """What nobody writes is NaN, not what an earlier test left in memory."""
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+
+    class Empty:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def empty(self, shape, dtype=float):
+            return np.full(shape, np.nan, dtype)
+
+    monkeypatch.setattr(anywhere, "np", Empty())
 
 
 PATHS = ["table", "short runs", "pieces", "small pieces"]
@@ -193,7 +200,7 @@ def test_any_crop_at_any_scale(h, w, rows, columns, data):
     assert found.shape == (3, rows, columns)
     for y, x in {(0, 0), (rows - 1, columns - 1), (rows // 2, columns // 3)}:
         wanted = at_point(spec, params, weights, (positions[0][y], positions[1][x]))
-        np.testing.assert_allclose(found[:, y, x].numpy(), wanted, rtol=0, atol=3e-5)
+        np.testing.assert_allclose(found[:, y, x], wanted, rtol=0, atol=3e-5)
 
 
 @pytest.mark.parametrize("per_cell", [(8, 4), (16, 8), (4, 2), (2, 6)])
@@ -229,9 +236,9 @@ def test_reached_is_exact():
         out = render_grid(spec, params, weights, origin, cells, positions)
         needed = []
         for cell in range(cells[0]):
-            changed = weights.clone()
+            changed = weights.copy()
             changed[:, cell] += 1.0
-            if not torch.equal(render_grid(spec, params, changed, origin, cells, positions), out):
+            if not np.array_equal(render_grid(spec, params, changed, origin, cells, positions), out):
                 needed.append(cell)
         assert needed == list(range(*reached(positions[0], 8, cells[0])))
 
@@ -246,7 +253,7 @@ def test_missing_cells_are_an_error():
 
 def test_zero_weights_give_zeros(path):
     spec, params, weights, origin, cells = field((17, 13))
-    out = render_grid(spec, params, torch.zeros_like(weights), origin, cells, grid_of((17, 13), (19, 30)))
+    out = render_grid(spec, params, np.zeros_like(weights), origin, cells, grid_of((17, 13), (19, 30)))
     assert not out.any()
 
 
@@ -267,9 +274,9 @@ def test_the_field_has_no_steps(axis):
     places = np.arange(1, 2 * n) * s / 2
     positions = grid_of((32, 16))
     positions[axis] = np.stack([places - 1e-6, places + 1e-6], 1).ravel()
-    out = render_grid(spec, params, weights, origin, cells, positions).movedim(axis + 1, 0)
-    assert (out[0::2] - out[1::2]).abs().max() < CLOSE * out.abs().max()
-    assert (out[0::2].diff(dim=0)).abs().max() > 0.1  # the field itself is not flat
+    out = np.moveaxis(render_grid(spec, params, weights, origin, cells, positions), axis + 1, 0)
+    assert np.abs(out[0::2] - out[1::2]).max() < CLOSE * np.abs(out).max()
+    assert np.abs(np.diff(out[0::2], axis=0)).max() > 0.1  # the field itself is not flat
 
 
 def test_the_field_is_mirrored_at_its_border():
@@ -279,19 +286,19 @@ def test_the_field_is_mirrored_at_its_border():
     out = render_grid(spec, params, weights, origin, cells, [x, x])
     for copy, turned in [(-x, True), (32 - x, True), (x + 32, False), (x - 32, False), (-32 - x, True)]:
         found = render_grid(spec, params, weights, origin, cells, [np.sort(copy), x])
-        same(found.flip(1) if turned else found, out)
+        same(np.flip(found, 1) if turned else found, out)
     both = render_grid(spec, params, weights, origin, cells, [np.array([-1e-6, 1e-6, 16 - 1e-6, 16 + 1e-6]), x])
-    torch.testing.assert_close(both[:, 0::2], both[:, 1::2], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(both[:, 0::2], both[:, 1::2], rtol=0, atol=1e-5)
 
 
 def test_axes_are_not_exchanged():
     """Weights of one cell only: the field lives around that cell."""
     spec, params, weights, origin, cells = field((64, 32))
-    alone = torch.zeros_like(weights)
+    alone = np.zeros_like(weights)
     alone[:, 6, 2] = weights[:, 6, 2]
-    out = render_grid(spec, params, alone, origin, cells, grid_of((64, 32))).abs().amax(0)
+    out = np.abs(render_grid(spec, params, alone, origin, cells, grid_of((64, 32)))).max(0)
     seen = out > 0
-    assert seen[44:60, 6:14].float().mean() > 0.9
+    assert seen[44:60, 6:14].mean() > 0.9
     seen[44:60, 6:14] = False
     assert not seen.any()
 
@@ -301,30 +308,26 @@ def test_nothing_to_render():
     assert render_grid(spec, params, weights, origin, cells, [np.zeros(0), np.zeros(3)]).shape == (3, 0, 3)
 
 
-def test_output_has_no_gradient_and_is_no_inference_tensor():
-    spec, params, weights, origin, cells = field((16, 8))
-    params = {n: p.requires_grad_(True) for n, p in params.items()}
-    out = render_grid(spec, params, weights.requires_grad_(True), origin, cells, grid_of((16, 8)))
-    assert not out.requires_grad and not out.is_inference()
-
-
-def test_kept_tables_give_the_same(monkeypatch):
-    spec, params, weights, origin, cells = field((40, 20))
-    tables = Tables()
-    out = render_grid(spec, params, weights, origin, cells, grid_of((40, 20)), tables=tables)
-    made = []
-    monkeypatch.setattr("nfcodec.lattice.trunk.trunk", lambda *a: made.append(a))
-    again = render_grid(spec, params, weights, origin, cells, grid_of((40, 20)), tables=tables)
-    assert torch.equal(again, out) and not made
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(anywhere, "BATCH_VALUES", 512)
     spec, params, weights, origin, cells = field((80, 40))
     one = render_grid(spec, params, weights, origin, cells, grid_of((80, 40)))
-    torch.set_num_threads(threads)
-    assert torch.equal(render_grid(spec, params, weights, origin, cells, grid_of((80, 40))), one)
+    with limited(threads):
+        assert np.array_equal(render_grid(spec, params, weights, origin, cells, grid_of((80, 40))), one)
+
+
+def evaluate_by_hand(spec, params, *offsets):
+    return functions(spec, params, np.stack([g.ravel() for g in np.meshgrid(*offsets, indexing="ij")], 1)).T
+
+
+def test_evaluate_is_the_trunk_on_the_product(monkeypatch):
+    monkeypatch.setattr(anywhere, "BATCH_POINTS", 7)
+    spec, params, _, _, _ = field((16, 8))
+    a, b = np.linspace(-0.9, 0.9, 5), np.linspace(-0.5, 0.7, 4)
+    found = anywhere.evaluate(spec, params, (a, b))
+    np.testing.assert_allclose(found.reshape(spec.functions, -1), evaluate_by_hand(spec, params, a, b), atol=1e-5)
+    assert anywhere.evaluate(spec, params, (a, b, np.zeros(1))).shape == (spec.functions, 5, 4, 1)
 
 
 # -- how positions are grouped ---------------------------------------------------------------------------
@@ -385,24 +388,15 @@ def test_points_are_the_grid(shape, monkeypatch):
     asked = []
 
     def weights_at(index):
-        assert index.dtype == torch.int64 and index.shape[1] == len(shape) and len(index) <= 10
+        assert index.dtype == np.int64 and index.shape[1] == len(shape) and len(index) <= 10
         asked.append(len(index))
         return weights[(slice(None), *index.T)].T
 
     points = np.array(list(itertools.product(*positions)))
     found = render_points(spec, params, weights_at, cells, points)
     assert sum(asked) == len(points) * 2 ** len(shape)
-    wanted = render_grid(spec, params, weights, origin, cells, positions).flatten(1).T
+    wanted = render_grid(spec, params, weights, origin, cells, positions).reshape(len(spec.planes), -1).T
     same(found, wanted)
-    assert torch.equal(render_points(spec, params, weights_at, cells, torch.from_numpy(points)), found)
-
-
-def test_points_have_no_gradient():
-    spec, params, weights, _, cells = field((16, 8))
-    params = {n: p.requires_grad_(True) for n, p in params.items()}
-    weights.requires_grad_(True)
-    out = render_points(spec, params, lambda i: weights[(slice(None), *i.T)].T, cells, np.ones((2, 2)))
-    assert out.shape == (2, 3) and not out.requires_grad
 
 
 def test_no_points():
@@ -423,7 +417,7 @@ def test_tables_of_pieces_are_bounded(size, monkeypatch):
     sizes, evaluate = [], anywhere.evaluate
 
     def measured(*args):
-        sizes.append(evaluate(*args).numel())
+        sizes.append(evaluate(*args).size)
         return evaluate(*args)
 
     monkeypatch.setattr(anywhere, "evaluate", measured)
@@ -458,7 +452,7 @@ def test_planning_takes_memory_of_the_axis_only():
 
 
 def test_one_plane_needs_no_second_table():
-    spec = dataclasses.replace(SPECS[2], planes=1)
+    spec = LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0, planes=(Plane("grey"),))
     _, params, weights, origin, cells = field((9, 5), spec)
     assert params["trunk.2.weight"].shape[0] == 7
     same(

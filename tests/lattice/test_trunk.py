@@ -1,17 +1,11 @@
-import dataclasses
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from nfcodec.errors import CorruptError, LimitError
+from nfcodec.lattice.spec import LatticeSpec, Plane
 from nfcodec.lattice.trunk import (
-    LatticeSpec,
-    Tables,
-    by_plane,
-    evaluate,
     fold,
     reach_positions,
     render,
@@ -19,9 +13,8 @@ from nfcodec.lattice.trunk import (
     trunk,
     unfold,
 )
-from nfcodec.limits import Limits
 
-SPEC = LatticeSpec(spacing=(4, 6), bases=3, extra=2, width=9, w0=3.0)
+SPEC = LatticeSpec.of(spacing=(4, 6), bases=3, extra=2, width=9, w0=3.0)
 
 
 def random_params(spec=SPEC, seed=0, dtype=torch.float64):
@@ -31,6 +24,10 @@ def random_params(spec=SPEC, seed=0, dtype=torch.float64):
 
 def random(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def named(count):
+    return [Plane(f"plane {i}", min(i, 1)) for i in range(count)]
 
 
 LATTICES = [((1,), (4,)), ((5,), (2,)), ((1, 1), (4, 6)), ((3, 4), (8, 2)), ((2, 1, 3), (2, 4, 6))]
@@ -78,7 +75,6 @@ def test_render_is_differentiable_and_fold_keeps_its_input():
 
 def test_reach_positions_are_sample_centres_of_two_spacings():
     assert reach_positions(4).tolist() == [-0.75, -0.25, 0.25, 0.75]
-    assert reach_positions(4).dtype == torch.float32
 
 
 def test_table_is_the_trunk_at_the_samples():
@@ -107,7 +103,7 @@ def test_window_vanishes_at_the_border_of_the_reach():
 @pytest.mark.parametrize("extra", [0, 2])
 def test_planes_and_functions(planes, extra):
     """Every plane is the sum of its own weights times its functions, and has no others."""
-    spec = dataclasses.replace(SPEC, planes=planes, extra=extra)
+    spec = LatticeSpec.of(spacing=(4, 6), bases=3, width=9, w0=3.0, planes=named(planes), extra=extra)
     functions = table(spec, random_params(spec), (4, 6))
     weights = random(2, spec.weights, 3, 2)
     out = render(spec, weights, functions, (4, 6))
@@ -124,89 +120,5 @@ def test_planes_and_functions(planes, extra):
             torch.einsum("nkhw,kp->nhwp", weights[:, own], functions[shared]) for own, shared in spec.parts(plane)
         )
         torch.testing.assert_close(out[:, plane], fold(parts, (4, 6)), rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(by_plane(spec, functions)[0], first)
 
 
-# -- tables ----------------------------------------------------------------------------------------------
-
-
-def offsets(n, m, shift=0.0):
-    return np.linspace(-0.9, 0.9, n) + shift, np.linspace(-0.5, 0.7, m)
-
-
-def test_evaluate_is_the_trunk_on_the_product(monkeypatch):
-    monkeypatch.setattr("nfcodec.lattice.trunk.BATCH_POINTS", 7)
-    params, (a, b) = random_params(), offsets(5, 4)
-    found = evaluate(SPEC, params, (a, b))
-    where = torch.tensor([(y, x) for y in a for x in b], dtype=torch.float64)
-    torch.testing.assert_close(found.flatten(1), trunk(SPEC, params, where), rtol=1e-12, atol=1e-12)
-    assert evaluate(SPEC, params, (a, b, np.zeros(1))).shape == (SPEC.functions, 5, 4, 1)
-
-
-def test_tables_are_kept_by_trunk_and_offsets():
-    tables, one, other = Tables(keep=2), random_params(), random_params(seed=3)
-    first = tables.table(SPEC, one, offsets(3, 4))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first
-    assert tables.table(SPEC, other, offsets(3, 4)) is not first
-    torch.testing.assert_close(tables.table(SPEC, other, offsets(3, 4)), evaluate(SPEC, other, offsets(3, 4)))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first
-    tables.table(SPEC, one, offsets(3, 4, 0.01))
-    assert tables.table(SPEC, one, offsets(3, 4)) is first  # the latest used are kept, not the latest made
-    tables.table(SPEC, one, offsets(3, 4, 0.01))
-    tables.table(SPEC, one, offsets(3, 4, 0.02))
-    assert tables.table(SPEC, one, offsets(3, 4)) is not first
-
-
-# -- the spec --------------------------------------------------------------------------------------------
-
-
-def test_spec_survives_json():
-    for spec in (SPEC, LatticeSpec(), LatticeSpec(spacing=(128,), planes=2, w0=12)):
-        assert LatticeSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
-
-
-def test_counts_of_the_default():
-    spec = LatticeSpec()
-    assert (spec.axes, spec.tables, spec.functions, spec.weights) == (2, 2, 128, 192)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"spacing": [8, 7]}, {"spacing": []}, {"spacing": [2] * 4}, {"spacing": [8, 0]}, {"spacing": [8, -2]},
-        {"spacing": [8.0, 8]}, {"spacing": 8}, {"spacing": None}, {"bases": 0}, {"bases": "3"}, {"bases": 3.0},
-        {"bases": True}, {"extra": -1}, {"extra": None}, {"width": 0}, {"planes": 0}, {"planes": 1.0}, {"w0": 0.0},
-        {"w0": -1.0}, {"w0": math.inf}, {"w0": math.nan}, {"w0": "12"}, {"w0": 12}, {"w0": True}, {"depth": 2},
-    ],
-)  # fmt: skip
-def test_impossible_specs(change):
-    with pytest.raises(CorruptError):
-        LatticeSpec.from_dict({**SPEC.to_dict(), **change})
-
-
-@pytest.mark.parametrize("key", sorted(SPEC.to_dict()))
-def test_missing_keys(key):
-    data = SPEC.to_dict()
-    del data[key]
-    with pytest.raises(CorruptError):
-        LatticeSpec.from_dict(data)
-
-
-@pytest.mark.parametrize("data", [None, 3, [], [1, 2], "spec"])
-def test_other_things_than_a_dictionary(data):
-    with pytest.raises(CorruptError):
-        LatticeSpec.from_dict(data)
-
-
-def test_limits_are_met_exactly():
-    spec = LatticeSpec()
-    count = sum(math.prod(s) for s in spec.shapes().values())
-    spec.validate(Limits(max_parameters=count))
-    with pytest.raises(LimitError):
-        spec.validate(Limits(max_parameters=count - 1))
-
-
-@pytest.mark.parametrize("change", [{"spacing": [100_000, 100_000]}, {"width": 100_000}, {"bases": 10**9}])
-def test_large_specs_meet_a_limit(change):
-    with pytest.raises(LimitError):
-        LatticeSpec.from_dict({**SPEC.to_dict(), **change})

@@ -38,8 +38,8 @@ def test_scales_hit_the_anchors_and_run_straight_between():
 
 def test_kept_positions():
     init = make_init()
-    flat_mask = torch.cat([init.mask[t.name].reshape(-1) for t in init.tensors]).bool()
-    assert (init.kept(3) == np.flatnonzero(flat_mask.numpy())).all()
+    flat_mask = np.concatenate([init.mask[t.name].reshape(-1) for t in init.tensors])
+    assert (init.kept(3) == np.flatnonzero(flat_mask)).all()
     names = np.repeat([t.name for t in init.tensors], [int(np.prod(t.shape)) for t in init.tensors])
     assert ([init.tensors[i].name for i in init.tensor_of] == names).all()
     grey, colour = set(init.kept(1).tolist()), set(init.kept(3).tolist())
@@ -53,30 +53,40 @@ def test_kept_positions():
 def test_params_put_deltas_where_they_belong(modules, seed):
     init = make_init()
     kept = init.kept(3)
-    delta = torch.from_numpy(np.random.default_rng(seed).standard_normal((modules, len(kept))).astype(np.float32))
+    delta = np.random.default_rng(seed).standard_normal((modules, len(kept))).astype(np.float32)
     params = init.params(delta, kept)
-    assert [tuple(p.shape) for p in params.values()] == [(modules, *t.shape) for t in init.tensors]
-    back = torch.cat([p.reshape(modules, -1) for p in params.values()], 1) - init.theta0_flat
-    torch.testing.assert_close(back[:, torch.from_numpy(kept)], delta, rtol=0, atol=1e-6)
+    assert [p.shape for p in params.values()] == [(modules, *t.shape) for t in init.tensors]
+    back = np.concatenate([p.reshape(modules, -1) for p in params.values()], 1) - init.theta0_flat
+    np.testing.assert_allclose(back[:, kept], delta, rtol=0, atol=1e-6)
     off = np.setdiff1d(np.arange(len(init.theta0_flat)), kept)
-    assert (back[:, torch.from_numpy(off)] == 0).all()
-    again = init.unflatten(torch.cat([p.reshape(modules, -1) for p in params.values()], 1))
-    assert all(torch.equal(again[n], params[n]) for n in params)
+    assert (back[:, off] == 0).all()
+    again = init.unflatten(np.concatenate([p.reshape(modules, -1) for p in params.values()], 1))
+    assert all((again[n] == params[n]).all() for n in params)
+
+
+def test_tensors_become_tensors_and_give_the_same():
+    """Fitting puts its own deltas in, which may be of double precision."""
+    init = make_init()
+    kept = init.kept(3)
+    delta = np.random.default_rng(1).standard_normal((3, len(kept)))
+    for n, p in init.params(torch.from_numpy(delta), kept).items():
+        assert p.dtype == torch.float64
+        np.testing.assert_allclose(p.numpy(), init.params(delta, kept)[n], rtol=0, atol=1e-12)
 
 
 def test_40_no_delta_is_theta0():
     init = make_init()
     kept = init.kept(3)
-    for n, p in init.params(torch.zeros(2, len(kept)), kept).items():
-        assert torch.equal(p[1], init.theta0[n])
+    for n, p in init.params(np.zeros((2, len(kept)), np.float32), kept).items():
+        assert (p[1] == init.theta0[n]).all()
 
 
 def wrong_inits():
     init = make_init()
     yield "missing", dataclasses.replace(init, theta0={n: t for n, t in init.theta0.items() if n != "1.bias"})
-    yield "shape", dataclasses.replace(init, log_rate={**init.log_rate, "1.bias": torch.zeros(9)})
-    yield "nan", dataclasses.replace(init, theta0={**init.theta0, "1.bias": torch.full((8,), float("nan"))})
-    yield "mask", dataclasses.replace(init, mask={**init.mask, "1.bias": torch.full((8,), 2.0)})
+    yield "shape", dataclasses.replace(init, log_rate={**init.log_rate, "1.bias": np.zeros(9)})
+    yield "nan", dataclasses.replace(init, theta0={**init.theta0, "1.bias": np.full(8, np.nan)})
+    yield "mask", dataclasses.replace(init, mask={**init.mask, "1.bias": np.full(8, 2.0)})
     yield "steps", dataclasses.replace(init, step=init.step[:-1])
     yield "step range", dataclasses.replace(init, step=init.step + np.int32(-(2**31) + 8))
     yield "scale range", dataclasses.replace(init, scale=init.scale + np.int32(2**30))

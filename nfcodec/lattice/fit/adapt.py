@@ -14,8 +14,8 @@ from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout, Region
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.space import Box, Space
 
 Symbols = npt.NDArray[np.int32]
 
@@ -48,7 +48,7 @@ class Plan:
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
-        return 3.0 * init.trade_off(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+        return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
 def rounded(y: Tensor, rounding: float) -> Symbols:
@@ -58,26 +58,28 @@ def rounded(y: Tensor, rounding: float) -> Symbols:
 
 
 def region_weights(
-    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+    level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
-    """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
+    """The first steps' last layers (P, K, *cells) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
-    around = layout.around(region, init.inner_steps - 1)
+    around = space.around(region, level.inner_steps - 1)
     with torch.inference_mode():
-        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
-    y, x = region.top - around.top, region.left - around.left
-    return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
+        weights = analysis(level, cut_window(wide, shape, space, around, level.spec.spacing))
+    return weights[region.within(around)]
 
 
-def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
-    """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
+def adapt_region(
+    level: Level, window: Window, weights: Tensor, plan: Plan, *, planes: int, trade: float
+) -> Symbols:  # fmt: skip
+    """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
+    ``trade``: λ of planes."""
     with torch.inference_mode():
-        symbols = rounded(corrected(init, weights, plan.quality), plan.rounding)
+        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
     problem = Problem(
-        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
     )  # fmt: skip
     # A change by one may leave the range that the format holds.
     found = refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols

@@ -15,6 +15,11 @@ Params = dict[str, Tensor]
 PRUNED = ("trunk.1.weight", "trunk.2.weight")
 
 
+def pruned(name: str) -> bool:
+    """Whether a parameter is one of those that lose weights."""
+    return name.endswith(PRUNED)
+
+
 class TrunkPruning:
     """Zeroes the smallest weights of the trunk's layers, more and more of them between two outer steps."""
 
@@ -33,7 +38,7 @@ class TrunkPruning:
     @torch.no_grad()
     def remember(self, params: Params) -> None:
         """What is zero now was pruned."""
-        self._kept = {name: params[name] != 0 for name in PRUNED}
+        self._kept = {name: p != 0 for name, p in params.items() if pruned(name)}
 
     @torch.no_grad()
     def apply(self, params: Params, step: int) -> None:

@@ -14,12 +14,13 @@ from torch import Tensor
 from nfcodec.coords import module_coords
 from nfcodec.deadline import share
 from nfcodec.effort import refine_steps
-from nfcodec.modules.fit.inner import InnerLoop, adapt
+from nfcodec.encoder.threads import torch_map
+from nfcodec.modules.fit.inner import InnerLoop, adapt, as_tensors
 from nfcodec.modules.fit.rounds import Coding, refine
 from nfcodec.modules.init import Init
 from nfcodec.modules.render import batch_size
 from nfcodec.modules.trade import trade_off
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import thread_count
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,16 @@ class Adapter:
     def deltas(self, targets: Tensor, progress: Callable[[int], None] | None = None) -> npt.NDArray[np.int32]:
         """Integer deltas (M, K) for targets (M, N, c); ``progress`` hears how many modules were finished."""
         coding = self.coding
-        coords = module_coords(self.init.spec.tile).unsqueeze(0)
+        coords = torch.from_numpy(module_coords(self.init.spec.tile)).unsqueeze(0)
         out = np.empty((len(targets), len(coding.kept)), np.int32)
         parts = torch.split(targets, batch_size(targets.shape[1]))
-        done, workers = 0, torch.get_num_threads()
+        done, workers = 0, thread_count()
 
         def group(item: tuple[int, Tensor]) -> npt.NDArray[np.int32]:
             rounds = -(-(len(parts) - item[0]) // workers)
             return self._group(coding, coords, item[1], share(self.deadline, rounds))
 
-        for q in ordered_map(group, enumerate(parts), workers=workers):
+        for q in torch_map(group, enumerate(parts)):
             out[done : done + len(q)] = q
             done += len(q)
             if progress:
@@ -72,9 +73,10 @@ class Adapter:
         """Δ (M, K) after the K inner steps that the init was trained for, with context pruning."""
         init = self.init
         loop = InnerLoop(init.inner_steps, init.gamma, rescale=True)
-        rate = {n: r.exp() for n, r in init.log_rate.items()}
-        params, factors = adapt(init.spec, init.theta0, rate, init.mask, coords, targets, loop)
+        rate = {n: r.exp() for n, r in as_tensors(init.log_rate).items()}
+        theta0, mask = as_tensors(init.theta0), as_tensors(init.mask)
+        params, factors = adapt(init.spec, theta0, rate, mask, coords, targets, loop)
         for i, factor in enumerate(factors):
             log.debug("inner step %d: gradient re-scaled by %.3f (mean of %d modules)", i, factor.mean(), len(factor))
         flat = torch.cat([p.detach().flatten(1) for p in params.values()], 1)
-        return (flat - init.theta0_flat)[:, torch.from_numpy(coding.kept)]
+        return (flat - torch.from_numpy(init.theta0_flat))[:, torch.from_numpy(coding.kept)]

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from nfcodec.container.layout import SectionType, chunk_payload
 from nfcodec.container.writer import Writer
@@ -85,7 +86,7 @@ class ModuleEncoder(Encoder):
     def _chunk(self, writer: Writer, chunk: int, block: Block) -> None:
         shown = self.shown(block.values, block.alpha)
         values = field_values(self.init, self.info, shown)
-        targets = cut(self.init.spec, values)
+        targets = torch.from_numpy(cut(self.init.spec, values))
         samples = math.prod(block.values.shape[:-1]) / len(targets)
         if self.constant:
             q = np.zeros((len(targets), len(self.kept)), np.int32)

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from nfcodec.encoder.attempts import encode_to_goal
 from nfcodec.encoder.base import Encoded
 from nfcodec.encoder.targets import goal_of
+from nfcodec.encoder.threads import torch_threads
 from nfcodec.errors import OptionError
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.modules.fit.encode import ModuleEncoder
@@ -28,7 +29,9 @@ def encode(
 
     goal = goal_of(options, source.info.samples)
     if goal is None:
-        return encoded(source, out, options, progress)
+        with torch_threads():
+            return encoded(source, out, options, progress)
     if again is None:
         raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
-    return encode_to_goal(again, encoded, out, options, goal, source.info.samples, progress)
+    with torch_threads():
+        return encode_to_goal(again, encoded, out, options, goal, source.info.samples, progress)

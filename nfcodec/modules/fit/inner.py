@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,6 +20,11 @@ from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec
 
 Tensors = Mapping[str, Tensor]
+
+
+def as_tensors(arrays: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Tensor]:
+    """The arrays of an init as tensors, which share their memory."""
+    return {n: torch.from_numpy(a) for n, a in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ def module_loss(spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tenso
     by the field's own channel count keeps the gradient of those outputs, hence the learned step sizes, right.
     """
     out = field_kind(spec.kind).forward(spec, params, coords)[..., : targets.shape[-1]]
-    return (out - targets).square().sum(-1).mean(-1) / spec.channels
+    loss: Tensor = (out - targets).square().sum(-1).mean(-1) / spec.channels
+    return loss
 
 
 def gradients(

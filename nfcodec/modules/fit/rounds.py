@@ -20,7 +20,7 @@ from nfcodec.entropy.quantizer import step_size
 from nfcodec.entropy.tables import LMAX, magnitude_bits
 from nfcodec.modules.classes import SHIFTS
 from nfcodec.modules.deltas import class_costs, rows_for
-from nfcodec.modules.fit.inner import gradients_and_loss
+from nfcodec.modules.fit.inner import as_tensors, gradients_and_loss
 from nfcodec.modules.init import Init
 from nfcodec.modules.trade import LAMBDA
 
@@ -107,7 +107,8 @@ def refine(
     after ``deadline`` (monotonic seconds).
     """
     x = delta / coding.step
-    rate = torch.cat([(init.log_rate[t.name].exp()).reshape(-1) for t in init.tensors])[torch.from_numpy(coding.kept)]
+    rates = as_tensors(init.log_rate)
+    rate = torch.cat([rates[t.name].exp().reshape(-1) for t in init.tensors])[torch.from_numpy(coding.kept)]
     unit = targets.shape[1] * init.spec.channels
     classes, _ = class_of(x.round().to(torch.int32).numpy(), coding)
     best = Best(np.zeros(x.shape, np.int32), np.full(len(x), np.inf))

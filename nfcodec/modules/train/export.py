@@ -14,6 +14,7 @@ from nfcodec.entropy.tables import LMAX, ROW_OF_ONE, ROWS, magnitude_bits
 from nfcodec.errors import InternalError
 from nfcodec.modules.classes import SHIFTS
 from nfcodec.modules.fit.adapt import Adapter
+from nfcodec.modules.fit.inner import Tensors
 from nfcodec.modules.fit.rounds import class_of
 from nfcodec.modules.init import QUALITY_ANCHORS, Init
 from nfcodec.modules.train.loop import Trainer
@@ -29,6 +30,10 @@ def step_exponents(fisher: Tensor, coarsest: float) -> Rows:
     return exact.round().to(torch.int32).numpy()
 
 
+def _arrays(tensors: Tensors) -> dict[str, npt.NDArray[np.float32]]:
+    return {n: t.detach().cpu().numpy().copy() for n, t in tensors.items()}
+
+
 def provisional(trainer: Trainer) -> Init:
     """The init as training left it, with prior rows from training's own running averages."""
     if trainer.state is None:
@@ -37,9 +42,9 @@ def provisional(trainer: Trainer) -> Init:
     rows = PER_OCTAVE / 2 * trainer.state.log_scale / np.log(2.0) + ROW_OF_ONE
     return Init(
         id=config.id, modality=config.data.modality, spec=config.field,
-        theta0={n: t.detach().cpu().clone() for n, t in learner.theta0.items()},
-        mask={n: t.cpu().clone() for n, t in learner.mask.items()},
-        log_rate={n: t.detach().cpu().clone() for n, t in learner.log_rate.items()},
+        theta0=_arrays(learner.theta0),
+        mask=_arrays(learner.mask),
+        log_rate=_arrays(learner.log_rate),
         step=step_exponents(trainer.state.fisher.cpu(), config.rate.coarsest),
         scale=rows.clamp(0, ROWS - 1).round().to(torch.int32).cpu().numpy(),
         inner_steps=config.inner.steps, gamma=config.inner.gamma, coarsest=config.rate.coarsest, sha256=b"",

@@ -30,9 +30,10 @@ from nfcodec.modules.train.rate_loss import (
     unflatten,
 )
 from nfcodec.modules.train.sparse import Score, apply_mask, full_mask, magnitude, prune, random_score
+from nfcodec.modules.train.start import init_params
 from nfcodec.modules.train.tasks import Tasks
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import Running, smooth
+from nfcodec.train.running import NOTHING, Running, smooth
 
 FISHER_EVERY = 100
 
@@ -67,15 +68,15 @@ class Trainer(Running):
         kind = field_kind(config.field.kind)
         self.specs = kind.tensors(config.field)
         generator = torch.Generator().manual_seed(config.seed)
-        self.theta0 = {n: t.to(self.device) for n, t in kind.init_params(config.field, generator).items()}
+        self.theta0 = {n: t.to(self.device) for n, t in init_params(config.field, generator).items()}
         self.log_rate = {n: torch.full_like(t, config.inner.rate).log() for n, t in self.theta0.items()}
         self.mask = full_mask(self.theta0)
-        self.coords = module_coords(config.field.tile).unsqueeze(0).to(self.device)
+        self.coords = torch.from_numpy(module_coords(config.field.tile)).unsqueeze(0).to(self.device)
         self.stages = plan(config)
         self.at = 0
         self.state: RateState | None = None
         self._leaves()
-        self.loss, self.error, self.bits = 0.0, 0.0, 0.0
+        self.loss, self.error, self.bits = NOTHING, NOTHING, NOTHING
 
     # -- state -------------------------------------------------------------------------------------------
     def _leaves(self) -> None:
@@ -118,8 +119,7 @@ class Trainer(Running):
         leaves = self._all_leaves()
         torch.nn.utils.clip_grad_norm_(leaves, self.config.outer.clip)
         self.optimizer.step()
-        now = float(loss.detach())
-        self.loss = 0.98 * self.loss + 0.02 * now if self.at else now
+        self.loss = smooth(self.loss, float(loss.detach()))
         self.at += 1
 
     def _batch(self, step: int) -> Tensor:

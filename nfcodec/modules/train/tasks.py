@@ -41,7 +41,8 @@ class Tasks:
         """Targets (modules, N, outputs); a function of the arguments alone."""
         rng = np.random.default_rng((seed, step))
         cuts = np.stack([self._cut(rng) for _ in range(modules)])
-        return to_outputs(self.spec, torch.from_numpy(cuts)).contiguous()
+        targets: Tensor = to_outputs(self.spec, torch.from_numpy(cuts))
+        return targets.contiguous()
 
     def _cut(self, rng: np.random.Generator) -> Floats:
         signal = self.signals[int(np.searchsorted(self._share, rng.random()))]

@@ -24,6 +24,7 @@ from nfcodec.modules.fit.context import gather
 from nfcodec.modules.fit.inner import (
     InnerLoop,
     adapt,
+    as_tensors,
     global_norm,
     gradients,
     gradients_and_loss,
@@ -172,9 +173,9 @@ def test_31_rescaling_is_logged(caplog):
     adapter = Adapter(init, 50, 1, 3)
     targets = textured(PICTURE, 4, dtype=torch.float32)
     coords = coords_of(PICTURE, torch.float32)
-    rate = {n: r.exp() for n, r in init.log_rate.items()}
+    rate = {n: r.exp() for n, r in as_tensors(init.log_rate).items()}
     loop = InnerLoop(3, 0.5, rescale=True)
-    _, factors = adapt(PICTURE, init.theta0, rate, init.mask, coords, targets, loop)
+    _, factors = adapt(PICTURE, as_tensors(init.theta0), rate, as_tensors(init.mask), coords, targets, loop)
     with caplog.at_level(logging.DEBUG, logger="nfcodec.modules.fit.adapt"):
         adapter.float_deltas(adapter.coding, coords, targets)
     lines = [r.getMessage() for r in caplog.records]

@@ -71,10 +71,10 @@ def test_provisional_holds_what_training_found(trainer):
     init.validate()
     assert init.inner_steps == 2 and init.gamma == 0.5 and init.coarsest == 0.4 and init.id == "tiny"
     for n in init.theta0:
-        assert torch.equal(init.theta0[n], trainer.theta0[n].detach())
-        assert torch.equal(init.mask[n], trainer.mask[n])
-        assert torch.equal(init.log_rate[n], trainer.log_rate[n].detach())
-        assert not init.theta0[n].requires_grad
+        assert (init.theta0[n] == trainer.theta0[n].detach().numpy()).all()
+        assert (init.mask[n] == trainer.mask[n].numpy()).all()
+        assert (init.log_rate[n] == trainer.log_rate[n].detach().numpy()).all()
+        assert not np.shares_memory(init.theta0[n], trainer.theta0[n].detach().numpy())
     assert (init.step == step_exponents(trainer.state.fisher, 0.4)).all()
     trainer_scale = np.exp(trainer.state.log_scale.numpy().astype(float))
     free = (init.scale > 0) & (init.scale < ROWS - 1)
@@ -113,4 +113,4 @@ def test_export_is_reproducible(trainer):
     a, b = export(trainer, modules=32), export(trainer, modules=32)
     a.validate()
     assert (a.scale == b.scale).all() and (a.step == b.step).all()
-    assert all(torch.equal(a.theta0[n], b.theta0[n]) for n in a.theta0)
+    assert all((a.theta0[n] == b.theta0[n]).all() for n in a.theta0)

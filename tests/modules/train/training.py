@@ -52,7 +52,8 @@ def state_of(trainer):
     for i, p in enumerate([*trainer.theta0.values(), *trainer.log_rate.values()]):
         for key, value in trainer.optimizer.state.get(p, {}).items():
             state[f"adam/{i}/{key}"] = torch.as_tensor(value).clone()
-    state["numbers"] = torch.tensor([trainer.at, trainer.loss, trainer.error, trainer.bits], dtype=torch.float64)
+    numbers = torch.tensor([trainer.at, trainer.loss, trainer.error, trainer.bits], dtype=torch.float64)
+    state["numbers"] = torch.nan_to_num(numbers, nan=-1.0)  # nothing yet is equal to nothing yet
     return state
 
 
