@@ -54,6 +54,11 @@ def register_pillow(*, inits: tuple[str, ...] = ()) -> None:
     import_module("nfcodec.plugins.pillow").register_pillow(inits=inits)
 
 
+def __dir__() -> list[str]:
+    """The public names, also those that no use has loaded yet."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Load the module of a function on its first use (PEP 562)."""
     if name in _FROM_API:

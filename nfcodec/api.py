@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,12 +15,25 @@ from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name, unpack_metadata, unpack_tags
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import FormatError, MediaReadError, OutputError, TruncatedError
+from nfcodec.errors import FormatError, TruncatedError
 from nfcodec.families import kind_of_sections
+from nfcodec.files import (
+    STREAM,
+    PathLike,
+    decode_target,
+    derived,
+    input_file,
+    moved_aside,
+    name_of,
+    opened,
+    opener,
+    output_file,
+)
+from nfcodec.files import output_name as output_name
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.space import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media import check_output, default_suffix, open_sink, open_source
+from nfcodec.media import check_output, default_suffix, open_sink
 from nfcodec.media.atomic import atomic_output
 from nfcodec.media.reading import named
 from nfcodec.media.samples import quantize
@@ -49,69 +59,7 @@ if TYPE_CHECKING:
     from nfcodec.field_file import FieldFile
     from nfcodec.train.running import Report
 
-PathLike = str | os.PathLike[str]
 RateUnit = Literal["bpp", "bpe", "kbps"]
-STREAM = "-"
-
-
-# -- names and streams -----------------------------------------------------------------------------------
-def output_name(path: PathLike, suffix: str, folder: PathLike | None = None) -> Path:
-    """photo.png → photo.nfc, beside the input or in ``folder``."""
-    name = Path(path).name
-    stem = name[: -len(Path(name).suffix)] if Path(name).suffix else name
-    base = Path(folder) if folder is not None else Path(path).parent
-    return base / f"{stem}.{suffix}"
-
-
-@contextlib.contextmanager
-def input_file(path: PathLike) -> Iterator[Path]:
-    """The path itself, or a temporary copy of standard input (decoders need to seek)."""
-    if os.fspath(path) != STREAM:
-        yield Path(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
-        spool = Path(folder) / "standard input"
-        with spool.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield spool
-
-
-@contextlib.contextmanager
-def output_file(path: PathLike, *, force: bool) -> Iterator[Path]:
-    """A temporary path that becomes ``path`` (or is copied to standard output) only on success."""
-    if os.fspath(path) != STREAM:
-        with atomic_output(Path(path), force=force) as temporary, _told_as(named(Path(path)), temporary):
-            yield temporary
-        return
-    with tempfile.TemporaryDirectory(prefix="nfc-") as folder:
-        spool = Path(folder) / "out"
-        with _told_as("standard output", spool):
-            yield spool
-        try:
-            with spool.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write to standard output: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _told_as(name: str, temporary: Path) -> Iterator[None]:
-    """Let errors tell of ``name`` and not of the temporary file that stands for it."""
-    try:
-        yield
-    except OutputError as error:
-        raise type(error)(str(error).replace(named(temporary), name), hint=error.hint) from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        yield file
 
 
 # -- rates -----------------------------------------------------------------------------------------------
@@ -124,11 +72,12 @@ def rate_of(size: int, info: SignalInfo) -> tuple[float, RateUnit]:
 
 # -- encode ----------------------------------------------------------------------------------------------
 def encode(
-    source: PathLike, output: PathLike | None = None, *, options: EncodeOptions | None = None, force: bool = False,
-    progress: Progress | None = None, coder: RegionCoder = ALONE,
+    source: PathLike | Ints, output: PathLike | None = None, *, options: EncodeOptions | None = None,
+    force: bool = False, progress: Progress | None = None, coder: RegionCoder = ALONE,
 ) -> EncodeResult:  # fmt: skip
-    """Encode a media file (or ``-``) to an .nfc file; the name is derived when ``output`` is None.
+    """Encode a media file (or ``-``) or an array to an .nfc file; the name is derived when ``output`` is None.
 
+    An array is what a .npy file of it would be; it has no name, so ``output`` must be given.
     The file is read back before it gets its name (``options.verify``), so an existing ``output`` is never
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
@@ -136,23 +85,23 @@ def encode(
     from nfcodec.encoder import encode_signal
 
     options = options or EncodeOptions()
-    target = output if output is not None else _derived(source, "nfc")
-    began = time.monotonic()
-    with input_file(source) as path, output_file(target, force=force) as temporary:
-        media = open_source(path, limits=options.limits)
+    began, name = time.monotonic(), name_of(source)
+    target = output if output is not None else derived(source, "nfc")
+    with opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
+        media = again()
         try:
             with temporary.open("wb") as file:
-                encoded = encode_signal(
-                    media, file, options, progress=progress, again=lambda: open_source(path, limits=options.limits),
-                    coder=coder,
-                )  # fmt: skip
+                encoded = encode_signal(media, file, options, progress=progress, again=again, coder=coder)
         finally:
             media.close()
         if options.verify:
-            with _opened(temporary) as written:
+            with opened(temporary) as written:
                 encoded.verify(written, options)  # type: ignore[arg-type]
-        input_bytes = path.stat().st_size if path.is_file() else 0
-    return encode_result(source, target, encoded, options, input_bytes=input_bytes, began=began)
+    notes = (NOT_SMALLER,) if 0 < input_bytes <= encoded.bytes else ()
+    return encode_result(name, target, encoded, options, input_bytes=input_bytes, began=began, warnings=notes)
+
+
+NOT_SMALLER = "the output is not smaller than the input; a lower quality makes it smaller"
 
 
 def encode_result(
@@ -167,12 +116,6 @@ def encode_result(
         seconds=time.monotonic() - began, init=encoded.init,
         quality=encoded.quality, effort=options.effort, warnings=(*warnings, *encoded.warnings),
     )  # fmt: skip
-
-
-def _derived(source: PathLike, suffix: str) -> Path:
-    if os.fspath(source) == STREAM:
-        return Path(STREAM)
-    return output_name(source, suffix)
 
 
 # -- decode ----------------------------------------------------------------------------------------------
@@ -203,10 +146,12 @@ def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
 def decode(
     source: PathLike, output: PathLike | None = None, *, options: DecodeOptions | None = None, force: bool = False,
     format: str | None = None, folder: PathLike | None = None, init: str | None = None,
-    progress: Progress | None = None, coder: RegionCoder = ALONE,
+    progress: Progress | None = None, coder: RegionCoder = ALONE, aside: bool = True,
 ) -> DecodeResult:  # fmt: skip
     """Decode an .nfc file (or ``-``) to a media file.
 
+    Where ``output`` is None the name is derived. A file that has it may be the original, so the decoded one gets
+    another, photo.decoded.png, whatever ``force`` says of that; without ``aside`` it is an error.
     ``format`` (a suffix) decides the kind of output where the name does not; otherwise it follows from the
     kind recorded in the file. ``init``: path of an init that is not shipped. ``coder``: as for :func:`encode`.
     """
@@ -215,15 +160,18 @@ def decode(
     inits = (init,) if init else ()
     with (
         input_file(source) as path,
-        _opened(path) as file,
+        opened(path) as file,
         _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder) as decoder,
     ):
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)
-        target, kind = _decode_target(source, output, format, folder, default)
+        target, kind = decode_target(source, output, format, folder, default)
         check_output(kind, info)
+        moved = moved_aside(target) if output is None and aside and os.fspath(target) != STREAM else None
+        notes = (f"{named(Path(target))} exists already, so the output is {named(moved)}",) if moved else ()
+        target = moved or target
         with output_file(target, force=force) as temporary:
-            warnings = (*_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
+            warnings = (*notes, *_missing(decoder, options), *_write(decoder, options, info, temporary, kind, progress))
             size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
@@ -237,17 +185,6 @@ def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
 
     lack = missing(decoder) if options.partial else None
     return () if lack is None else (f"the file is truncated: {lack}",)
-
-
-def _decode_target(
-    source: PathLike, output: PathLike | None, format: str | None, folder: PathLike | None, default: str
-) -> tuple[PathLike, str]:
-    if output is None and os.fspath(source) == STREAM:
-        output = STREAM
-    if output is None:
-        return output_name(source, format or default, folder), (format or default).lower()
-    suffix = Path(output).suffix.lstrip(".").lower() if os.fspath(output) != STREAM else ""
-    return output, (format or suffix or default).lower()
 
 
 def _write(
@@ -273,11 +210,14 @@ def _write(
 
 
 def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init: str | None = None) -> Ints:
-    """Decode to a numpy array (n_0, …, C) of the recorded sample type, alpha as the last channel."""
+    """Decode to a numpy array of the recorded sample type: arrays as they were, other signals (n_0, …, C).
+
+    Alpha is the last channel.
+    """
     options = options or DecodeOptions()
     inits = (init,) if init else ()
     with (
-        _opened(Path(source)) as file,
+        opened(Path(source)) as file,
         _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
     ):
         parts = []
@@ -287,7 +227,8 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
             if block.alpha is not None:
                 samples = np.concatenate([samples, block.alpha[..., None].astype(samples.dtype)], -1)
             parts.append(samples)
-    return np.concatenate(parts)
+    whole = np.concatenate(parts)
+    return whole[..., 0] if info.modality == "array" else whole
 
 
 def open(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> FieldFile:
@@ -300,7 +241,7 @@ def open(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None 
 # -- info, verify, compare -------------------------------------------------------------------------------
 def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     """What the header says, and the sizes of the sections. Neither torch nor an init is loaded."""
-    with input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         entries = reader.index()
         uneven = reader.header.modality == "video" and _is_uneven(reader, entries, limits)
@@ -341,7 +282,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
 def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> VerifyResult:
     """Check structure and checksums and decode every symbol. Raises :class:`~nfcodec.errors.FormatError`."""
     began = time.monotonic()
-    with input_file(source) as path, _opened(path) as file:
+    with input_file(source) as path, opened(path) as file:
         reader = Reader(file, limits=limits)  # type: ignore[arg-type]
         for _ in reader.sections():
             pass

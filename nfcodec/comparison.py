@@ -18,10 +18,12 @@ from nfcodec.metrics import ErrorSum, ms_ssim
 from nfcodec.options import CompareResult, DecodeOptions
 from nfcodec.signal import Ints, SignalInfo
 
+Part = tuple[Ints, "Ints | None"]
+
 
 @contextlib.contextmanager
-def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tuple[SignalInfo, Iterator[Ints]]]:
-    """The signal's info and its samples as written, in blocks of any length."""
+def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tuple[SignalInfo, Iterator[Part]]]:
+    """The signal's info and its samples as written, with their alpha or None, in blocks of any length."""
     with contextlib.ExitStack() as stack:
         if _is_nfc(path):
             file = stack.enter_context(path.open("rb"))
@@ -31,7 +33,7 @@ def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tup
             source = open_source(path, limits=limits)
             stack.callback(source.close)
             info, blocks = source.info, source.blocks(_rows(source.info))
-        yield info, (quantize(b.values, info) for b in blocks)
+        yield info, ((quantize(b.values, info), b.alpha) for b in blocks)
 
 
 def _rows(info: SignalInfo) -> int:
@@ -47,33 +49,38 @@ def _is_nfc(path: Path) -> bool:
         return False
 
 
-def _paired(a: Iterator[Ints], b: Iterator[Ints]) -> Iterator[tuple[Ints, Ints]]:
+def _paired(a: Iterator[Part], b: Iterator[Part]) -> Iterator[tuple[Part, Part]]:
     """Blocks of equal length; the end of the shorter signal ends both, with an error if rows are left."""
     left, right = next(a, None), next(b, None)
     while left is not None and right is not None:
-        n = min(len(left), len(right))
-        yield left[:n], right[:n]
-        left = left[n:] if len(left) > n else next(a, None)
-        right = right[n:] if len(right) > n else next(b, None)
+        n = min(len(left[0]), len(right[0]))
+        yield _cut(left, slice(n)), _cut(right, slice(n))
+        left = _cut(left, slice(n, None)) if len(left[0]) > n else next(a, None)
+        right = _cut(right, slice(n, None)) if len(right[0]) > n else next(b, None)
     if left is not None or right is not None:
         raise InputError("the two signals have different lengths")
 
 
-def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = ()) -> CompareResult:
-    """PSNR, SNR (sound), MS-SSIM (pictures) and the largest error of ``b`` against ``a``.
+def _cut(part: Part, rows: slice) -> Part:
+    samples, alpha = part
+    return samples[rows], None if alpha is None else alpha[rows]
 
-    Raises :class:`InputError` when the signals differ in kind, shape or channels.
+
+def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = ()) -> CompareResult:
+    """PSNR, SNR (sound), MS-SSIM (pictures) and the largest error of ``b`` against ``a``, where that is to be seen.
+
+    (Not where its alpha is 0.) Raises :class:`InputError` when the signals differ in kind, shape or channels.
     """
     error, whole = ErrorSum(), ([], [])  # type: tuple[ErrorSum, tuple[list[Ints], list[Ints]]]
     with _samples(a, limits, inits) as (left, blocks_a), _samples(b, limits, inits) as (right, blocks_b):
         _check_alike(left, right)
         same = left.sample_type == right.sample_type
-        for x, y in _paired(blocks_a, blocks_b):
+        for (x, alpha), (y, _) in _paired(blocks_a, blocks_b):
             other = y if same else _converted(y, right, left)
-            error.add(left.measured(x), left.measured(other))
+            error.add_seen(left.measured(x), left.measured(other), alpha)
             if left.modality == "image":
                 whole[0].append(x)
-                whole[1].append(other)
+                whole[1].append(other if alpha is None else np.where((alpha == 0)[..., None], x, other))
     similarity = None
     if left.modality == "image":
         similarity = ms_ssim(np.concatenate(whole[0]), np.concatenate(whole[1]), left.peak)

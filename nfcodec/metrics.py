@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,15 @@ class ErrorSum:
             # np.fmax would drop a NaN; max() must not.
             self.max_error = float(np.maximum(self.max_error, np.abs(difference).max()))
         self.count += a.size
+
+    def add_seen(self, reference: npt.NDArray[Any], decoded: npt.NDArray[Any], alpha: npt.NDArray[Any] | None) -> None:
+        """As :meth:`add` of blocks (n, …, C), where their alpha (n, …) is above 0; None is opaque everywhere."""
+        if alpha is not None and not alpha.all():
+            reference, decoded = reference[alpha > 0], decoded[alpha > 0]
+        if reference.size:
+            self.add(reference, decoded)
+        else:  # nothing is to be seen, so nothing is wrong
+            self.add(0.0, 0.0)
 
     @property
     def mse(self) -> float:

@@ -15,11 +15,12 @@ from typing import IO
 import numpy as np
 
 from nfcodec import zoo
-from nfcodec.api import PathLike, encode_result, input_file, output_file
+from nfcodec.api import encode_result
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import Encoded, encode_signal
 from nfcodec.errors import InputError, MediaReadError
+from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import open_source
 from nfcodec.media.samples import dequantize, quantize

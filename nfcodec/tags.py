@@ -35,6 +35,7 @@ _ASPECT = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 _PAIR = re.compile(f"({_NUMBER}),({_NUMBER})", re.ASCII)
 _TIME = re.compile(_NUMBER, re.ASCII)
 _START = re.compile(f"-?{_NUMBER}", re.ASCII)
+_CODES = re.compile(r"(\d{1,3}),(\d{1,3})", re.ASCII)
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -48,7 +49,8 @@ class Tags:
     ``durations``: milliseconds of each frame, in [0, 10^9), none where they are not as many as there are frames.
     ``loop``: how often an animation plays in all, 0 for ever. ``animation``: whether it came from an animated picture.
     ``sound_start``: milliseconds from the start of the first frame to that of the sound, negative where the sound is
-    first.
+    first. ``cicp``: code points of the primaries and the transfer (ITU-T H.273), where the colours are not those of
+    sRGB. ``array``: whether a picture came from an array, and goes back into one.
     """
 
     texts: tuple[tuple[str, str], ...] = ()
@@ -58,6 +60,8 @@ class Tags:
     loop: int = 0
     sound_start: float = 0.0
     animation: bool = False
+    cicp: tuple[int, int] | None = None
+    array: bool = False
 
 
 def read_tags(pairs: Pairs, *, frames: int = 0) -> tuple[Tags, tuple[str, ...]]:
@@ -130,6 +134,16 @@ def _source(text: str) -> bool | None:
     return True if text == "animation" else None
 
 
+def _origin(text: str) -> bool | None:
+    return True if text == "array" else None
+
+
+def _cicp(text: str) -> tuple[int, int] | None:
+    match = _CODES.fullmatch(text)
+    codes = (int(match[1]), int(match[2])) if match else (256, 256)
+    return codes if max(codes) < 256 else None
+
+
 def _durations(text: str, frames: int) -> tuple[float, ...] | None:
     # Counted first: a tag may be millions of numbers that no frame needs.
     if text.count(",") + 1 != frames or frames < 2:
@@ -143,9 +157,10 @@ def _durations(text: str, frames: int) -> tuple[float, ...] | None:
 
 _PARSERS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "dpi": ("dpi", _dpi), "sar": ("pixel_aspect", _aspect), "loop": ("loop", _loop), "source": ("animation", _source),
-    "sound_start": ("sound_start", _sound_start),
+    "sound_start": ("sound_start", _sound_start), "cicp": ("cicp", _cicp), "origin": ("array", _origin),
 })  # fmt: skip
 _MEANING: Mapping[str, str] = MappingProxyType({
     "dpi": "pair of resolutions", "sar": "ratio of a pixel's sides", "loop": "number of runs",
-    "source": "kind of source", "sound_start": "number of milliseconds",
+    "source": "kind of source", "sound_start": "number of milliseconds", "cicp": "pair of colour codes",
+    "origin": "kind of origin",
 })  # fmt: skip

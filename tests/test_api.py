@@ -40,6 +40,7 @@ from nfcodec.errors import (
     MediaReadError,
     NfcError,
     NotNfcError,
+    OptionError,
     OutputError,
     OutputExistsError,
     TruncatedError,
@@ -110,7 +111,13 @@ def test_kinds_have_their_own_default_formats(tmp_path):
     for name, kind, made in (("s.flac", "audio", "s.wav"), ("v.mkv", "video", "v.mp4"), ("n.npy", "audio", "n.npy")):
         encode(tmp_path / name, kind)
         source = (tmp_path / name).with_suffix(".nfc")
-        assert api.decode(source, init=init(kind), force=True).output == str(tmp_path / made)
+        (tmp_path / made).unlink(missing_ok=True)
+        assert api.decode(source, init=init(kind)).output == str(tmp_path / made)
+
+
+def test_the_package_shows_its_names():
+    code = "import nfcodec; print(set(nfcodec.__all__) <= set(dir(nfcodec)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"  # noqa: PLW1510
 
 
 def test_the_package_offers_the_functions():
@@ -182,10 +189,108 @@ def test_existing_files_are_kept(picture, tmp_path):
     api.encode(picture, options=IMAGE, force=True)
     before = picture.read_bytes()
     with pytest.raises(OutputExistsError):
-        api.decode(target, init=init("image"))
+        api.decode(target, picture, init=init("image"))
+    with pytest.raises(OutputExistsError):
+        api.decode(target, init=init("image"), aside=False)
     assert picture.read_bytes() == before
-    api.decode(target, init=init("image"), force=True)
+    api.decode(target, picture, init=init("image"), force=True)
     assert picture.read_bytes() != before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_decoded_file_never_takes_the_place_of_an_original(picture, tmp_path, force):
+    api.encode(picture, options=IMAGE)
+    before = picture.read_bytes()
+    result = api.decode(tmp_path / "photo.nfc", init=init("image"), force=force)
+    assert result.output == str(tmp_path / "photo.decoded.png") and picture.read_bytes() == before
+    assert result.warnings == (f"{picture} exists already, so the output is {result.output}",)
+    assert samples_of(tmp_path / "photo.decoded.png").shape == (20, 30, 3)
+    if force:  # the decoded one is nobody's original
+        assert api.decode(tmp_path / "photo.nfc", init=init("image"), force=True).output == result.output
+    else:
+        with pytest.raises(OutputExistsError, match="photo.decoded.png exists already"):
+            api.decode(tmp_path / "photo.nfc", init=init("image"))
+    folder = tmp_path / "there"
+    folder.mkdir()
+    assert api.decode(tmp_path / "photo.nfc", init=init("image"), folder=folder).output == str(folder / "photo.png")
+
+
+# -- arrays ----------------------------------------------------------------------------------------------
+ARRAYS = {
+    "line": (np.linspace(-2, 7, 40), "audio"), "table": (np.arange(40, dtype=np.int32).reshape(5, 8), "image"),
+    "one column": (np.arange(9, dtype=np.uint8).reshape(3, 3, 1), "video"), "colours": (painting(20, 30), "image"),
+    "deep colours": (painting(20, 30).astype(np.uint16) * 257, "image"), "volume": (moving(3, 8, 9)[..., 0], "video"),
+    "backwards": (np.arange(40, dtype=">u2").reshape(5, 8)[::-1], "image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_keep_their_shape_and_type(tmp_path, name):
+    """From Python and as a .npy file, which is the same; numpy is the judge."""
+    array, kind = ARRAYS[name]
+    result = nfcodec.encode(array, tmp_path / "a.nfc", options=EncodeOptions(init=init(kind), effort=1))
+    assert result.input == f"array {array.shape} of {array.dtype}" and result.input_bytes == array.nbytes
+    back = decode_array(tmp_path / "a.nfc", kind)
+    assert back.shape == array.shape and back.dtype == array.dtype.newbyteorder("=")
+    np.save(tmp_path / "b.npy", array)
+    encode(tmp_path / "b.npy", kind, tmp_path / "b.nfc", effort=1)
+    assert (tmp_path / "b.nfc").read_bytes() == (tmp_path / "a.nfc").read_bytes()
+    api.decode(tmp_path / "b.nfc", init=init(kind))
+    np.testing.assert_array_equal(np.load(tmp_path / "b.decoded.npy"), back)
+
+
+def test_an_array_of_colours_costs_no_more_than_its_picture(tmp_path):
+    pixels = painting(40, 60)
+    sizes = [
+        encode(path, "tiny-lattice", effort=1).bytes
+        for path in (save_picture(tmp_path / "a.png", pixels), tmp_path / "b.npy")
+        if path.suffix == ".png" or np.save(path, pixels) is None
+    ]
+    assert sizes[0] <= sizes[1] <= sizes[0] + 30  # what says that it came from an array
+
+
+def test_arrays_have_no_name(tmp_path):
+    with pytest.raises(OptionError, match="give one"):
+        nfcodec.encode(np.zeros((3, 3)))
+    with pytest.raises(UnsupportedMediaError, match="complex"):
+        nfcodec.encode(np.zeros((3, 3), complex), tmp_path / "a.nfc")
+    assert names(tmp_path) == []
+
+
+def test_outputs_that_are_not_smaller_say_so(tmp_path):
+    source = tmp_path / "a.jpg"
+    Image.fromarray(painting(40, 60)).save(source, quality=1)
+    assert api.NOT_SMALLER in encode(source, "image", effort=1, quality=100).warnings
+    np.save(tmp_path / "b.npy", painting(40, 60))
+    assert api.NOT_SMALLER not in encode(tmp_path / "b.npy", "image", effort=1).warnings
+
+
+def test_unreadable_inputs_are_not_told_as_outputs(tmp_path, monkeypatch):
+    """Also where the folder of the input cannot be searched."""
+    source, stat = save_picture(tmp_path / "p.png", painting(4, 4)), os.stat
+
+    def refusing(path, *args, **named):
+        if os.fspath(path) == str(source):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *args, **named)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    with pytest.raises(MediaReadError, match=r"cannot read .*p\.png: Permission denied"):
+        api.encode(source, tmp_path / "a.nfc", options=IMAGE)
+
+
+def test_empty_inputs_are_told_alike(tmp_path):
+    empty = tmp_path / "e.nfc"
+    empty.write_bytes(b"")
+    for call in (
+        lambda: api.encode(empty, tmp_path / "x.nfc"), lambda: api.decode(empty, tmp_path / "x.png"),
+        lambda: api.info(empty), lambda: api.verify(empty), lambda: api.compare(empty, empty),
+        lambda: nfcodec.decode_array(empty),
+    ):  # fmt: skip
+        with pytest.raises(NfcError, match=r"^cannot read .*e\.nfc: the file is empty$"):
+            call()
+    with pytest.raises(NotNfcError, match="the file is empty"):
+        nfcodec.open(empty)
 
 
 class Stop(Exception):
@@ -368,7 +473,7 @@ def test_truncated_files_are_decoded_only_when_asked(tmp_path):
         assert result.warnings == (f"the file is truncated: {words}",)
         found = decode_array(part, "tiny-lattice", partial=True)
         assert np.array_equal(found[..., 3], alpha if sections > 1 else np.full_like(alpha, 255))
-        levels.append(float(np.square(found[..., :3].astype(float) - noise).mean()))
+        levels.append(float(np.square(found[..., :3].astype(float) - noise)[alpha > 0].mean()))
     assert levels[0] > levels[1] == levels[2] > levels[3]
     assert decode(whole, "tiny-lattice", tmp_path / "c.png", partial=True).warnings == ()
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nfcodec import __version__
@@ -81,7 +82,7 @@ class BatchRun:
         """The items to do, and those to skip; counts what is done. Refuses outputs that are in the way."""
         todo: list[BatchItem] = []
         skipped: list[Skipped] = []
-        for item in self._plan.items:
+        for item in map(partial(self._beside, state), self._plan.items):
             exists = self._exists(item)
             ours = self._options.force or (self._options.resume and item.target in state.begun)
             if self._options.resume and exists and self._is_done(item, state.last.get(item.path)):
@@ -91,9 +92,24 @@ class BatchRun:
             elif self._options.skip_existing:
                 skipped.append(Skipped(item.path, f"{item.target} exists already"))
             else:
-                hint = "--skip-existing leaves such files, -f replaces them"
+                other = "it is not of this batch: move it away; " if self._options.resume else ""
+                hint = f"{other}--skip-existing leaves such files, -f replaces them"
                 raise OutputExistsError(f"{self._named(item)} exists already", hint=hint)
         return todo, skipped
+
+    def _beside(self, state: BatchState, item: BatchItem) -> BatchItem:
+        """A decoded item with another target where something lies that no attempt of ours wrote: maybe the original."""
+        if self._request.action.name != "decode" or item.target in state.begun or not self._exists(item):
+            return item
+        name = PurePosixPath(item.target)
+        other = replace(item, target=str(name.with_name(f"{name.stem}.decoded{name.suffix}")))
+        if other.target in {i.target for i in self._plan.items}:
+            return item if not self._options.force else self._in_the_way(item)
+        return other if self._options.force or other.target in state.begun else item
+
+    def _in_the_way(self, item: BatchItem) -> BatchItem:
+        hint = "it may be an original, and its other name is taken, too: decode to another folder"
+        raise OutputExistsError(f"{self._named(item)} exists already", hint=hint)
 
     def _is_done(self, item: BatchItem, line: Record | None) -> bool:
         """Whether the line of an item stands, its output has that size, and it is of this input and these options."""

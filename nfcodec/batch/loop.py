@@ -151,10 +151,15 @@ class WorkerLoop:
             if self._stillbirths >= _MOST_STILLBIRTHS:
                 raise InternalError(f"workers cannot start: {reason}")
 
+    @property
+    def _more_time(self) -> str:
+        fixed = self._patience.fixed
+        return "--timeout gives more" if fixed is None else f"a --timeout of more than {fixed:g} seconds gives more"
+
     def _hung(self, worker: ChildProcess) -> Iterator[Event]:
         if worker.assignment is None:
             raise InternalError("workers cannot start: no sign of life")
-        about = {"message": "no result in the time that it may take", "hint": "--timeout gives more"}
+        about = {"message": "no result in the time that it may take", "hint": self._more_time}
         for item in worker.open.values():
             yield from self._failed(item, worker.assignment.attempt, error="TimedOut", **about)
 

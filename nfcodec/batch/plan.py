@@ -34,23 +34,29 @@ class BatchPlan:
 
 def make_plan(
     inputs: Sequence[Path], output: Path, action: Action, *, shard: tuple[int, int] = WHOLE,
-    only: frozenset[str] | None = None,
+    only: frozenset[str] | None = None, keep_going: bool = False,
 ) -> BatchPlan:  # fmt: skip
     """Walk the folders ``inputs`` and sort what is there.
 
     One folder's tree becomes the tree of ``output``; of several, each has a folder of its name there. ``shard``
     (i, n) keeps one of n parts, by hash of the path. ``only``: just these paths, also where they are gone. Raises
     :class:`~nfcodec.errors.MediaReadError` for a folder that cannot be read, and
-    :class:`~nfcodec.errors.OutputError` where two files would get one name (in any shard).
+    :class:`~nfcodec.errors.OutputError` where two files would get one name (in any shard); with ``keep_going`` these
+    are refused, and no other.
     """
     found = [f for f in _all(inputs, output) if only is None or f.path in only]
     known: list[Sorted] = [f if isinstance(f, Skipped) else action.sort(f) for f in found]
-    return plan_of([*known, *gone(only, {f.path for f in found})], shard)
+    everything = [*known, *gone(only, {f.path for f in found})]
+    return plan_of(everything, shard, hint=rename_hint(action), keep_going=keep_going)
 
 
-def plan_of(known: Sequence[Sorted], shard: tuple[int, int]) -> BatchPlan:
+def plan_of(known: Sequence[Sorted], shard: tuple[int, int], *, hint: str, keep_going: bool) -> BatchPlan:
     """The plan of a shard out of everything in the tree. Raises :class:`~nfcodec.errors.OutputError` as above."""
-    check_names([k for k in known if isinstance(k, BatchItem)])
+    collisions = collisions_of([k for k in known if isinstance(k, BatchItem)])
+    if collisions and not keep_going:
+        raise OutputError(next(iter(collisions.values())), hint=f"{hint}; with --keep-going only they fail")
+    refused = {p: Refused(p, OutputError.__name__, message, hint) for p, message in collisions.items()}
+    known = [refused.get(k.path, k) for k in known]
     kept = [k for k in known if in_shard(k.path, shard)]
     return BatchPlan(
         tuple(k for k in kept if isinstance(k, BatchItem)),
@@ -116,23 +122,33 @@ def parse_shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def check_names(items: Sequence[BatchItem]) -> None:
-    """No two items may get one name, on any file system: neither by letter case nor by Unicode form."""
+def rename_hint(action: Action) -> str:
+    """What to do about two files that would get one name."""
+    if getattr(action, "keep_suffix", True):
+        return "rename one of them"
+    return "rename one of them, or run with --keep-suffix: photo.png becomes photo.png.nfc"
+
+
+def collisions_of(items: Sequence[BatchItem]) -> dict[str, str]:
+    """The paths whose outputs would get the name of another's on some file system, by letter case or Unicode form; or
+    that of a folder above one. What is wrong, by path."""
     owners: dict[str, BatchItem] = {}
+    found: dict[str, str] = {}
     for item in items:
-        key = _plain(item.target)
-        if key in owners:
-            _collide(owners[key], item)
-        owners[key] = item
+        other = owners.setdefault(_plain(item.target), item)
+        if other is not item:
+            _collide(other, item, found)
     for key, item in owners.items():
         for parent in PurePosixPath(key).parents:
             if str(parent) in owners:
-                _collide(owners[str(parent)], item)
+                _collide(owners[str(parent)], item, found)
+    return found
 
 
-def _collide(a: BatchItem, b: BatchItem) -> None:
+def _collide(a: BatchItem, b: BatchItem, found: dict[str, str]) -> None:
     message = f"{a.path} and {b.path} would both be written to {b.target}"
-    raise OutputError(message, hint="rename one of them, or run with --keep-suffix: photo.png becomes photo.png.nfc")
+    found.setdefault(a.path, message)
+    found.setdefault(b.path, message)
 
 
 def _plain(path: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nfcodec.batch.actions import Action, Sorted
 from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.places import Place, shown
-from nfcodec.batch.plan import BatchPlan, check_folder, gone, local_files, own_prefix, plan_of
+from nfcodec.batch.plan import BatchPlan, check_folder, gone, local_files, own_prefix, plan_of, rename_hint
 from nfcodec.batch.remote_tree import Listed, Tree, unreadable
 from nfcodec.batch.request import BatchRequest
 from nfcodec.batch.transfer import Transfers, disk_full
@@ -57,15 +57,16 @@ def _opened(place: Place) -> Path | Tree:
     return place if isinstance(place, Path) else Tree(place)
 
 
-def preview_remote(request: BatchRequest, only: frozenset[str] | None) -> BatchPlan:
+def preview_remote(request: BatchRequest, only: frozenset[str] | None, *, keep_going: bool = False) -> BatchPlan:
     """The plan alone; nothing is written."""
     opened = Opened.of(request)
     with Transfers(opened.trees) as transfers:
-        return remote_plan(request, opened, transfers, only=only)[0]
+        return remote_plan(request, opened, transfers, only=only, keep_going=keep_going)[0]
 
 
 def remote_plan(
-    request: BatchRequest, opened: Opened, transfers: Transfers, *, only: frozenset[str] | None = None
+    request: BatchRequest, opened: Opened, transfers: Transfers, *, only: frozenset[str] | None = None,
+    keep_going: bool = False,
 ) -> tuple[BatchPlan, dict[str, RemoteSource]]:
     """As :func:`nfcodec.batch.plan.make_plan`, and the remote inputs by path. No file is fetched as a whole.
 
@@ -85,8 +86,10 @@ def remote_plan(
     known: dict[str, Sorted] = {f.path: f for f in found if not isinstance(f, FoundFile)}
     known |= {f.path: request.action.sort(f) for f in found if isinstance(f, FoundFile) and f.path not in remote}
     known |= {item.path: item for item in _sorted(request.action, remote, transfers)}
-    everything = [known[path] for path in sorted(known)]
-    return plan_of([*everything, *gone(only, known.keys())], request.shard), sources
+    everything: list[Sorted] = [known[path] for path in sorted(known)]
+    everything += gone(only, known.keys())
+    hint = rename_hint(request.action)
+    return plan_of(everything, request.shard, hint=hint, keep_going=keep_going), sources
 
 
 def _local(output: Path | Tree) -> Path:

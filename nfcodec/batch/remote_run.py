@@ -55,7 +55,9 @@ def run_remote(
     """
     opened = Opened.of(request)
     with Transfers(opened.trees) as transfers:
-        plan, sources = remote_plan(request, opened, transfers, only=options.only)
+        plan, sources = remote_plan(
+            request, opened, transfers, only=options.only, keep_going=options.keep_going
+        )  # fmt: skip
         state = _state(request)
         home = request.output if isinstance(request.output, Path) else state
         make_folder(home)

@@ -86,7 +86,7 @@ class Tree:
         found = self._walked(self._root) if walks else self._fs.find(self._root, detail=True).items()
         for path, info in found:
             name = path[len(self._root) :].lstrip("/")
-            if not name or info.get("type") == "directory":
+            if not name or info.get("type") == "directory" or _is_marker(path, info):
                 continue
             if info.get("type") != "file" and info.get("islink"):
                 with contextlib.suppress(OSError):
@@ -97,7 +97,7 @@ class Tree:
         for info in self._fs.ls(folder, detail=True):
             path = str(info["name"]).rstrip("/")
             if info["type"] != "directory":
-                yield path, info
+                yield str(info["name"]), info
             elif path != folder.rstrip("/") and not path.rpartition("/")[2].startswith("."):
                 yield from self._walked(path)
 
@@ -155,6 +155,11 @@ class Tree:
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
+
+
+def _is_marker(path: str, info: dict[str, Any]) -> bool:
+    """Whether a key stands for a folder: consoles and Hadoop make empty objects of such names."""
+    return not info.get("size") and path.endswith(("/", "_$folder$"))
 
 
 def stale_target(name: str) -> str | None:

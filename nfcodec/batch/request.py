@@ -9,6 +9,7 @@ from typing import Any
 from nfcodec.batch.actions import DecodeAction, EncodeAction, action_of
 from nfcodec.batch.events import Verdict
 from nfcodec.batch.manifest import Record
+from nfcodec.batch.permanent import is_permanent
 from nfcodec.batch.places import Place, Url, place_of, recorded, with_state
 from nfcodec.batch.plan import WHOLE
 from nfcodec.errors import InputError, OptionError
@@ -83,6 +84,7 @@ class RunOptions:
     ``workers``: processes, None for one on each core. ``resume``: go on with the batch in the output folder.
     ``force``: replace outputs that exist. ``skip_existing``: leave out inputs whose output exists.
     ``timeout``: seconds for any item, instead of a limit by its size. ``only``: these paths, of those that failed.
+    ``keep_going``: files that would get one name fail, and do not stop the others.
     """
 
     workers: int | None = None
@@ -92,6 +94,7 @@ class RunOptions:
     max_failures: MaxFailures | None = None
     timeout: float | None = None
     only: frozenset[str] | None = None
+    keep_going: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -144,6 +147,11 @@ class Summary:
     counts: Counts
     failures: tuple[Record, ...] = ()
     stopped: bool = False
+
+    @property
+    def retryable(self) -> bool:
+        """Whether any of the failures may go away by itself."""
+        return not all(map(is_permanent, self.failures))
 
 
 # Called for every file that gets its verdict: "done", "failed" or "skipped", the line of the manifest, the counts.

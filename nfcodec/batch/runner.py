@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from nfcodec.batch.batch_run import BatchRun, refuse_second
-from nfcodec.batch.manifest import Manifest, manifest_path, manifests, read_state
+from nfcodec.batch.manifest import Manifest, Record, manifest_path, manifests, read_state
+from nfcodec.batch.permanent import changed_since, is_permanent
 from nfcodec.batch.places import Place, make_folder, shown
 from nfcodec.batch.plan import BatchPlan, in_shard, make_plan
 from nfcodec.batch.request import BatchRequest, Listener, RunOptions, Summary, request_of
@@ -27,7 +28,9 @@ def run(request: BatchRequest, options: RunOptions | None = None, *, listener: L
         from nfcodec.batch.remote_run import run_remote
 
         return run_remote(request, options, listener=listener)
-    plan = make_plan(inputs, output, request.action, shard=request.shard, only=options.only)
+    plan = make_plan(
+        inputs, output, request.action, shard=request.shard, only=options.only, keep_going=options.keep_going
+    )  # fmt: skip
     make_folder(output)
     path = manifest_path(output, request.shard)
     with Manifest(path) as manifest:
@@ -43,10 +46,28 @@ def local_folders(request: BatchRequest) -> tuple[tuple[Path, ...], Path | None]
 
 
 def retry(output: Place, options: RunOptions | None = None, *, listener: Listener | None = None) -> list[Summary]:
-    """Do what failed in a batch once more, with its own settings; one summary for each shard with failures."""
+    """Do what failed in a batch once more, with its own settings; one summary for each shard with such failures.
+
+    What would fail again, whatever the machine was doing, is left alone: see :func:`left_alone`.
+    """
+    alone = frozenset(r["path"] for r in left_alone(output))
+    how = replace(options or RunOptions(), resume=True, keep_going=True)
     return [
-        run(request, replace(options or RunOptions(), resume=True, only=failed), listener=listener)
+        run(request, replace(how, only=failed - alone), listener=listener)
         for request, failed in failed_of(output)
+        if failed - alone
+    ]
+
+
+def left_alone(output: Place) -> list[Record]:
+    """The failures of a batch that lie in the bytes of their inputs, which have not changed since."""
+    state = read_state(existing_manifests(output))
+    failures = {r["path"]: r for r in state.of("failed")}
+    return [
+        failures[path]
+        for request, failed in failed_of(output)
+        for path in sorted(failed)
+        if is_permanent(failures[path]) and not changed_since(request.inputs, path, float(failures[path]["time"]))
     ]
 
 
@@ -83,12 +104,13 @@ def existing_manifests(output: Place) -> list[Path]:
 
 def preview(request: BatchRequest, options: RunOptions | None = None) -> BatchPlan:
     """The plan alone; nothing is written."""
-    only = options.only if options else None
+    options = options or RunOptions()
+    only, keep_going = options.only, options.keep_going
     inputs, output = local_folders(request)
     if output is None:
         from nfcodec.batch.remote_plan import preview_remote
 
-        return preview_remote(request, only)
-    return make_plan(inputs, output, request.action, shard=request.shard, only=only)
+        return preview_remote(request, only, keep_going=keep_going)
+    return make_plan(inputs, output, request.action, shard=request.shard, only=only, keep_going=keep_going)
 
 

@@ -138,6 +138,9 @@ def tree_options(function: F) -> F:
             "--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
             help="Processes on this machine, or shards on a Ray cluster (RAY_ADDRESS); -j is their number.",
         ),
+        click.option(
+            "--keep-going", is_flag=True, help="Files that would get one name fail; the others are done, all the same."
+        ),
         click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing."),
     )  # fmt: skip
     for option in reversed(options):
@@ -205,6 +208,9 @@ def retry(ctx: click.Context, /, output: Place, state: Path | None, **values: An
     from nfcodec.batch.places import with_state
 
     place = with_state(output, state)
+    alone = runner.left_alone(place)
+    if alone and not values["as_json"]:
+        note(text.left_alone(alone))
     return _run(ctx.obj, values, lambda how, listener: runner.retry(place, how, listener=listener))
 
 
@@ -250,7 +256,7 @@ def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]
     request = BatchRequest(inputs, with_state(values.pop("folder"), state), action(), values.pop("shard"))
     engine = values.pop("engine")
     if values.pop("dry_run"):
-        return _preview(request, values["as_json"])
+        return _preview(request, values["as_json"], keep_going=values["keep_going"])
     if engine == "ray":
         from nfcodec.batch.cluster import run_on_ray
 
@@ -258,10 +264,11 @@ def _begin(ctx: click.Context, action: Callable[[], Any], values: dict[str, Any]
     return _run(ctx.obj, values, lambda how, listener: [runner.run(request, how, listener=listener)])
 
 
-def _preview(request: BatchRequest, as_json: bool) -> int:
+def _preview(request: BatchRequest, as_json: bool, *, keep_going: bool) -> int:
+    from nfcodec.batch.request import RunOptions
     from nfcodec.batch.runner import preview
 
-    for line in text.plan(preview(request), as_json=as_json):
+    for line in text.plan(preview(request, RunOptions(keep_going=keep_going)), as_json=as_json):
         click.echo(line)
     return 0
 
@@ -279,7 +286,8 @@ def _run(
         with shown(progress, as_json=as_json, verbose=session.verbose) as listener:
             summaries = work(how, listener)
     except KeyboardInterrupt:
-        note("nfc: what is done stays done; the same command with --resume goes on")
+        change = "" if how.resume else " with --resume" + " instead of -f" * how.force
+        note(f"nfc: what is done stays done; the same command{change} goes on")
         raise
     for summary in summaries:
         if as_json:

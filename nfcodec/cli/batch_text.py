@@ -66,12 +66,28 @@ def summary(s: Summary) -> str:
     lines[0] += f"  {c.psnr:.1f} dB" * bool(c.measured) + f"  {c.seconds:.1f} s"
     lines += [f"  {failure(record)}" for record in s.failures[:_MOST]]
     if len(s.failures) > _MOST:
-        lines.append(f"  and {count(len(s.failures) - _MOST)} more: nfc batch status -v {label(str(s.request.output))}")
+        rest = f"{label(str(s.request.output))}{_state(s.request.output)}"
+        lines.append(f"  and {count(len(s.failures) - _MOST)} more: nfc batch status -v {rest}")
     if s.stopped:
-        lines.append("stopped, because too many files failed; --resume goes on")
-    if s.failures:
-        lines.append(f"what failed, once more: nfc batch retry {label(str(s.request.output))}")
+        lines.append("stopped, because too many files failed; --resume goes on, with a higher --max-failures")
+    if s.retryable:
+        rest = f"{label(str(s.request.output))}{_state(s.request.output)}"
+        lines.append(f"what failed, once more: nfc batch retry {rest}")
     return "\n".join(lines)
+
+
+def _state(output: Place) -> str:
+    """The option that finds the manifest again."""
+    state = getattr(output, "state", None)
+    return f" --state {label(str(state))}" if state is not None else ""
+
+
+def left_alone(failures: list[dict[str, Any]]) -> str:
+    """Which files are not tried once more, and why."""
+    many = f"{count(len(failures))} files would fail again and are"
+    what = "1 file would fail again and is" if len(failures) == 1 else many
+    lines = [f"{what} left alone until changed:", *(f"  {failure(record)}" for record in failures[:_MOST])]
+    return "\n".join(lines + ["  …"] * (len(failures) > _MOST))
 
 
 def summary_values(s: Summary) -> dict[str, Any]:

@@ -82,11 +82,15 @@ def command(
     session: Session, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
     skip_existing: bool, kind: str | None, init: str | None, as_json: bool, **fields: Any,
 ) -> int:  # fmt: skip
-    """Decode .nfc files at any size, rate or part."""
+    """Decode .nfc files at any size, rate or part.
+
+    Where a file of the output's name exists, which may be the original, the output is called photo.decoded.png, unless
+    -o names it.
+    """
     with usage_errors():
         options = DecodeOptions(**fields)
     target = Target(output, folder, force, skip_existing)
-    items = plan(inputs, target, kind)
+    items = plan(inputs, target, None)
     reporter = Reporter(session, text.decoded, as_json, piped=target.piped(inputs))
 
     def work(item: Item, progress: Progress | None) -> DecodeResult:
@@ -94,7 +98,7 @@ def command(
 
         return api.decode(
             item.input, item.output, options=options, force=force, format=kind, folder=folder, init=init,
-            progress=progress,
+            progress=progress, aside=not skip_existing,
         )  # fmt: skip
 
     return process(items, work, reporter, skip_existing=skip_existing, bars=True)

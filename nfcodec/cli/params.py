@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 STREAM = "-"
 MOST_BYTES = 2**63
+_URL = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
 def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -69,6 +70,9 @@ def inputs_argument(function: F) -> F:
 def _checked(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     if "" in value:
         raise click.BadParameter("the name is empty", ctx, param)
+    urls = [name for name in value if _URL.match(name)]
+    if urls:
+        raise click.UsageError(f"{urls[0]} is a URL, and this takes files; nfc batch reads folders by their URL", ctx)
     if value.count(STREAM) > 1:
         raise click.BadParameter("standard input can be read only once", ctx, param)
     if STREAM in value and not ctx.resilient_parsing and (sys.stdin is None or sys.stdin.isatty()):

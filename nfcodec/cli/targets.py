@@ -63,7 +63,7 @@ def _check(inputs: Sequence[str], target: Target) -> None:
 
 def _check_distinct(inputs: Sequence[str], target: Target) -> None:
     """No two inputs may claim the same output; the suffix is the same for all or not known yet."""
-    from nfcodec.api import output_name
+    from nfcodec.files import output_name
 
     seen: dict[str, str] = {}
     for name in inputs:
@@ -75,7 +75,7 @@ def _check_distinct(inputs: Sequence[str], target: Target) -> None:
 
 
 def _derive(name: str, target: Target, suffix: str | None) -> Item:
-    from nfcodec.api import output_name
+    from nfcodec.files import output_name
 
     if Path(name).name in ("", ".."):
         raise click.UsageError(f"no output name can be derived from {label(name)}; give one with -o")

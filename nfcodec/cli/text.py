@@ -25,6 +25,11 @@ def count(n: int) -> str:
     return f"{n:,}".replace(",", " ")
 
 
+def counted(n: int, what: str) -> str:
+    """1 frame; 1 572 864 frames."""
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
 def decibel(value: float) -> str:
     """36.1 dB."""
     return f"{value:.1f} dB" if math.isfinite(value) else "no error"
@@ -38,7 +43,7 @@ def rate(value: float, unit: str) -> str:
 def extent(shape: tuple[int, ...]) -> str:
     """(height, width) as 640×480, longer ones with the first axis last; one axis as a number of samples."""
     if len(shape) == 1:
-        return f"{count(shape[0])} samples"
+        return counted(shape[0], "sample")
     return "×".join(str(n) for n in reversed(shape))
 
 
@@ -105,7 +110,7 @@ def _kind(i: FileInfo) -> str:
     if i.modality == "audio" and i.sample_rate:
         parts[1:1] = [extent(i.shape), f"{i.sample_rate:g} Hz", _duration(i)]
     elif i.modality == "video" and i.sample_rate:
-        parts[1:1] = [extent(i.shape[1:]), f"{count(i.shape[0])} frames", _frame_rate(i), _duration(i)]
+        parts[1:1] = [extent(i.shape[1:]), counted(i.shape[0], "frame"), _frame_rate(i), _duration(i)]
     else:
         parts.insert(1, extent(i.shape))
     return ", ".join(parts)

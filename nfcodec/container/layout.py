@@ -112,7 +112,7 @@ class Header:
         return timed and self.rate > 0 and max(self.rate.numerator, self.rate.denominator) <= MAX_RATE
 
     def _range_fits(self) -> bool:
-        """Only where samples are mapped: arrays, float pictures and videos, and float sound, which is symmetric."""
+        """Only where samples are mapped: arrays, pictures but bilevel ones, float videos and float sound, symmetric."""
         if self.value_range is None:
             return True
         low, high = self.value_range
@@ -121,7 +121,8 @@ class Header:
         if self.modality == "audio" and not (0 < high == -low):
             return False
         least, most = _limits_of(self.sample_type)
-        mapped = self.modality == "array" or self.sample_type in _LARGEST_FLOAT
+        picture = self.modality == "image" and self.sample_type != "u1"
+        mapped = picture or self.modality == "array" or self.sample_type in _LARGEST_FLOAT
         return mapped and least <= low and high <= most
 
     def check_limits(self, limits: Limits) -> None:

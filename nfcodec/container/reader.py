@@ -170,7 +170,8 @@ class Reader:
         if found != SIGNATURE:
             if found and SIGNATURE.startswith(found):
                 raise TruncatedError("the file ends inside the signature")
-            raise NotNfcError(f"no nfc signature: the file starts with {found.hex(' ') or 'nothing'}")
+            begins = f"no nfc signature: the file starts with {found.hex(' ')}"
+            raise NotNfcError(begins if found else "the file is empty")
 
     # -- sections ------------------------------------------------------------------------------------------------
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
+import numpy as np
+
 from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
+from nfcodec.encoder.fill import filled
 from nfcodec.errors import InternalError, UnsupportedMediaError
 from nfcodec.families import Init
 from nfcodec.lattice.code import ALONE, RegionCoder
@@ -66,6 +69,7 @@ class Encoder(ABC):
         self.coder: RegionCoder = ALONE
         self._progress = progress
         self._done = 0.0
+        self._hid = False
 
     @property
     def constant(self) -> bool:
@@ -91,6 +95,22 @@ class Encoder(ABC):
         warnings = (*self.source.warnings, *self.warnings)
         digest = self.symbols.hexdigest()
         return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder)
+
+    def shown(self, values: Floats, alpha: Ints | None) -> Floats:
+        """Values (n, …, C) with those under an alpha (n, …) of 0, which nobody sees, continued from what is seen."""
+        if alpha is None or alpha.all():
+            return values
+        hidden = values[alpha == 0]
+        if not self._hid and (hidden != hidden[0]).any():
+            self._hid = True
+            self.warnings.append("colours under full transparency are not kept")
+        if alpha.ndim == 2:
+            return filled(values, alpha == 0)
+        return np.stack([filled(frame, plane == 0) for frame, plane in zip(values, alpha, strict=True)])
+
+    def measure(self, error: ErrorSum, values: Floats, rendered: Floats, alpha: Ints | None) -> None:
+        """Add the error of what is to be seen of ``rendered`` to a sum."""
+        error.add_seen(self.written(values), self.written(rendered), alpha)
 
     def written(self, values: Floats) -> Ints:
         """Samples as they would be written, for measuring errors."""

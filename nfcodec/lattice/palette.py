@@ -15,6 +15,7 @@ from nfcodec.errors import CorruptError, InternalError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 Ints = npt.NDArray[np.integer[Any]]
+Colours = npt.NDArray[Any]  # uint8 or uint16
 
 _ROW_BITS = 6
 MOST_COLOURS = (1 << 2 * _ROW_BITS) - 1
@@ -22,9 +23,12 @@ MOST_COLOURS = (1 << 2 * _ROW_BITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """``indices`` int32 (h, w): 0 where the lattice shows, else 1 + the colour in ``palette``, uint8 (K, C)."""
+    """``indices`` int32 (h, w): 0 where the lattice shows, else 1 + the colour in ``palette`` (K, C).
 
-    palette: npt.NDArray[np.uint8]
+    Colours are uint8, of 16-bit pictures uint16; the largest number of either is worth 1.
+    """
+
+    palette: Colours
     indices: npt.NDArray[np.int32]
 
     @property
@@ -42,7 +46,8 @@ class Overlay:
 
     def values(self) -> npt.NDArray[np.float32]:
         """Colours (h, w, C) in [0, 1]; those of samples that are not opaque mean nothing."""
-        colours: npt.NDArray[np.float32] = self.palette.astype(np.float32) / np.float32(255.0)
+        full = np.float32(np.iinfo(self.palette.dtype).max)
+        colours: npt.NDArray[np.float32] = self.palette.astype(np.float32) / full
         return colours[np.maximum(self.indices - 1, 0)]
 
     def over(self, below: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -51,7 +56,7 @@ class Overlay:
 
 
 def encode_overlay(
-    palette: npt.NDArray[np.uint8], shape: tuple[int, int], choose: Choose
+    palette: Colours, shape: tuple[int, int], choose: Choose
 ) -> tuple[bytes, Overlay]:
     """The payload, and what it holds: a plane of ``shape`` over ``palette`` (K, C), 1 ≤ K ≤ 4095, whose indices
     ``choose`` gives front by front."""
@@ -68,15 +73,18 @@ def encode_overlay(
 
 
 def decode_overlay(
-    data: bytes, shape: tuple[int, int], channels: int, *, limits: Limits = DEFAULT_LIMITS
+    data: bytes, shape: tuple[int, int], channels: int, *, deep: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> Overlay:
-    """Inverse of :func:`encode_overlay`. Raises :class:`CorruptError` and :class:`LimitError`."""
+    """Inverse of :func:`encode_overlay`; ``deep``: of a 16-bit picture.
+
+    Raises :class:`CorruptError` and :class:`LimitError`.
+    """
     decoder = SymbolDecoder(data, limits=limits)
     high, low = decoder.get_bits(2, _ROW_BITS).tolist()
     colours = (high << _ROW_BITS) + low
     if not colours:
         raise CorruptError("palette without a colour")
-    palette = _palette([_column(decoder, colours) for _ in range(channels)])
+    palette = _palette([_column(decoder, colours) for _ in range(channels)], np.uint16 if deep else np.uint8)
     indices = get_plane(decoder, shape, colours)
     decoder.finish()
     return Overlay(palette, indices)
@@ -89,17 +97,17 @@ def _column(decoder: SymbolDecoder, colours: int) -> Ints:
     return decoder.get(np.full(colours, row))
 
 
-def _differences(palette: npt.NDArray[np.uint8]) -> list[Ints]:
+def _differences(palette: Colours) -> list[Ints]:
     """For each channel, green first, what is new against the colour before; red and blue relative to green."""
     wide = palette.astype(np.int64)
     columns = [wide[:, 0]] if wide.shape[1] == 1 else [wide[:, 1], wide[:, 0] - wide[:, 1], wide[:, 2] - wide[:, 1]]
     return [np.diff(column, prepend=0) for column in columns]
 
 
-def _palette(differences: list[Ints]) -> npt.NDArray[np.uint8]:
+def _palette(differences: list[Ints], kind: type[np.uint8 | np.uint16]) -> Colours:
     sums = [np.cumsum(column.astype(np.int64)) for column in differences]
     columns = sums if len(sums) == 1 else [sums[0] + sums[1], sums[0], sums[0] + sums[2]]
     palette = np.stack(columns, 1)
-    if palette.min() < 0 or palette.max() > 255:
+    if palette.min() < 0 or palette.max() > np.iinfo(kind).max:
         raise CorruptError(f"colour {palette.min()}…{palette.max()} of a palette")
-    return palette.astype(np.uint8)
+    return palette.astype(kind)

@@ -59,7 +59,7 @@ class LatticeField:
         self._layers = [len(v.spec.layers) if n else 0 for v, n in zip(init.levels, self._planes, strict=True)]
         self._entries = _by_region(index, self.space.count, self._layers, partial=partial)
         self._renderer = LatticeRenderer(init, self.spaces, self.header.quality, info, self._decoded)
-        self.overlay = StoredOverlay(reader, index, self.info.shape, info.channels, self.chunk_length, limits)
+        self.overlay = StoredOverlay(reader, index, info, self.chunk_length, limits)
         if self.overlay and len(info.shape) != 2:
             raise CorruptError(f"an overlay of a signal of {len(info.shape)} axes")
 

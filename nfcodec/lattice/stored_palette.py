@@ -19,7 +19,7 @@ from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate, interpolate_points
-from nfcodec.signal import Floats
+from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Positions
 
 Span = tuple[int, int]
@@ -32,9 +32,11 @@ class StoredOverlay:
     """The overlay of a file, chunk by chunk. Raises :class:`CorruptError` for chunks that do not exist."""
 
     def __init__(
-        self, reader: Reader, index: list[Entry], shape: tuple[int, ...], channels: int, length: int, limits: Limits
+        self, reader: Reader, index: list[Entry], info: SignalInfo, length: int, limits: Limits
     ) -> None:
-        self._reader, self._shape, self._channels, self._length, self._limits = reader, shape, channels, length, limits
+        self._reader, self._length, self._limits = reader, length, limits
+        shape, self._channels, self._deep = info.shape, info.channels, info.sample_type == "u16"
+        self._shape = shape
         self._entries = {e.first: e for e in index if e.type == SectionType.OVERLAY and e.first is not None}
         if max(self._entries, default=0) * length >= shape[0]:
             raise CorruptError(f"OVERLAY section {max(self._entries)} of a picture of {shape[0]} rows")
@@ -50,7 +52,7 @@ class StoredOverlay:
     def _decoded(self, chunk: int) -> Overlay:
         _, payload = split_chunk(self._reader.read(self._entries[chunk]).payload)
         rows = min(self._length, self._shape[0] - chunk * self._length)
-        return decode_overlay(payload, (rows, self._shape[1]), self._channels, limits=self._limits)
+        return decode_overlay(payload, (rows, self._shape[1]), self._channels, deep=self._deep, limits=self._limits)
 
     def window(self, rows: Span, columns: Span) -> tuple[npt.NDArray[np.bool_], Floats]:
         """Which of the samples [rows) × [columns) are opaque (h, w), and their values (h, w, C)."""

@@ -5,6 +5,7 @@ Importing this package loads neither Pillow nor libsndfile nor ffmpeg; opening a
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     from nfcodec.media.sniff import sniff
 
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False where that cannot be told, and check_file says why
         from nfcodec.media.frames import open_frames
 
         return open_frames(path, limits=limits)
@@ -94,6 +95,10 @@ def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, 
         sink = AnimationSink(path, info, metadata, tags, form)
     else:
         sink = PillowSink(path, info, metadata, tags, form)
+    if tags.cicp and form != "png":
+        from nfcodec.media.colour import colour_name
+
+        sink.warnings.append(f"colours will look different: {colour_name(tags.cicp)} is not kept")
     if sidecar:
         sink.warnings.append(f"sound dropped: {form} cannot hold it")
     if info.modality == "video" and tags.pixel_aspect:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from nfcodec.errors import MediaReadError
 from nfcodec.limits import Limits
 from nfcodec.media.image_metadata import read_metadata
+from nfcodec.media.losses import note_extras
 from nfcodec.media.metadata import make_tags
 from nfcodec.media.opening import check_size, pillow
 from nfcodec.media.pixels import pillow_array, split_alpha, turn
@@ -71,8 +72,9 @@ class AnimationSource:
         with pillow(path, self._form, notes):
             image.seek(self._first)
             image.load()
-            metadata, self._orientation = read_metadata(image, self._form, limits, notes)
+            metadata, self._orientation = read_metadata(image, path, self._form, limits, notes)
             self._note_losses()
+            note_extras(path, self._form, image, notes)
             plays = _plays(image)
         self._survey = self._look()
         self.metadata = replace(metadata, tags=metadata.tags + _timing_tags(self._survey.durations, plays))

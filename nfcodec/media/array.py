@@ -15,12 +15,14 @@ from nfcodec.errors import MediaReadError, OutputError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.reading import named, reading, reason
 from nfcodec.media.samples import convert_alpha, dequantize, dtype_of, quantize
-from nfcodec.signal import Block, Metadata, SampleType, SignalInfo
+from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
 
 _TYPES: dict[str, SampleType] = {
     "bool": "u1", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64", "int8": "i8", "int16": "i16",
     "int32": "i32", "int64": "i64", "float16": "f16", "float32": "f32", "float64": "f64",
 }  # fmt: skip
+# (H, W, 3) of these is nearly always a picture; as one, its channels are coded together. It comes back as an array.
+_PICTURES: dict[str, SampleType] = {"uint8": "u8", "uint16": "u16"}
 _AT_ONCE = 1 << 20
 
 
@@ -49,7 +51,7 @@ class ArraySource:
         self._array = None
 
 
-def open_array(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> ArraySource:
+def open_array(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Map ``path`` and find its range of values.
 
     Raises :class:`UnsupportedMediaError` for kinds of numbers and numbers of axes that nfc does not take,
@@ -57,7 +59,20 @@ def open_array(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> ArraySource:
     """
     with reading(path, "npy"):
         array = _mapped(path)
+    return _source(path, array, limits)
+
+
+def array_source(array: npt.NDArray[Any], *, limits: Limits = DEFAULT_LIMITS) -> Source:
+    """An array in memory as a signal; raises as :func:`open_array` does."""
+    return _source(Path("the array"), array, limits)
+
+
+def _source(path: Path, array: npt.NDArray[Any], limits: Limits) -> Source:
     _check(path, array, limits)
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in _PICTURES and min(array.shape[:2]) > 1:
+        from nfcodec.media.image import colour_array
+
+        return colour_array(path, array, _PICTURES[array.dtype.name], limits=limits)
     info = SignalInfo(
         modality="array",
         shape=array.shape,

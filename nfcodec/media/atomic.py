@@ -18,6 +18,7 @@ from nfcodec.media.reading import named, reason
 
 # A name may have 255 bytes; the dot, the process number and the random part need up to 25 of them.
 _STEM_MAX = 220
+_STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @contextmanager
@@ -58,6 +59,8 @@ def _exists(target: Path) -> NfcError:
 
 def _resolve(target: Path, force: bool) -> Path:
     """The file that will be replaced, after all refusals that need no work."""
+    if str(target) in _STDOUT:
+        raise OutputError(f"cannot write {named(target)}: outputs are files", hint="-o - writes to standard output")
     with _telling(target):
         final = Path(os.path.realpath(target))
         try:

@@ -77,11 +77,11 @@ def read_deep(path: Path, plan: DeepPlan, size: tuple[int, int], key: tuple[int,
         return None
     samples = np.frombuffer(result.output, "<u2").reshape(height, width, stored)
     if plan.premultiplied:
-        samples = _unmultiply(samples)
+        samples = unmultiply(samples)
     return ArrayStore(samples, channels, plan.orientation, key)
 
 
-def _unmultiply(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+def unmultiply(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
     """Colour (h, w, C) divided by its alpha, which TIFF may have multiplied in."""
     out = samples.copy()
     for row, source in zip(out, samples, strict=True):

@@ -30,6 +30,8 @@ def default_suffix(info: SignalInfo, metadata: Metadata) -> str:
 
     Videos with alpha, and those that came from an animated picture, become APNG, which keeps both.
     """
+    if read_tags(metadata.tags)[0].array:
+        return "npy"
     if info.modality == "image":
         return ("tif" if _grey(info) else "npy") if _floats(info) else "png"
     if info.modality == "video":

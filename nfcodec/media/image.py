@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from nfcodec.errors import MediaReadError, UnsupportedMediaError
+from nfcodec.errors import UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep
+from nfcodec.media.deep import DeepPlan, agrees, deep_plan, read_deep, unmultiply
 from nfcodec.media.image_metadata import read_metadata
-from nfcodec.media.metadata import check_metadata, orientation, upright_exif, upright_xmp
+from nfcodec.media.losses import counted, note_losses
+from nfcodec.media.metadata import check_metadata, make_tags, orientation, upright_exif, upright_xmp
 from nfcodec.media.opening import check_size, pillow
-from nfcodec.media.pixels import Key, Layout, PillowStore, PixelStore
-from nfcodec.media.png import dropped_chunks, read_png_header
+from nfcodec.media.pixels import ArrayStore, Key, Layout, MappedStore, PillowStore, PixelStore
+from nfcodec.media.png import read_png_header
+from nfcodec.media.ranges import range_in_use
 from nfcodec.media.reading import named, reading
-from nfcodec.media.samples import dequantize
-from nfcodec.signal import Block, Metadata, SignalInfo, Source
+from nfcodec.media.samples import convert_alpha, dequantize
+from nfcodec.media.tiff import alpha_of, check_supported, read_samples, read_tiff_header, scale_table
+from nfcodec.media.unsupported import codestream_bits
+from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -64,7 +69,7 @@ def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Sou
     Raises :class:`MediaReadError`, :class:`UnsupportedMediaError` or
     :class:`~nfcodec.errors.LimitError`; sizes are checked before any pixel is decoded.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from nfcodec.media.animation import AnimationSource
 
@@ -73,7 +78,18 @@ def open_image(path: Path, form: str, *, limits: Limits = DEFAULT_LIMITS) -> Sou
         file = open(path, "rb")  # noqa: SIM115 (an animation keeps it)
     try:
         with pillow(path, form, notes):
-            image = Image.open(file, formats=["JPEG", "MPO"] if form == "JPEG" else [form])
+            try:
+                image = Image.open(file, formats=["JPEG", "MPO"] if form == "JPEG" else [form])
+            except UnidentifiedImageError:
+                if form != "TIFF":
+                    raise
+                source = _packed(path, limits, notes)
+                file.close()
+                return source
+            if form == "TIFF" and _in_planes(path, image):
+                source = _packed(path, limits, notes)
+                file.close()
+                return source
             check_size(image.size, limits)
             frames = getattr(image, "n_frames", 1) if form in _MOVING else 1
             if frames - bool(getattr(image, "default_image", False)) <= 1:
@@ -95,15 +111,60 @@ def _still(path: Path, form: str, image: ImageFile.ImageFile, limits: Limits, no
         notes.append("dropped the animation: it has a single frame beside the picture")
         image.seek(0)
     image.load()
-    metadata, orientation = read_metadata(image, form, limits, notes)
-    _note_losses(path, form, image, pages, notes)
+    metadata, orientation = read_metadata(image, path, form, limits, notes)
+    note_losses(path, form, image, pages, notes)
+    if _shallow(path, form, image):
+        notes.append(f"{form}: more than 8 bits per colour are reduced to 8")
     layout = choose_layout(path, image, form, metadata)
-    flat = PillowStore(image, layout, orientation)
-    picture = _Picture(flat, layout, _value_range(path, flat, layout))
+    picture = _Picture(_full_scale(path, form, image, PillowStore(image, layout, orientation), layout), layout)
     if plan:
         plan = plan if form == "TIFF" else DeepPlan(plan.format, plan.mode, orientation)
         picture = _deepened(path, plan, stored, image, picture, notes)
-    return picture.source(metadata, notes)
+    return picture.source(path, metadata, notes)
+
+
+def _full_scale(path: Path, form: str, image: Image.Image, store: PixelStore, layout: Layout) -> PixelStore:
+    """``store`` with white at 65535: Pillow leaves samples of TIFF as they are, and shifts those of JPEG 2000."""
+    if layout.mode != "I;16":
+        return store
+    if form == "TIFF":
+        tags: Any = getattr(image, "tag_v2", {})
+        bits, inverted = max(tags.get(258, (16,))), tags.get(262) == 0
+        return store if bits == 16 and not inverted else MappedStore(store, scale_table(bits, inverted=inverted))
+    if form == "JPEG2000":
+        spare = 16 - codestream_bits(path)
+        table = np.arange(65536) >> spare
+        return MappedStore(store, scale_table(16 - spare, inverted=False)[table]) if 0 < spare < 8 else store
+    return store
+
+
+def _in_planes(path: Path, image: Image.Image) -> bool:
+    """Whether a TIFF has 16-bit colours plane by plane, of which Pillow reads the wrong bytes."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(284) != 2 or len(tags.get(258, ())) < 2 or max(tags.get(258)) != 16:
+        return False
+    header = read_tiff_header(path)
+    return header is not None and header.readable
+
+
+def _packed(path: Path, limits: Limits, notes: list[str]) -> Source:
+    """A TIFF that Pillow cannot open: packed samples of 10, 12 or 14 bits, and the like."""
+    header = check_supported(path)
+    check_size(header.size[::-1], limits)
+    samples, alpha = read_samples(path, header), alpha_of(header)
+    lost = len(header.extra) - (alpha is not None)
+    notes += [f"dropped {counted(lost, 'extra band')}"] if lost else []
+    order = [*range(header.colours), *([alpha] if alpha is not None else [])]
+    samples = samples[..., order]
+    if alpha is not None and header.extra[alpha - header.colours] == 1:
+        samples = unmultiply(samples)
+    mode = ("RGB" if header.colours == 3 else "L") + ("A" if alpha is not None else "")
+    kind: SampleType = "u16"
+    if header.bits[0] <= 8:
+        samples, kind = convert_alpha(samples, "u8"), "u8"
+    store = ArrayStore(samples, header.colours, header.orientation)
+    metadata = check_metadata(Metadata(icc=header.icc, xmp=upright_xmp(header.xmp)), limits)
+    return _Picture(store, Layout(mode, kind)).source(path, metadata, notes)
 
 
 def image_source(image: Image.Image, metadata: Metadata, *, limits: Limits = DEFAULT_LIMITS) -> Source:
@@ -120,23 +181,30 @@ def image_source(image: Image.Image, metadata: Metadata, *, limits: Limits = DEF
     layout = choose_layout(name, image, "", metadata)
     store = PillowStore(image, layout, turned)
     upright = replace(metadata, exif=upright_exif(metadata.exif), xmp=upright_xmp(metadata.xmp))
-    return _Picture(store, layout, _value_range(name, store, layout)).source(upright, [])
+    return _Picture(store, layout).source(name, upright, [])
+
+
+def colour_array(path: Path, array: npt.NDArray[Any], kind: SampleType, *, limits: Limits) -> Source:
+    """An array (H, W, 3) of unsigned integers as a picture that decodes to an array again. ``path`` is for messages."""
+    check_size(array.shape[1::-1], limits)
+    store = ArrayStore(array, 3)
+    metadata = Metadata(tags=make_tags({"origin": "array"}))
+    return _Picture(store, Layout("RGB", kind)).source(path, metadata, [])
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
     store: PixelStore
     layout: Layout
-    value_range: tuple[float, float] | None = None
 
-    def source(self, metadata: Metadata, notes: list[str]) -> ImageSource:
+    def source(self, path: Path, metadata: Metadata, notes: list[str]) -> ImageSource:
         info = SignalInfo(
             modality="image",
             shape=(self.store.height, self.store.width),
             channels=self.layout.channels,
             sample_type=self.layout.sample_type,
             alpha=self.layout.alpha,
-            value_range=self.value_range,
+            value_range=range_in_use(path, self.store, self.layout),
         )
         return ImageSource(self.store, info, metadata, notes)
 
@@ -160,25 +228,6 @@ def _pages(image: Image.Image) -> int:
         return 1
 
 
-def _note_losses(path: Path, form: str, image: Image.Image, pages: int, notes: list[str]) -> None:
-    """One line for everything that the picture had and the source has not."""
-    if pages > 1 and form in ("TIFF", "PSD", "JPEG"):
-        what = {"TIFF": "pages", "PSD": "layers (the merged picture is kept)"}.get(form, "pictures")
-        notes.append(f"dropped {pages - 1} further {what}")
-    if image.mode in ("CMYK", "LAB"):
-        profile = ", its ICC profile dropped" if image.info.get("icc_profile") else " without a profile"
-        notes.append(f"converted from {image.mode} to RGB{profile}")
-    for key, what in (("comment", "comment"), ("photoshop", "Photoshop/IPTC block")):
-        if image.info.get(key) and form not in ("TIFF", "PNG"):
-            notes.append(f"dropped the {what}")
-    if form == "PNG":
-        lost = dropped_chunks(read_png_header(path))
-        if lost:
-            notes.append(f"dropped the PNG chunks {', '.join(lost)}")
-    if _shallow(path, form, image):
-        notes.append(f"{form}: more than 8 bits per colour are reduced to 8")
-
-
 def _shallow(path: Path, form: str, image: Image.Image) -> bool:
     """Whether Pillow silently delivered fewer bits than the file has (PNG, PPM, TIFF: see deep.py)."""
     with open(path, "rb") as file:
@@ -187,8 +236,9 @@ def _shallow(path: Path, form: str, image: Image.Image) -> bool:
         at = head.find(b"av1C")
         return at >= 0 and at + 6 < len(head) and bool(head[at + 6] & 0x40)
     if form == "JPEG2000" and not image.mode.startswith("I"):
-        at = head.find(b"\xff\x4f\xff\x51")
-        return at >= 0 and at + 42 < len(head) and (head[at + 42] & 0x7F) > 7
+        return codestream_bits(path) > 8
+    if form == "SGI":
+        return head[3:4] == b"\2"
     bits = getattr(image, "tag_v2", {}).get(258, ())
     return form == "TIFF" and image.mode == "CMYK" and max(bits, default=8) > 8
 
@@ -240,19 +290,6 @@ def _strips(image: Image.Image) -> Iterator[Any]:
 
 def _integral(image: Image.Image) -> bool:
     return all(bool((strip == np.floor(strip)).all()) for strip in _strips(image))
-
-
-def _value_range(path: Path, store: PillowStore, layout: Layout) -> tuple[float, float] | None:
-    if layout.sample_type != "f32":
-        return None
-    low, high = np.inf, -np.inf
-    step = max(1, _ROWS_AT_ONCE // store.width)
-    for top in range(0, store.height, step):
-        samples = store.read(top, min(top + step, store.height))[0].astype(np.float32)
-        if not np.isfinite(samples).all():
-            raise MediaReadError(f"cannot read {named(path)}: it has pixels that are NaN or infinite")
-        low, high = min(low, float(samples.min())), max(high, float(samples.max()))
-    return low, high
 
 
 def _key(path: Path, image: Image.Image, form: str, full: int) -> Key | None:

@@ -19,7 +19,7 @@ from nfcodec.media.image_metadata import DESCRIPTIVE_TAGS, EXIF_FOLDERS
 from nfcodec.media.metadata import is_exif, jpeg_exif
 from nfcodec.media.png import PngShape, PngWriter
 from nfcodec.media.reading import named, reason
-from nfcodec.media.samples import convert_alpha, quantize, quantize_block
+from nfcodec.media.samples import as_type, convert_alpha, quantize
 from nfcodec.media.timing import frame_times
 from nfcodec.signal import Block, Ints, Metadata, SampleType, SignalInfo
 from nfcodec.tags import MOST_DPI, Tags
@@ -163,7 +163,7 @@ class PillowSink:
 
     def write(self, block: Block) -> None:
         """Take the next rows."""
-        samples = quantize_block(block.values, self._kind, self._info.value_range)
+        samples = as_type(block.values, self._info, self._kind)
         if self._alpha:
             samples = join_alpha(block, samples, self._kind)
         self._pixels[self._row : self._row + len(samples)] = samples

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nfcodec.errors import LimitError, MediaReadError, NfcError
+from nfcodec.errors import LimitError, MediaReadError, NfcError, UnsupportedMediaError
 from nfcodec.limits import Limits
 from nfcodec.media.reading import named, one_line, reason
+from nfcodec.media.unsupported import unsupported
 
 # catch_warnings exchanges the filters of the whole process. Of two threads that overlap in it, the later one to leave
 # would put back the filters of the other, for ever; so nfc's threads take turns. (Not across a yield of a source: the
@@ -42,6 +43,11 @@ def pillow(path: Path, form: str, notes: list[str]) -> Iterator[None]:
 
 def _translated(path: Path, form: str, error: Exception) -> Exception:
     name = type(error).__name__
+    kind = unsupported(path, form) if name == "UnidentifiedImageError" or form == "JPEG" else None
+    if kind is None and (name == "NotImplementedError" or str(error).startswith("Unsupported")):
+        kind = f"{unsupported(path, form) or form} ({reason(error)})"
+    if kind:
+        return UnsupportedMediaError(f"{named(path)} is not supported: {kind}")
     if name == "DecompressionBombError":
         return LimitError(f"cannot read {named(path)}: {reason(error)}", hint="Pillow refuses pictures of this size")
     if name == "UnidentifiedImageError":

@@ -117,6 +117,19 @@ class ArrayStore:
         return colour, alpha
 
 
+class MappedStore:
+    """Another store's colours through a table (65536,): what files count backwards, or to other limits."""
+
+    def __init__(self, store: PixelStore, table: npt.NDArray[np.uint16]) -> None:
+        self._store, self._table = store, table
+        self.height, self.width = store.height, store.width
+
+    def read(self, start: int, stop: int) -> Rows:
+        """See :class:`PixelStore`."""
+        colour, alpha = self._store.read(start, stop)
+        return self._table[colour], alpha
+
+
 def pillow_array(image: Image.Image, mode: str) -> npt.NDArray[Any]:
     """The samples (h, w, C) of ``image`` in ``mode``, in native byte order; 0 and 1 for mode "1"."""
     if mode in ("I;16", "I", "F"):  # Pillow's own conversions between these clip or scale

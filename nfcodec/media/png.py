@@ -54,27 +54,81 @@ def read_png_header(path: Path) -> PngHeader:
     return PngHeader(depth, colour_type, tuple(chunks))
 
 
-def dropped_chunks(header: PngHeader) -> list[str]:
-    """Names of the chunks whose meaning nfc does not keep."""
-    kept = {b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"pHYs", b"acTL", b"sRGB", b"iDOT"}
+def lost_chunks(header: PngHeader) -> tuple[list[str], list[str]]:
+    """What of the chunks nfc does not keep: what changes colours, and what else, in words.
+
+    A colour profile or an sRGB chunk overrides gAMA and cHRM (PNG, third edition, §4.3).
+    """
     names = {name for name, _ in header.chunks}
-    names -= kept
-    if any(name == b"sRGB" for name, _ in header.chunks):
-        names -= {b"gAMA", b"cHRM"}  # sRGB says the same, and overrides them
-    lost = [name for name, data in header.chunks if name in names and not _harmless(name, data)]
-    return sorted({name.decode("latin-1") for name in lost})
+    settled = bool(names & {b"sRGB", b"iCCP", b"cICP"})
+    different, lost = [], dict[str, None]()
+    for name, data in header.chunks:
+        if name in _COLOURS:
+            if not (settled or _usual(name, data)):
+                different.append(_COLOURS[name](data))
+        elif name not in _KEPT and not _arrives(name, data):
+            lost[f"{_MEANING[name]} ({name.decode('latin-1')})" if name in _MEANING else _unknown(name)] = None
+    return different, list(lost)
 
 
-def _harmless(name: bytes, data: bytes) -> bool:
-    """Chunks that say what holds anyway, or that arrive by another way."""
+_KEPT = frozenset((b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"acTL", b"sRGB", b"iDOT", b"cICP"))
+_MEANING = {
+    b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"tIME": "time of change", b"bKGD": "background colour",
+    b"sBIT": "number of significant bits", b"hIST": "histogram", b"sPLT": "suggested palette",
+    b"mDCV": "mastering display", b"mDCv": "mastering display", b"cLLI": "light levels", b"cLLi": "light levels",
+    b"caBX": "content credentials", b"oFFs": "offset", b"pCAL": "calibration", b"sCAL": "scale", b"sTER": "stereo",
+    b"gIFg": "GIF control", b"gIFx": "GIF application data", b"pHYs": "pixel aspect",
+}  # fmt: skip
+
+
+def _gamma(data: bytes) -> str:
+    value = int.from_bytes(data[:4], "big")
+    return f"gamma {value / 100_000:g} (gAMA)"
+
+
+def _primaries(data: bytes) -> str:  # noqa: ARG001 (one of a table)
+    return "a choice of primaries (cHRM)"
+
+
+_COLOURS = {b"gAMA": _gamma, b"cHRM": _primaries}
+
+
+def _unknown(name: bytes) -> str:
+    return f"chunk {name.decode('latin-1')}" if name.isalpha() else "a chunk of no known kind"
+
+
+def _usual(name: bytes, data: bytes) -> bool:
+    """Whether a chunk says what holds anyway."""
     if name == b"gAMA":
         return abs(int.from_bytes(data[:4], "big") - 45455) <= 100
-    if name == b"cHRM":
-        usual = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
-        return len(data) >= 32 and all(abs(a - b) <= 100 for a, b in zip(struct.unpack(">8I", data[:32]), usual))  # noqa: B905
-    if name in (b"iTXt", b"tEXt", b"zTXt"):
-        return data.startswith((_XMP, b"Raw profile type exif", b"Raw profile type xmp"))
-    return False
+    usual = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    return len(data) >= 32 and all(abs(a - b) <= 100 for a, b in zip(struct.unpack(">8I", data[:32]), usual))  # noqa: B905
+
+
+def _arrives(name: bytes, data: bytes) -> bool:
+    """Whether a chunk arrives by another way, or says nothing."""
+    if name == b"pHYs":
+        return data[8:9] == b"\1" or data[:4] == data[4:8]
+    return name in (b"iTXt", b"tEXt", b"zTXt") and data.startswith((_XMP, *_PROFILES))
+
+
+# In PNG texts of ImageMagick: what image_metadata.py takes over, or tells of by itself.
+_PROFILES = tuple(b"Raw profile type " + kind for kind in (b"exif", b"xmp", b"APP1", b"icc", b"icm"))
+
+
+def png_end(path: Path) -> int | None:
+    """Where the last chunk of a PNG file ends; None for damaged files."""
+    with open(path, "rb") as file:
+        file.seek(len(_SIGNATURE))
+        for _ in range(_MAX_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return None
+            size, name = struct.unpack(">I4s", head)
+            file.seek(size + 4, 1)
+            if name == b"IEND":
+                return file.tell()
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +279,9 @@ def ancillary_chunks(metadata: Metadata, tags: Tags) -> list[tuple[bytes, bytes]
     chunks = []
     if metadata.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
+    if tags.cicp:
+        # Matrix 0: PNG holds RGB only.
+        chunks.append((b"cICP", bytes((*tags.cicp, 0, 1))))
     if tags.dpi:
         x, y = (round(v / 0.0254) for v in tags.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", x, y, 1)))

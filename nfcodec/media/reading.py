@@ -54,6 +54,8 @@ def check_file(path: Path) -> None:
     with reading(path):
         status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise MediaReadError(f"cannot read {named(path)}: not a regular file")
+        pipe = stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
+        hint = "- reads standard input, which may be a pipe" if pipe else None
+        raise MediaReadError(f"cannot read {named(path)}: not a regular file", hint=hint)
     if status.st_size == 0:
         raise MediaReadError(f"cannot read {named(path)}: the file is empty")

@@ -74,6 +74,26 @@ def _quantize_sound(values: npt.NDArray[Any], sample_type: SampleType, value_ran
     return _to_type(scaled, sample_type, (centre - half, centre + half - 1))
 
 
+def as_type(values: npt.NDArray[Any], info: SignalInfo, sample_type: SampleType) -> Ints:
+    """Samples of another type, at most as deep as that of ``info``, with black and white where they are.
+
+    (A range of values says what part of 16 bits a picture uses; in 8 bits it uses the same part. Floats have no white:
+    in integers they count from the least to the largest.)
+    """
+    if sample_type == info.sample_type or info.value_range is None:
+        return quantize_block(values, sample_type, info.value_range)
+    if info.sample_type.startswith("f"):
+        return quantize_block(values, sample_type)
+    return convert_alpha(quantize(values, info), sample_type)
+
+
+def full_scale(values: Floats, info: SignalInfo) -> Floats:
+    """Values (…) of a picture in [0, 1] from black to white, whatever part of its range it uses."""
+    if info.value_range is None or info.sample_type.startswith("f"):
+        return values
+    return dequantize(quantize(values, info), info.sample_type)
+
+
 def dequantize(
     samples: npt.NDArray[Any], sample_type: SampleType, value_range: Range | None = None, *, signed: bool = False
 ) -> Floats:

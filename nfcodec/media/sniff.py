@@ -68,6 +68,8 @@ def sniff(path: Path) -> Kind:
     """
     with reading(path), open(path, "rb") as file:
         head = file.read(_HEAD)
+    if not head:
+        raise MediaReadError(f"cannot read {named(path)}: the file is empty")
     suffix = path.suffix.lower()
     # TGA has no signature, and its usual first bytes are those of other formats.
     kind = _SUFFIXES[suffix] if suffix == ".tga" else _by_signature(head) or _SUFFIXES.get(suffix)

@@ -15,7 +15,6 @@ from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.audio import open_sound_track
 from nfcodec.media.ffmpeg import Child, complaint, input_url, run
-from nfcodec.media.losses import INTERLACED, field_order, losses
 from nfcodec.media.metadata import make_tags
 from nfcodec.media.opening import check_size
 from nfcodec.media.packets import Track, read_list, scan, shown_timing
@@ -36,6 +35,7 @@ from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
 from nfcodec.media.sound import copy_track, lead_in
 from nfcodec.media.timing import Timing, short
+from nfcodec.media.video_losses import INTERLACED, field_order, losses
 from nfcodec.signal import Block, Metadata, SignalInfo, Source
 
 # Headers whose length was counted when the file was made; those of other containers are guesses of ffmpeg.

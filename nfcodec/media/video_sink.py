@@ -71,7 +71,7 @@ class VideoSink:
         tick = _TICK[self._form]
         ticks = frame_times(self._info, tags.durations).ticks(tick, least=1)
         if np.diff(ticks).max(initial=0) > _LONGEST_TICKS:
-            self.warnings.append(f"the times of the frames are left out: {self._form} holds no frame that lasts so long")
+            self.warnings.append(f"the frames' times are left out: {self._form} holds no frame that lasts so long")
             return None
         return FrameTimes(np.rint(ticks * float(tick * 10**9)).astype(np.int64))
 

@@ -9,7 +9,7 @@ from nfcodec.decoder import Decoder
 from nfcodec.decoder.reduced import Reduced, reduced
 from nfcodec.families import Box
 from nfcodec.media.image_sink import join_alpha, to_pillow
-from nfcodec.media.samples import quantize_block
+from nfcodec.media.samples import as_type
 from nfcodec.options import DecodeOptions
 from nfcodec.plugins.shapes import mode_of
 from nfcodec.signal import Block, Ints, SampleType, SignalInfo
@@ -23,8 +23,7 @@ def _written(info: SignalInfo) -> SampleType:
 
 
 def _samples(block: Block, info: SignalInfo, kind: SampleType) -> Ints:
-    samples = quantize_block(block.values, kind, info.value_range if kind == "f32" else None)
-    return join_alpha(block, samples, kind)
+    return join_alpha(block, as_type(block.values, info, kind), kind)
 
 
 def picture(decoder: Decoder) -> Image.Image:

@@ -7,9 +7,9 @@ import time
 
 from PIL import Image
 
-from nfcodec.api import PathLike, input_file, output_file
 from nfcodec.decoder import Decoder
 from nfcodec.errors import MediaReadError, OptionError, UnsupportedMediaError
+from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.image_sink import to_pillow
 from nfcodec.media.samples import quantize_block

@@ -9,7 +9,7 @@ from helpers import painting, save_picture
 
 from nfcodec.batch.actions import DecodeAction, EncodeAction, action_of, says_media, stem_of
 from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
-from nfcodec.batch.plan import BatchPlan, check_names, in_shard, make_plan, parse_shard
+from nfcodec.batch.plan import BatchPlan, collisions_of, in_shard, make_plan, parse_shard, plan_of, rename_hint
 from nfcodec.errors import InputError, MediaReadError, NfcError, OptionError, OutputError
 from nfcodec.options import DecodeOptions, EncodeOptions
 
@@ -60,13 +60,39 @@ def test_inputs_that_are_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_names_that_collide(names: tuple[str, str]) -> None:
     items = [BatchItem(name, "", stem_of(name) + ".out") for name in names]
-    with pytest.raises(OutputError, match="would both be written to") as caught:
-        check_names(items)
-    assert names[0] in str(caught.value) and names[1] in str(caught.value) and "--keep-suffix" in str(caught.value.hint)
+    found = collisions_of(items)
+    assert set(found) == set(names)
+    for message in found.values():
+        assert "would both be written to" in message and names[0] in message and names[1] in message
 
 
 def test_names_that_do_not_collide() -> None:
-    check_names([BatchItem(n, "", n + ".out") for n in ("a.in", "a.other", "x/a.in", "a/b", "ab")])
+    assert not collisions_of([BatchItem(n, "", n + ".out") for n in ("a.in", "a.other", "x/a.in", "a/b", "ab")])
+
+
+@pytest.mark.parametrize(
+    ("action", "hint"),
+    [
+        (EncodeAction(), "--keep-suffix: photo.png becomes photo.png.nfc; with --keep-going only they fail"),
+        (EncodeAction(keep_suffix=True), "rename one of them; with --keep-going"),
+        (DecodeAction(), "rename one of them; with --keep-going"),
+    ],
+)
+def test_hints_about_collisions_fit_the_options(action: EncodeAction | DecodeAction, hint: str) -> None:
+    items = [BatchItem("a.x", "", "a.out"), BatchItem("A.x", "", "A.out")]
+    with pytest.raises(OutputError) as caught:
+        plan_of(items, (1, 1), hint=rename_hint(action), keep_going=False)
+    assert str(caught.value.hint).endswith(hint) or hint in str(caught.value.hint)
+    assert ("--keep-suffix" in str(caught.value.hint)) == ("--keep-suffix" in hint)
+
+
+def test_collisions_stop_only_what_collides_when_asked(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", {"a.in": b"", "a.other": b"", "b.in": b"", "A.in": b""})
+    with pytest.raises(OutputError):
+        plan([folder], tmp_path / "out")
+    made = plan([folder], tmp_path / "out", keep_going=True)
+    assert targets(made) == ["b.out"]
+    assert {r.path for r in made.refused} == {"a.in", "a.other", "A.in"}
 
 
 def test_collisions_count_in_every_shard(tmp_path: Path) -> None:

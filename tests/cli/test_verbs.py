@@ -152,15 +152,44 @@ def test_decode_options_reach_the_decoder(nfc: Nfc, coded: Path) -> None:
 def test_existing_outputs(nfc: Nfc, photo: Path, coded: Path, verb: str) -> None:
     source, output, more = {"encode": (photo, coded, FAST), "decode": (coded, photo, INIT)}[verb]
     output.write_bytes(b"precious")
-    ran = nfc(verb, source.name, *more)
+    name = () if verb == "encode" else ("-o", output.name)
+    ran = nfc(verb, source.name, *more, *name)
     assert ran.code == 1 and f"nfc: {source.name}: {output.name} exists already\n  -f " in ran.err
     ran = nfc(verb, source.name, *more, "--skip-existing")
     assert ran.code == 0 and "skipped" in ran.err
     assert output.read_bytes() == b"precious"
     (skipped,) = nfc(verb, source.name, *more, "--skip-existing", "--json").objects
     assert skipped["ok"] is True and skipped["skipped"] is True and skipped["input"] == source.name
-    assert nfc(verb, source.name, *more, "-f").code == 0
+    assert nfc(verb, source.name, *more, "-f", *name).code == 0
     assert output.read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("more", [(), ("-f",), ("--format", "png"), ("-f", "--format", "PNG")])
+def test_decoding_leaves_originals_alone(nfc: Nfc, photo: Path, coded: Path, more: tuple[str, ...]) -> None:
+    before = photo.read_bytes()
+    ran = nfc("decode", coded.name, *INIT, *more)
+    told = "nfc: photo.nfc: warning: photo.png exists already, so the output is photo.decoded.png\n"
+    assert ran.code == 0 and ran.err.startswith(f"{told}photo.nfc → photo.decoded.png  ")
+    assert photo.read_bytes() == before and Path("photo.decoded.png").exists()
+
+
+@pytest.mark.parametrize("verb", ["encode", "decode", "info", "verify"])
+def test_urls_are_for_batches(nfc: Nfc, verb: str) -> None:
+    ran = nfc(verb, "s3://bucket/photo.png")
+    assert ran.code == 2 and "s3://bucket/photo.png is a URL" in ran.err and "nfc batch" in ran.err
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_the_file_of_standard_output_points_to_the_dash(nfc: Nfc, photo: Path, name: str) -> None:
+    ran = nfc("encode", "photo.png", *FAST, "-o", name)
+    assert ran.code == 1 and f"cannot write {name}" in ran.err and "-o - writes to standard output" in ran.err
+
+
+def test_folders_that_are_no_sequence_point_to_batches(nfc: Nfc, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    save_picture(tmp_path / "photos" / "a.png")
+    ran = nfc("encode", "photos")
+    assert ran.code == 1 and "not plainly a sequence of frames" in ran.err and "nfc batch photos -d OUT" in ran.err
 
 
 def test_no_verb(nfc: Nfc, photo: Path) -> None:

@@ -53,7 +53,7 @@ def varint(value):
 IMAGE_FIELDS = pack_fields(files.IMAGE)
 
 LIES = {
-    "nothing": (b"", NotNfcError, "signature"),
+    "nothing": (b"", NotNfcError, "the file is empty"),
     "png": (b"\x89PNG\r\n\x1a\n" + bytes(40), NotNfcError, "89 50 4e 47"),
     "png_in_front": (b"\x89PNG\r\n\x1a\n" + fields(), NotNfcError, "signature"),
     "signature_only": (SIGNATURE, TruncatedError, "header"),
@@ -105,7 +105,10 @@ LIES = {
     "bilevel_in_colour": (fields(samples=b"\x20"), CorruptError, "sample type u1"),
     "bilevel_with_alpha": (fields(flags=0x48, samples=b"\x00"), CorruptError, "sample type u1"),
     "picture_with_a_rate": (fields(flags=0x50, rest=b"\x01\x01"), CorruptError, "rate 1"),
-    "picture_of_u8_with_a_range": (fields(flags=0x60, rest=bytes(16)), CorruptError, "value range"),
+    "bilevel_with_a_range": (fields(flags=0x60, samples=b"\x00", rest=bytes(16)), CorruptError, "value range"),
+    "picture_of_u8_with_a_range_over_255": (
+        fields(flags=0x60, rest=struct.pack("<2d", 0, 256)), CorruptError, "value range",
+    ),
     "sound_of_u16": (sound(samples=b"\x12"), CorruptError, "sample type u16"),
     "sound_with_alpha": (sound(flags=0x59), CorruptError, "alpha"),
     "sound_of_silence": (sound(samples=b"\x16", flags=0x71, rest=b"\x01\x01" + bytes(16)), CorruptError, "value range"),

@@ -112,6 +112,23 @@ def put_grey(encoder, first, second, row=20):
         encoder.put(np.array([first, second]), np.full(2, row))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_of_16_bits(channels):
+    colours = np.array([[0] * channels, [7, 65535, 300][:channels], [65535] * channels], np.uint16)
+    indices = stripes(9, 14, 3)
+    data, overlay = coded(indices, colours)
+    back = decode_overlay(data, indices.shape, channels, deep=True)
+    assert back.palette.dtype == np.uint16
+    np.testing.assert_array_equal(back.palette, colours)
+    np.testing.assert_array_equal(back.values(), overlay.values())
+    reference = ReferenceOverlay(data, 9, 14, channels)
+    assert reference.palette == [tuple(c) for c in colours.tolist()]
+    with pytest.raises(CorruptError, match="colour"):
+        decode_overlay(data, indices.shape, channels)
+    with pytest.raises(CorruptError, match="colour"):
+        decode_overlay(forged(lambda e: put_grey(e, 65535, 1)), (1, 1), 1, deep=True)
+
+
 @pytest.mark.parametrize(("first", "second"), [(-1, 3), (200, 56), (255, -256)])
 def test_colours_out_of_range(first, second):
     with pytest.raises(CorruptError, match="colour"):

@@ -218,13 +218,14 @@ def test_frame_folder(tmp_path):
         Image.fromarray(frame).save(tmp_path / f"frame{number}.png")
     (tmp_path / "notes.txt").write_text("x")
     got = read(tmp_path, rows=5)
-    assert got.info.shape == (12, 6, 8) and got.info.rate == 25 and not got.warnings
+    assert got.info.shape == (12, 6, 8) and got.info.rate == 25
+    assert got.warnings == ["the folder is taken for a video of 12 frames, 25 a second"]
     np.testing.assert_array_equal(got.samples, np.stack(pixels))
-    Image.fromarray(picture(6, 9, 3)).save(tmp_path / "frame99.png")
+    Image.fromarray(picture(6, 9, 3)).save(tmp_path / "frame12.png")
     with pytest.raises(MediaReadError, match="9×6"):
         read(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MediaReadError, match="without numbered pictures"):
+    with pytest.raises(MediaReadError, match="the folder is empty"):
         open_source(tmp_path / "empty")
 
 

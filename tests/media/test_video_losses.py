@@ -9,8 +9,8 @@ from PIL import Image
 from nfcodec.errors import MediaReadError
 from nfcodec.media import open_source
 from nfcodec.media.ffmpeg import run
-from nfcodec.media.losses import INTERLACED, field_order, losses
 from nfcodec.media.probe import Container, Stream, alpha_decoder, is_turned, picture_parts, read_summary
+from nfcodec.media.video_losses import INTERLACED, field_order, losses
 
 from .helpers import ffmpeg, read, write
 

@@ -20,15 +20,17 @@ from nfcodec.container.writer import Writer
 from nfcodec.coords import sample_positions
 from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
+from nfcodec.encoder.fill import extended, filled
 from nfcodec.encoder.progress import SearchProgress
-from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
+from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
 from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.fit.coded import CodedRegion, LevelFit
-from nfcodec.lattice.fit.palette import Draft, filled
+from nfcodec.lattice.fit.labels import label_overlays
+from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
@@ -99,6 +101,7 @@ class LatticeEncoder(Encoder):
         self.rows = self.space.chunk_rows
         self._chunk_length = self.rows * init.levels[0].spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
+        self._alpha: Ints | None = None
 
     def _check_field(self) -> None:
         info, init = self.info, self.init
@@ -111,6 +114,7 @@ class LatticeEncoder(Encoder):
     def write_signal(self, writer: Writer) -> int:
         """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
+        self._alpha = alpha
         planes = [] if alpha is None else list(self._alpha_payloads(alpha))
         picture = self._choose(values, planes)
         self.quality, self.error = picture.quality, picture.error
@@ -149,17 +153,27 @@ class LatticeEncoder(Encoder):
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
         plain = len(self.spaces) == 1 and self.init.axes == 2
-        parts = even_parts(values, self.info, effort=self.options.effort) if plain else None
+        values, parts = self._seen(values, plain=plain)
+        labels = label_overlays(values, self.info, self._chunk_length) if plain else None
         scene = Scene(values, self._planes(values))
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
-            made = self._picture(scene, plan) if parts is None else self._overlaid(scene, parts, plan, trial.effort)
+            if exact is not None:
+                made = self._picture(exact, plan)
+            elif parts is None:
+                made = self._picture(scene, plan)
+            else:
+                made = self._overlaid(scene, parts, plan, trial.effort)
             size = self._file_size(made.payloads() + rest)
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
         options, deadline = self.options, self._deadline
         goal = goal_of(options, self.info.samples, self._file_size(rest))
+        exact = None if labels is None else self._below(values, labels)
+        if exact is not None and goal is not None and goal.sized and not self._fits(exact, rest, goal):
+            exact = None
+            self.warnings.append("the few values of the picture are not kept exactly: that would be over the target")
         if goal is None:
             return attempt(Trial(options.quality, 0.0, options.effort, deadline)).result
         progress = self._progress = SearchProgress(self._progress, float(self.info.samples))
@@ -175,6 +189,23 @@ class LatticeEncoder(Encoder):
         progress.finish()
         self.warnings += [found.warning] if found.warning else []
         return found.attempt.result
+
+    def _fits(self, scene: Scene, rest: list[bytes], goal: Goal) -> bool:
+        """Whether the overlays of a scene without anything else meet a target."""
+        drafts = [chunk_payload(i, d.payload) for i, d in enumerate(scene.overlays) if d is not None]
+        return self._file_size(drafts + rest) <= goal.limit
+
+    def _seen(self, values: Floats, *, plain: bool) -> tuple[Floats, EvenParts | None]:
+        """The signal without what alpha hides, and what of it an overlay could hold, if it may have one (``plain``)."""
+        shown, effort = self.shown(values, self._alpha), self.options.effort
+        if not plain:
+            return shown, None
+        if shown is values:
+            return values, even_parts(values, self.info, effort=effort)
+        assert self._alpha is not None
+        flat = extended(values, self._alpha == 0)
+        parts = even_parts(flat, self.info, effort=effort, seen=self._alpha > 0)
+        return shown if parts is None else flat, parts
 
     def _file_size(self, payloads: list[bytes]) -> int:
         """Bytes of a file of these sections."""
@@ -287,7 +318,8 @@ class LatticeEncoder(Encoder):
         """The error of a picture rendered in pieces, on samples as they would be written."""
         error, top = ErrorSum(), 0
         for rendered in pieces:
-            error.add(self.written(values[top : top + len(rendered)]), self.written(rendered))
+            rows = slice(top, top + len(rendered))
+            self.measure(error, values[rows], rendered, None if self._alpha is None else self._alpha[rows])
             top += len(rendered)
         return error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.lattice.fit.palette import Draft, blocky, draft, even_blocks, final, grown, per_block
+from nfcodec.lattice.fit.palette import BLOCK, Draft, blocky, draft, even_blocks, final, grown, per_block
 from nfcodec.signal import Floats, SignalInfo
 
 Doubles = npt.NDArray[np.float64]
@@ -35,14 +35,19 @@ class EvenParts:
         return blocky(self.blocks, self.samples.shape[:2])
 
 
-def even_parts(values: Floats, info: SignalInfo, *, effort: int) -> EvenParts | None:
-    """The parts of a picture with values (h, w, C) that have few colours; None where there is hardly any."""
+def even_parts(values: Floats, info: SignalInfo, *, effort: int, seen: Mask | None = None) -> EvenParts | None:
+    """The parts of a picture with values (h, w, C) that have few colours; None where there is hardly any.
+
+    ``seen``: which samples (h, w) speak for that; None for all.
+    """
     if info.modality != "image" or info.sample_type not in ("u1", "u8") or info.value_range is not None:
         return None
     samples = np.clip(np.rint(values * 255.0), 0, 255).astype(np.uint8)
     blocks, edged = even_blocks(samples)
     least = _LEAST_SHARE if effort > _HASTE else _LEAST_SHARE_IN_HASTE
-    return EvenParts(samples, blocks) if edged.mean() >= least else None
+    speak = np.ones_like(edged) if seen is None else per_block(seen.astype(np.float64)) >= BLOCK**2 / 2
+    share = (edged & speak).sum() / max(int(speak.sum()), 1)
+    return EvenParts(samples, blocks) if share >= least else None
 
 
 def lattice_costs(regions: list[tuple[Symbols, int]], columns: int, spacing: int) -> Doubles:

@@ -84,7 +84,8 @@ class ModuleEncoder(Encoder):
         return -(-self.info.shape[0] // (self.rows * self.init.spec.tile[0]))
 
     def _chunk(self, writer: Writer, chunk: int, block: Block) -> None:
-        values = field_values(self.init, self.info, block.values)
+        shown = self.shown(block.values, block.alpha)
+        values = field_values(self.init, self.info, shown)
         targets = torch.from_numpy(cut(self.init.spec, values))
         samples = math.prod(block.values.shape[:-1]) / len(targets)
         if self.constant:
@@ -100,15 +101,15 @@ class ModuleEncoder(Encoder):
         if block.alpha is not None:
             writer.add(SectionType.ALPHA, chunk_payload(chunk, encode_plane(block.alpha)))
             self.hash_alpha(block.alpha)
-        self._compare(block.values, payload, q, width)
+        self._compare(Block(shown, block.alpha), payload, q, width)
 
-    def _compare(self, values: Floats, payload: bytes, q: npt.NDArray[np.int32], width: int) -> None:
+    def _compare(self, block: Block, payload: bytes, q: npt.NDArray[np.int32], width: int) -> None:
         """Decode the chunk from its bytes and add its error, on samples as they would be written."""
-        shape = values.shape[:-1]
+        shape = block.values.shape[:-1]
         quality, limits = self.options.quality, self.options.limits
         decoded = decode_chunk(self.init, quality, self.kept, payload, (len(q), width), limits)
         if not np.array_equal(decoded, q):
             raise InternalError("the coded symbols do not decode to themselves")
         native = [sample_positions(0.0, float(n), n) for n in shape]
         rendered = render_chunk(self.init, quality, self.kept, decoded, self.info, shape, native)
-        self.error.add(self.written(values), self.written(rendered))
+        self.measure(self.error, block.values, rendered, block.alpha)

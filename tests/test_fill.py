@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nfcodec.lattice.fit.palette.fill import filled
+from nfcodec.encoder.fill import filled
 
 
 def test_what_shows_is_not_touched():
