@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Entry, Reader
@@ -20,7 +20,9 @@ from nfcodec.errors import UnsupportedFeatureError
 from nfcodec.limits import Limits
 from nfcodec.options import FieldKind
 from nfcodec.signal import SignalInfo
-from nfcodec.types import Floats, Positions, Symbols
+
+if TYPE_CHECKING:
+    from nfcodec.types import Floats, Positions, Symbols
 
 Box = tuple[int, int, int, int]
 

@@ -6,11 +6,12 @@ eight neighbours and the quality; its output is added to the dequantized last la
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from collections.abc import Mapping
 
-Params = dict[str, Tensor]
+from nfcodec.arrays import Array, namespace
+from nfcodec.lattice.convolution import filtered, repeated
+
+Params = Mapping[str, Array]
 
 
 def net_shapes(inputs: int, width: int, outputs: int, blocks: int, prefix: str) -> dict[str, tuple[int, ...]]:
@@ -21,36 +22,38 @@ def net_shapes(inputs: int, width: int, outputs: int, blocks: int, prefix: str) 
     return shapes | {f"{prefix}.out.weight": (outputs, width), f"{prefix}.out.bias": (outputs,)}
 
 
-def apply_net(params: Params, prefix: str, blocks: int, x: Tensor) -> Tensor:
+def apply_net(params: Params, prefix: str, blocks: int, x: Array) -> Array:
     """(N, outputs, h, w) of inputs (N, inputs, h, w): 1 × 1, residual 3 × 3 layers with the border repeated, 1 × 1."""
-    h = F.conv2d(x, params[f"{prefix}.in.weight"][:, :, None, None], params[f"{prefix}.in.bias"])
+    xp = namespace(x)
+    h = filtered(x, params[f"{prefix}.in.weight"][:, :, None, None], params[f"{prefix}.in.bias"])
     for i in range(blocks):
-        wide = F.pad(F.leaky_relu(h, 0.1), (1, 1, 1, 1), mode="replicate")
-        h = h + F.conv2d(wide, params[f"{prefix}.{i}.weight"], params[f"{prefix}.{i}.bias"])
-    h = F.leaky_relu(h, 0.1)
-    return F.conv2d(h, params[f"{prefix}.out.weight"][:, :, None, None], params[f"{prefix}.out.bias"])
+        h = h + filtered(xp.maximum(h, 0.1 * h), params[f"{prefix}.{i}.weight"], params[f"{prefix}.{i}.bias"])
+    h = xp.maximum(h, 0.1 * h)
+    return filtered(h, params[f"{prefix}.out.weight"][:, :, None, None], params[f"{prefix}.out.bias"])
 
 
-def compand(x: Tensor) -> Tensor:
+def compand(x: Array) -> Array:
     """sign(x) · log2(1 + |x|)."""
-    return torch.sign(x) * torch.log2(1.0 + x.abs())
+    xp = namespace(x)
+    return xp.sign(x) * xp.log2(1.0 + xp.abs(x))
 
 
-def inputs(symbols: Tensor, hats: Tensor) -> Tensor:
+def inputs(symbols: Array, hats: Array) -> Array:
     """Inputs (N, C, h, w) of symbols (N, planes, K, h, w) and quality features (N, Q) that sum to 1.
 
     Their order: symbols 1 … K − 1 of every plane, companded; differences of the means to those of the eight
     neighbours, neighbour by neighbour, companded, the border repeated; the quality features, alike in all cells.
     """
-    n, _, _, h, w = symbols.shape
+    xp, (n, _, _, h, w) = namespace(symbols), symbols.shape
     means = symbols[:, :, 0]
-    wide = F.pad(means, (1, 1, 1, 1), mode="replicate")
+    wide = repeated(repeated(means, -2, 1), -1, 1)
     around = [
         wide[:, :, 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] - means
         for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
     ]  # fmt: skip
-    rest = [compand(symbols[:, :, 1:]).flatten(1, 2), compand(torch.cat(around, 1))]
-    return torch.cat([*rest, hats[:, :, None, None].expand(-1, -1, h, w)], 1)
+    rest = [compand(symbols[:, :, 1:]).reshape((n, -1, h, w)), compand(xp.concat(around, axis=1))]
+    quality = xp.broadcast_to(hats[:, :, None, None], (*hats.shape, h, w))
+    return xp.concat([*rest, quality], axis=1)
 
 
 def input_count(bases: int, qualities: int, planes: int = 3) -> int:

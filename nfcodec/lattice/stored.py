@@ -160,8 +160,7 @@ class LatticeRenderer:
         return self._recent.get(region, self._made)
 
     def _made(self, region: int) -> Floats:
-        layers: Floats = region_layers(self.level, self._symbols_of(region), self.quality).numpy()
-        return layers
+        return region_layers(self.level, self._symbols_of(region), self.quality)
 
     def _window(self, rows: Span, columns: Span) -> Floats:
         """Last layers (F, …) of the cells [rows) × [columns)."""

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from nfcodec.arrays import Array, namespace
-from nfcodec.lattice import restore
+from nfcodec.blas import single_threaded
+from nfcodec.lattice import order, restore
 from nfcodec.lattice.init import Level
-from nfcodec.lattice.tensors import tensors
 from nfcodec.rotations import opponent_matrix
+from nfcodec.types import Floats
 
 _ROOT3: float = 3.0**0.5
 
 
-def last_layers(level: Level, symbols: Tensor, quality: int) -> Tensor:
+def last_layers(level: Level, symbols: Array, quality: int) -> Array:
     """W̃ (N, 3·K + extra, h, w) of symbols (N, 3, K, h, w): dequantized, and D's correction in units of the steps."""
-    k3 = 3 * level.spec.bases
-    hats = torch.from_numpy(level.hats(quality)).expand(len(symbols), -1)
-    size = torch.from_numpy(level.steps(quality))
-    blocks = level.blocks(level.restore, "d")
-    out = restore.apply_net(tensors(level.restore), "d", blocks, restore.inputs(symbols, hats))
-    plain = symbols.flatten(1, 2) + out[:, :k3]
-    extra = out[:, k3:] * size[0].mean()
-    return torch.cat([plain * size.reshape(1, -1, 1, 1), extra], 1)
+    xp, k3 = namespace(symbols), 3 * level.spec.bases
+    hats = xp.broadcast_to(xp.asarray(level.hats(quality)), (len(symbols), order.QUALITY_LEVELS))
+    size = xp.asarray(level.steps(quality))
+    params = {n: xp.asarray(a) for n, a in level.restore.items()}
+    out = restore.apply_net(params, "d", level.blocks(level.restore, "d"), restore.inputs(symbols, hats))
+    plain = symbols.reshape((len(symbols), k3, *symbols.shape[3:])) + out[:, :k3]
+    extra = out[:, k3:] * xp.mean(size[0])
+    return xp.concat([plain * size.reshape((1, -1, 1, 1)), extra], axis=1)
 
 
-def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
+@single_threaded
+def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Floats:
     """W̃ (3·K + extra, h, w) of the symbols (3, K, h, w) of one region."""
-    with torch.no_grad():
-        return last_layers(level, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
+    layers: Floats = last_layers(level, symbols.astype(np.float32)[None], quality)[0]
+    return layers
 
 
 def to_planes(values: Array) -> Array:
