@@ -26,8 +26,9 @@ INITS = Path(__file__).parent / "data"
 
 
 def init(name: str) -> str:
-    """The path of a test init: image, masked, audio, video or tiny-lattice."""
-    return str(INITS / f"{name}.safetensors")
+    """The path of a test init: image, masked, audio, video or tiny-lattice; the id of a shipped one as it is."""
+    path = INITS / f"{name}.safetensors"
+    return str(path) if path.exists() else name
 
 
 # -- signals ---------------------------------------------------------------------------------------------
