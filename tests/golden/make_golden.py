@@ -26,7 +26,6 @@ from helpers import init, memory, moving, pack, painting, sound  # noqa: E402
 from nfcodec.media.samples import dequantize, quantize  # noqa: E402
 from nfcodec.signal import MemorySource, Metadata, SignalInfo  # noqa: E402
 
-
 # What lies between the samples is pinned for these, too.
 ENLARGED = ("shipped",)
 

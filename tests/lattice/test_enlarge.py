@@ -91,7 +91,8 @@ def test_smaller_sizes_have_no_detail(path):
 
 # -- its parts -------------------------------------------------------------------------------------------
 def test_share():
-    np.testing.assert_allclose(share(np.array([0.5, 7.5, 0.25, 0.75, 0.0, 1.0, 0.4375, 3.625])), [0, 0, 1, 1, 1, 1, 0.25, 0.5])
+    positions = np.array([0.5, 7.5, 0.25, 0.75, 0.0, 1.0, 0.4375, 3.625])
+    np.testing.assert_allclose(share(positions), [0, 0, 1, 1, 1, 1, 0.25, 0.5])
 
 
 def test_between_is_linear_between_the_points_of_the_weights():
