@@ -6,10 +6,9 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
-
-import numpy as np
 
 from nfcodec import zoo
 from nfcodec.container.layout import SectionType
@@ -30,13 +29,12 @@ from nfcodec.files import (
     output_file,
 )
 from nfcodec.files import output_name as output_name
-from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.space import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink
-from nfcodec.media.atomic import atomic_output
-from nfcodec.media.reading import named
-from nfcodec.media.samples import quantize
+from nfcodec.media.atomic import atomic_output, check_target
+from nfcodec.media.formats import check_format
+from nfcodec.media.reading import check_file, named
 from nfcodec.options import (
     CompareResult,
     DecodeOptions,
@@ -50,13 +48,15 @@ from nfcodec.options import (
     SectionInfo,
     VerifyResult,
 )
-from nfcodec.signal import Ints, SignalInfo
+from nfcodec.signal import Ints, Metadata, SignalInfo
 from nfcodec.tags import read_tags
 
 if TYPE_CHECKING:
+    from nfcodec.container.layout import Header
     from nfcodec.decoder import Decoder
     from nfcodec.encoder import Encoded
     from nfcodec.field_file import FieldFile
+    from nfcodec.lattice.code import RegionCoder
     from nfcodec.train.running import Report
 
 RateUnit = Literal["bpp", "bpe", "kbps"]
@@ -73,7 +73,7 @@ def rate_of(size: int, info: SignalInfo) -> tuple[float, RateUnit]:
 # -- encode ----------------------------------------------------------------------------------------------
 def encode(
     source: PathLike | Ints, output: PathLike | None = None, *, options: EncodeOptions | None = None,
-    force: bool = False, progress: Progress | None = None, coder: RegionCoder = ALONE,
+    force: bool = False, progress: Progress | None = None, coder: RegionCoder | None = None,
 ) -> EncodeResult:  # fmt: skip
     """Encode a media file (or ``-``) or an array to an .nfc file; the name is derived when ``output`` is None.
 
@@ -82,14 +82,15 @@ def encode(
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
-    from nfcodec.encoder import encode_signal
-
     options = options or EncodeOptions()
     began, name = time.monotonic(), name_of(source)
     target = output if output is not None else derived(source, "nfc")
     with opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
         media = again()
         try:
+            # Only now: what cannot be read is refused before anything heavy is loaded.
+            from nfcodec.encoder import encode_signal
+
             with temporary.open("wb") as file:
                 encoded = encode_signal(media, file, options, progress=progress, again=again, coder=coder)
         finally:
@@ -121,8 +122,10 @@ def encode_result(
 # -- decode ----------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _decoder(
-    file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False, coder: RegionCoder = ALONE
-) -> Iterator[Decoder]:
+    file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False,
+    coder: RegionCoder | None = None,
+) -> Iterator[Decoder]:  # fmt: skip
+    _header(file, limits)
     from nfcodec.decoder import Decoder
 
     try:
@@ -146,7 +149,7 @@ def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
 def decode(
     source: PathLike, output: PathLike | None = None, *, options: DecodeOptions | None = None, force: bool = False,
     format: str | None = None, folder: PathLike | None = None, init: str | None = None,
-    progress: Progress | None = None, coder: RegionCoder = ALONE, aside: bool = True,
+    progress: Progress | None = None, coder: RegionCoder | None = None, aside: bool = True,
 ) -> DecodeResult:  # fmt: skip
     """Decode an .nfc file (or ``-``) to a media file.
 
@@ -158,11 +161,10 @@ def decode(
     options = options or DecodeOptions()
     began = time.monotonic()
     inits = (init,) if init else ()
-    with (
-        input_file(source) as path,
-        opened(path) as file,
-        _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder) as decoder,
-    ):
+    with input_file(source) as path, opened(path) as file, ExitStack() as stack:
+        _refuse(_header(file, options.limits), source, output, format, folder, force=force, aside=aside)
+        decoding = _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder)
+        decoder = stack.enter_context(decoding)
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)
         target, kind = decode_target(source, output, format, folder, default)
@@ -177,6 +179,33 @@ def decode(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
         seconds=time.monotonic() - began, warnings=warnings,
     )  # fmt: skip
+
+
+def _header(file: IO[bytes], limits: Limits) -> Header:
+    """The header, read before anything heavy is loaded; :class:`~nfcodec.errors.FormatError` where there is none."""
+    file.seek(0)
+    header = Reader(file, limits=limits).header  # type: ignore[arg-type]
+    file.seek(0)
+    return header
+
+
+def _described(head: Header) -> SignalInfo:
+    return SignalInfo(head.modality, head.shape, head.channels, head.sample_type, head.alpha, head.rate)  # type: ignore[arg-type]
+
+
+def _refuse(
+    header: Header, source: PathLike, output: PathLike | None, format: str | None, folder: PathLike | None, *,
+    force: bool, aside: bool,
+) -> None:  # fmt: skip
+    """Raise for outputs that cannot be, as far as the header tells: the suffix of a video may follow from its tags, and
+    a default name gives way to a file that is there."""
+    info = _described(header)
+    target, kind = decode_target(source, output, format, folder, default_suffix(info, Metadata()))
+    if info.modality == "video" and output is None and format is None:
+        return
+    check_format(kind, info.modality)
+    if os.fspath(target) != STREAM and not (output is None and aside):
+        check_target(Path(target), force=force)
 
 
 def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
@@ -214,6 +243,10 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
 
     Alpha is the last channel.
     """
+    import numpy as np
+
+    from nfcodec.media.samples import quantize
+
     options = options or DecodeOptions()
     inits = (init,) if init else ()
     with (
@@ -247,8 +280,7 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         uneven = reader.header.modality == "video" and _is_uneven(reader, entries, limits)
         size = path.stat().st_size
     head = reader.header
-    described = SignalInfo(head.modality, head.shape, head.channels, head.sample_type, head.alpha, head.rate)  # type: ignore[arg-type]
-    rate, unit = rate_of(size, described)
+    rate, unit = rate_of(size, _described(head))
     kinds = [kind_name(e.first) for e in entries if e.type == SectionType.METADATA]
     return FileInfo(
         path=os.fspath(source), bytes=size, version=head.version, modality=head.modality, shape=head.shape,
@@ -283,10 +315,8 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
     """Check structure and checksums and decode every symbol. Raises :class:`~nfcodec.errors.FormatError`."""
     began = time.monotonic()
     with input_file(source) as path, opened(path) as file:
-        reader = Reader(file, limits=limits)  # type: ignore[arg-type]
-        for _ in reader.sections():
+        for _ in Reader(file, limits=limits).sections():  # type: ignore[arg-type]
             pass
-        file.seek(0)
         with _decoder(file, limits=limits, inits=(init,) if init else ()) as decoder:
             digest, symbols = decoder.digest()
             _ = decoder.metadata
@@ -296,6 +326,9 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
 
 def compare(a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> CompareResult:
     """Compare two files of equal size: media or .nfc, in any combination. Errors are of ``b`` against ``a``."""
+    for name in (a, b):
+        if not os.path.isdir(name):
+            check_file(Path(name))
     from nfcodec.comparison import compare_files
 
     return compare_files(Path(a), Path(b), limits=limits, inits=(init,) if init else ())

@@ -22,12 +22,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nfcodec.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
+    Ints = npt.NDArray[Any]
+else:  # nothing that can be refused waits for numpy
+    Floats = Ints = Any
 
 Modality = Literal["image", "audio", "video", "array"]
 SampleType = Literal["u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16"]
@@ -36,9 +42,6 @@ MODALITIES: tuple[Modality, ...] = ("image", "audio", "video", "array")
 SAMPLE_TYPES: tuple[SampleType, ...] = (
     "u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16",
 )  # fmt: skip
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class SignalInfo:
     @property
     def samples(self) -> int:
         """Grid points, channels not counted."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def zero(self) -> float:
@@ -133,6 +136,8 @@ class SignalInfo:
         """Samples as errors and energy are taken from them: counted from ``zero``, in units of 2^``exponent``."""
         if not self.zero and not self.exponent:
             return samples
+        import numpy as np
+
         counted: Ints = np.ldexp(samples.astype(np.float64) - self.zero, -self.exponent)
         return counted
 

@@ -250,11 +250,44 @@ FORBIDDEN = [  # room or module prefix, what it must not import
     ("nfcodec.lattice", ("soundfile", "constriction", "nfcodec.modules")),
     ("nfcodec.modules", ("PIL", "soundfile", "constriction")),
     ("nfcodec.errors", HEAVY),
+    ("nfcodec.parallel", HEAVY),
     ("nfcodec.limits", HEAVY),
     ("nfcodec.options", HEAVY),
     ("nfcodec.metrics", ("torch",)),
     ("nfcodec.cli", ("constriction", "nfcodec.lattice", "nfcodec.modules", "nfcodec.entropy")),
 ]
+
+
+WITHOUT_TORCH = [*DECODING, "nfcodec.api", "nfcodec.comparison", "nfcodec.plugins.pillow", "nfcodec.plugins.thumb"]
+
+
+def reached_by_decoding(start):
+    """What a module can load, but for fitting, training and making files anew, which ask for torch."""
+    sides = ("encoder", "fit", "train", "rewrite")
+    return {m: w for m, w in reached(start).items() if not set(sides) & set(m.split(".")) and m != "nfcodec.torch"}
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_decoding_knows_no_torch(module):
+    """Not even within a function: what decodes runs on numpy."""
+    found = []
+    for name in reached_by_decoding(module):
+        for line, target in imports(MODULES[name], only="running"):
+            if target.split(".")[0] == "torch":
+                found.append(f"{place(MODULES[name], line)}: {name} imports {target}")
+    assert not found, complaint(found)
+
+
+def test_the_search_for_torch_does_find_it():
+    """The test above must be able to fail."""
+    users = {m for m, p in MODULES.items() if any(t.split(".")[0] == "torch" for _, t in imports(p))}
+    assert {"nfcodec.lattice.fit.encode", "nfcodec.encoder.threads", "nfcodec.plugins.dataset"} <= users
+    for room_of in ("lattice", "modules"):
+        mine = {m for m in users if m.startswith(f"nfcodec.{room_of}.") and m.count(".") == 2}
+        assert mine <= {"nfcodec.lattice.tensors"}, mine
+    assert {"nfcodec.lattice.anywhere", "nfcodec.lattice.detail", "nfcodec.entropy.coder", "nfcodec.parallel"} <= set(
+        reached_by_decoding("nfcodec.lattice.family")
+    )
 
 
 @pytest.mark.parametrize(("where", "what"), FORBIDDEN, ids=[w for w, _ in FORBIDDEN])
@@ -351,13 +384,13 @@ def test_importing_sets_no_global_flag():
     assert not found, complaint(found)
 
 
-LIGHT = ["nfcodec", "nfcodec.pillow", "nfcodec.errors", "nfcodec.limits", "nfcodec.options"]
+LIGHT = ["nfcodec", "nfcodec.pillow", "nfcodec.errors", "nfcodec.limits", "nfcodec.options", "nfcodec.api"]
 LIGHT += [m for m in ("nfcodec.cli", "nfcodec.cli.app") if m in MODULES]
 
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_import_is_light(module):
-    """``import nfcodec`` and ``nfc --help`` wait for neither torch nor numpy."""
+    """``import nfcodec``, ``nfc --help`` and whatever can be refused wait for neither torch nor numpy."""
     code = f"import sys, {module}; print(sorted({{m.split('.')[0] for m in sys.modules}} & set({HEAVY!r})))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.strip() == "[]", f"import {module} loads {run.stdout.strip()}"

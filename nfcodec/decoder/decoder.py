@@ -43,7 +43,7 @@ class Decoder:
 
     def __init__(
         self, file: BinaryIO, *, limits: Limits = DEFAULT_LIMITS, inits: tuple[str, ...] = (), partial: bool = False,
-        coder: RegionCoder = ALONE,
+        coder: RegionCoder | None = None,
     ) -> None:  # fmt: skip
         self.limits = limits
         self.reader = Reader(file, limits=limits)
@@ -52,7 +52,7 @@ class Decoder:
         self.init = zoo.load_prefix(self.header.init, inits)
         self.index = list(self.reader.index(partial=partial))
         self.field = families.runtime(self.init.kind).open_field(
-            self.init, self.reader, self.index, self.info, limits, coder, partial=partial
+            self.init, self.reader, self.index, self.info, limits, coder or ALONE, partial=partial
         )
         self._alphas = {e.first: e for e in self.index if e.type == SectionType.ALPHA and e.first is not None}
         wanted = self.chunks if self.info.alpha else 0

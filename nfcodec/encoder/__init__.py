@@ -39,7 +39,7 @@ def choose_init(info: SignalInfo, options: EncodeOptions) -> families.Init:
 
 def encode_signal(
     source: Source, out: BinaryIO, options: EncodeOptions, *, progress: Progress | None = None,
-    again: Callable[[], Source] | None = None, coder: RegionCoder = ALONE,
+    again: Callable[[], Source] | None = None, coder: RegionCoder | None = None,
 ) -> Encoded:  # fmt: skip
     """Encode ``source`` to ``out`` (binary, written once from start to end).
 
@@ -49,4 +49,4 @@ def encode_signal(
     """
     init = choose_init(source.info, options)
     fitting = cast(Fitting, families.side(init.kind, "fit"))
-    return fitting.encode(source, out, init, options, progress=progress, again=again, coder=coder)
+    return fitting.encode(source, out, init, options, progress=progress, again=again, coder=coder or ALONE)

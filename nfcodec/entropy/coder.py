@@ -215,7 +215,7 @@ class SymbolEncoder:
         length = (np.frexp(size.astype(np.float64))[1] - 1).astype(np.int32)
         self._encode(length, _escape_model())
         self.put_bits((excess < 0).astype(np.int32), 1)
-        for bits in np.unique(length).tolist():
+        for bits in np.flatnonzero(np.bincount(length)).tolist():
             left = bits
             for piece in _pieces(bits):
                 left -= piece
@@ -296,7 +296,7 @@ class SymbolDecoder:
         length = self._decode(_escape_model(), places.size)
         negative = self._decode(_uniform_model(1), places.size)
         excess = np.int64(1) << length.astype(np.int64)
-        for bits in np.unique(length).tolist():
+        for bits in np.flatnonzero(np.bincount(length)).tolist():  # np.unique would load all of numpy.ma
             left = bits
             for piece in _pieces(bits):
                 left -= piece

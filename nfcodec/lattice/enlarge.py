@@ -8,20 +8,17 @@ convolution, Shi et al. 2016), so they cost no bits, and the picture at its own 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from nfcodec.arrays import Array, namespace
-from nfcodec.parallel import ordered_map
+from nfcodec.lattice.convolution import filtered, part_of, repeated
 from nfcodec.types import Doubles, Floats, Indices
 
 _MEAN = 4  # half the side of the square whose mean is taken off first
 _BLOCKS = 2
 REACH = _MEAN + 2 + _BLOCKS + 1  # samples that X sees on each side
-_SAMPLES = 1 << 11  # of one product, whose surroundings stay in the processor's cache
 
 
 def detail_shapes(width: int, qualities: int) -> dict[str, tuple[int, ...]]:
@@ -35,10 +32,10 @@ def detail_shapes(width: int, qualities: int) -> dict[str, tuple[int, ...]]:
 # -- X ---------------------------------------------------------------------------------------------------
 def detail(params: Mapping[str, Array], plane: Array, hats: Array) -> Array:
     """Weights (N, 1, 2H, 2W), in place, of planes (N, 1, H, W) at a quality with features (Q,)."""
-    h = _leaky(_filtered(plane - _mean(plane), params["in.weight"], hats @ params["in.bias"]))
+    h = _leaky(filtered(plane - _mean(plane), params["in.weight"], hats @ params["in.bias"]))
     for i in range(_BLOCKS):
-        h = h + _leaky(_filtered(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
-    return _shuffled(_filtered(h, params["out.weight"], params["out.bias"]))
+        h = h + _leaky(filtered(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
+    return _shuffled(filtered(h, params["out.weight"], params["out.bias"]))
 
 
 def _leaky(x: Array) -> Array:
@@ -48,44 +45,10 @@ def _leaky(x: Array) -> Array:
 def _mean(plane: Array) -> Array:
     """Means over the squares around, the border repeated."""
     for axis in (-2, -1):
-        wide, n = _repeated(plane, axis, _MEAN), plane.shape[axis]
-        parts = (_part(wide, axis, i, i + n) for i in range(2 * _MEAN + 1))
+        wide, n = repeated(plane, axis, _MEAN), plane.shape[axis]
+        parts = (part_of(wide, axis, i, i + n) for i in range(2 * _MEAN + 1))
         plane = sum(parts) / (2 * _MEAN + 1)
     return plane
-
-
-def _filtered(x: Array, weight: Array, bias: Array) -> Array:
-    """A convolution (N, F, H, W) that keeps the size; the border is repeated.
-
-    Rows by rows as one product of matrices each, since numpy has no convolution; on several threads where no gradient
-    asks for one order.
-    """
-    xp, side = namespace(x), weight.shape[-1]
-    wide = _repeated(_repeated(x, -2, side // 2), -1, side // 2)
-    height, width = x.shape[-2:]
-    matrix = xp.permute_dims(weight, (0, 2, 3, 1)).reshape(weight.shape[0], -1)
-
-    def rows(top: int) -> Array:
-        stop = min(top + step, height)
-        seen = [
-            wide[..., dy + top : dy + stop, dx : dx + width] for dy, dx in itertools.product(range(side), repeat=2)
-        ]
-        around = xp.concat(seen, axis=1).reshape(x.shape[0], -1, (stop - top) * width)
-        return (matrix @ around + bias[:, None]).reshape(x.shape[0], -1, stop - top, width)
-
-    step = max(1, _SAMPLES // width)
-    each: Callable[..., Iterable[Any]] = ordered_map if isinstance(x, np.ndarray) else map
-    return xp.concat(list(each(rows, range(0, height, step))), axis=2)
-
-
-def _repeated(x: Array, axis: int, margin: int) -> Array:
-    """With ``margin`` copies of the border on both sides of an axis."""
-    first, last = _part(x, axis, 0, 1), _part(x, axis, x.shape[axis] - 1, x.shape[axis])
-    return namespace(x).concat([first] * margin + [x] + [last] * margin, axis=axis)
-
-
-def _part(x: Array, axis: int, start: int, stop: int) -> Array:
-    return x[(..., slice(start, stop), *(slice(None),) * (-1 - axis))]
 
 
 def _shuffled(x: Array) -> Array:

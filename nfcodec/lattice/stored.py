@@ -181,8 +181,7 @@ class LevelRenderer:
         return self._recent.get(region.index, self._made)
 
     def _made(self, region: int) -> Floats:
-        layers: Floats = region_layers(self.level, self._symbols_of(region), self.quality).numpy()
-        return layers
+        return region_layers(self.level, self._symbols_of(region), self.quality).numpy()  # type: ignore[return-value]
 
     def _scattered(self, cells: Indices) -> Floats:
         """Last layers (N, F) of cells (N, d)."""

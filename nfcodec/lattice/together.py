@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from threading import Semaphore, get_ident
 from typing import Any, Generic, TypeVar
@@ -136,7 +137,8 @@ class Together:
 
     def _run(self, jobs: Sequence[Job[T]]) -> list[Future[T]]:
         turns = [_Turn(job) for job in jobs]
-        futures = [self._pool.submit(turn.run) for turn in turns]
+        # Each job with what holds where it is run: such as a limit of threads.
+        futures = [self._pool.submit(copy_context().run, turn.run) for turn in turns]
         try:
             _take_turns(turns)
         except BaseException:

@@ -30,7 +30,7 @@ def atomic_output(target: Path, *, force: bool) -> Iterator[Path]:
 
     Raises :class:`OutputExistsError` and :class:`OutputError`; the latter also for any ``OSError`` of the block.
     """
-    final = _resolve(target, force)
+    final = check_target(target, force=force)
     with _telling(target):
         sweep_folder(final.parent, (final.name,))
         temp = _create(final)
@@ -57,8 +57,8 @@ def _exists(target: Path) -> NfcError:
     return OutputExistsError(f"{named(target)} exists already", hint="-f overwrites, --skip-existing skips")
 
 
-def _resolve(target: Path, force: bool) -> Path:
-    """The file that will be replaced, after all refusals that need no work."""
+def check_target(target: Path, *, force: bool) -> Path:
+    """The file that will be replaced, after all refusals of :func:`atomic_output` that need no work."""
     if str(target) in _STDOUT:
         raise OutputError(f"cannot write {named(target)}: outputs are files", hint="-o - writes to standard output")
     with _telling(target):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.signal import Metadata, Modality, SignalInfo
 from nfcodec.tags import read_tags
@@ -49,15 +51,25 @@ def _grey(info: SignalInfo) -> bool:
     return info.channels == 1 and not info.alpha
 
 
+def check_format(format: str, modality: Modality) -> None:
+    """Raise :class:`UnsupportedMediaError` when ``format`` holds no signals of this kind, whatever their size."""
+    if normal_format(format) not in _FORMATS[modality]:
+        raise _refusal(normal_format(format), modality, "it is for other signals", _FORMATS[modality])
+
+
 def check_output(format: str, info: SignalInfo) -> None:
     """Raise :class:`UnsupportedMediaError` when ``format`` cannot hold the signal, naming those that can."""
     form = normal_format(format)
     able = [name for name in _FORMATS[info.modality] if _problem(name, info) is None]
     problem = "it is for other signals" if form not in _FORMATS[info.modality] else _problem(form, info)
     if problem:
-        known = {name for names in _FORMATS.values() for name in names}
-        what = f"{form} cannot hold this {info.modality}: {problem}" if form in known else f"unknown format {form!r}"
-        raise UnsupportedMediaError(what, hint=f"formats that can hold it: {', '.join(able)}")
+        raise _refusal(form, info.modality, problem, able)
+
+
+def _refusal(form: str, modality: Modality, problem: str, able: Sequence[str]) -> UnsupportedMediaError:
+    known = {name for names in _FORMATS.values() for name in names}
+    what = f"{form} cannot hold this {modality}: {problem}" if form in known else f"unknown format {form!r}"
+    return UnsupportedMediaError(what, hint=f"formats that can hold it: {', '.join(able)}")
 
 
 def _problem(form: str, info: SignalInfo) -> str | None:

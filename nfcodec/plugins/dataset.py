@@ -20,6 +20,7 @@ from nfcodec.errors import MediaReadError, NfcError, OptionError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.together import Together
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.parallel import limited
 from nfcodec.plugins.pictures import reduced_picture
 from nfcodec.plugins.regions import Crop, Part, Regions
 from nfcodec.plugins.shapes import step_for
@@ -117,7 +118,8 @@ class NfcDataset(Dataset[Any]):
         index %= len(self.files)
         path = self.files[index]
         try:
-            with path.open("rb") as file:
+            # Workers of a data loader have one thread each, which torch knows of.
+            with path.open("rb") as file, limited(torch.get_num_threads()):
                 decoder = Decoder(file, limits=self.limits, inits=self.inits, coder=coder)
                 return symbols_of(decoder) if self.fields else self._pixels(decoder, index)
         except OSError as error:

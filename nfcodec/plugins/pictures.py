@@ -7,12 +7,16 @@ from PIL import Image
 
 from nfcodec.decoder import Decoder
 from nfcodec.decoder.reduced import Reduced, reduced
+from nfcodec.errors import UnsupportedMediaError
 from nfcodec.families import Box
 from nfcodec.media.image_sink import join_alpha, to_pillow
-from nfcodec.media.samples import as_type
+from nfcodec.media.samples import as_type, quantize_block
 from nfcodec.options import DecodeOptions
-from nfcodec.plugins.shapes import mode_of
+from nfcodec.plugins.shapes import mode_of, step_for
 from nfcodec.signal import Block, Ints, SampleType, SignalInfo
+
+# Small pictures are decoded at least so many times larger, then reduced smoothly.
+_GAP = 2.0
 
 
 def _written(info: SignalInfo) -> SampleType:
@@ -44,3 +48,27 @@ def reduced_picture(
     part = reduced(decoder, step, box, rough=rough)
     kind: SampleType = "u8" if eight else _written(decoder.info)
     return to_pillow(_samples(part.block, decoder.info, kind), kind), part
+
+
+def small_picture(decoder: Decoder, size: int) -> Image.Image:
+    """A picture, or the first frame of a video, with 8 bits per sample, that fits in ``size`` × ``size`` pixels.
+
+    Raises :class:`~nfcodec.errors.UnsupportedMediaError` for other signals.
+    """
+    info = decoder.info
+    if info.modality not in ("image", "video"):
+        raise UnsupportedMediaError(f"thumbnails are of pictures and videos, this is {info.modality}")
+    height, width = info.shape[-2:]
+    scale = min(1.0, size / width, size / height)
+    wanted = max(1, round(width * scale)), max(1, round(height * scale))
+    if info.modality == "video":
+        return _first_frame(decoder).resize(wanted, Image.Resampling.LANCZOS)
+    step = step_for((width, height), (_GAP * wanted[0], _GAP * wanted[1]))
+    image, _ = reduced_picture(decoder, step, eight=True)
+    # The last squares of the reduced picture may be parts of one.
+    return image.resize(wanted, Image.Resampling.LANCZOS, box=(0, 0, width / step, height / step))
+
+
+def _first_frame(decoder: Decoder) -> Image.Image:
+    (block, *_) = decoder.blocks(DecodeOptions(time=(0.0, 1e-9)))
+    return to_pillow(quantize_block(block.values[0], "u8"), "u8")

@@ -5,20 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from PIL import Image
-
-from nfcodec.decoder import Decoder
-from nfcodec.errors import MediaReadError, OptionError, UnsupportedMediaError
+from nfcodec.container.reader import Reader
+from nfcodec.errors import MediaReadError, OptionError
 from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media.image_sink import to_pillow
-from nfcodec.media.samples import quantize_block
-from nfcodec.options import DecodeOptions, DecodeResult
-from nfcodec.plugins.pictures import reduced_picture
-from nfcodec.plugins.shapes import step_for
-
-# Decoded at least so many times larger, then reduced smoothly.
-_GAP = 2.0
+from nfcodec.options import DecodeResult
 
 
 def thumbnail(
@@ -40,30 +31,15 @@ def thumbnail(
         except OSError as error:
             raise MediaReadError(f"cannot read {path}: {error.strerror}") from error
         with file:
-            image = _small(Decoder(file, limits=limits, inits=(init,) if init else ()), size)
+            Reader(file, limits=limits)  # what is no such file is refused before anything heavy is loaded
+            file.seek(0)
+            from nfcodec.decoder import Decoder
+            from nfcodec.plugins.pictures import small_picture
+
+            image = small_picture(Decoder(file, limits=limits, inits=(init,) if init else ()), size)
         image.save(temporary, "PNG")
         written = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(output), shape=image.size[::-1], bytes=written,
         seconds=time.monotonic() - began,
     )  # fmt: skip
-
-
-def _small(decoder: Decoder, size: int) -> Image.Image:
-    info = decoder.info
-    if info.modality not in ("image", "video"):
-        raise UnsupportedMediaError(f"thumbnails are of pictures and videos, this is {info.modality}")
-    height, width = info.shape[-2:]
-    scale = min(1.0, size / width, size / height)
-    wanted = max(1, round(width * scale)), max(1, round(height * scale))
-    if info.modality == "video":
-        return _first_frame(decoder).resize(wanted, Image.Resampling.LANCZOS)
-    step = step_for((width, height), (_GAP * wanted[0], _GAP * wanted[1]))
-    image, _ = reduced_picture(decoder, step, eight=True)
-    # The last squares of the reduced picture may be parts of one.
-    return image.resize(wanted, Image.Resampling.LANCZOS, box=(0, 0, width / step, height / step))
-
-
-def _first_frame(decoder: Decoder) -> Image.Image:
-    (block, *_) = decoder.blocks(DecodeOptions(time=(0.0, 1e-9)))
-    return to_pillow(quantize_block(block.values[0], "u8"), "u8")

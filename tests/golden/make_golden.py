@@ -21,10 +21,13 @@ import numpy as np
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from helpers import MemorySource, memory, moving, pack, painting, sound  # noqa: E402
+from helpers import MemorySource, init, memory, moving, pack, painting, sound  # noqa: E402
 
 from nfcodec.media.samples import dequantize, quantize  # noqa: E402
 from nfcodec.signal import Metadata, SignalInfo  # noqa: E402
+
+# What lies between the samples is pinned for these, too.
+ENLARGED = ("shipped",)
 
 
 def drawn() -> Any:
@@ -33,6 +36,13 @@ def drawn() -> Any:
     samples[:32, :32] = 230
     samples[4:28:3, 5:30] = (200, 20, 40)
     return samples
+
+
+def edges() -> Any:
+    """A painting with sharp edges: there is something between its samples."""
+    samples = painting(21, 26, 6).astype(np.int64)
+    y, x = np.indices(samples.shape[:2])
+    return np.clip(samples + 90 * (y > 0.6 * x)[..., None] - 60 * (x > 15)[..., None], 0, 255).astype(np.uint8)
 
 
 def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
@@ -55,6 +65,7 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
         "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
         "drawn": (memory("image", drawn()), "tiny-lattice", {}),
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
+        "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
     }
 
@@ -77,10 +88,13 @@ def main() -> None:
             continue
         data, encoded = pack(source, kind, effort=4, **options)
         (HERE / f"{name}.nfc").write_bytes(data)
-        decoder = Decoder(io.BytesIO(data), inits=(str(HERE.parent / "data" / f"{kind}.safetensors"),))
+        decoder = Decoder(io.BytesIO(data), inits=(init(kind),))
         blocks = list(decoder.blocks(DecodeOptions()))
+        twice = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=2.0))])
         samples = quantize(np.concatenate([b.values for b in blocks]), decoder.info)
         stored[name] = samples
+        if name in ENLARGED:
+            stored[f"{name} at 2x"] = twice
         expected[name] = {
             "init": kind, "bytes": len(data), "shape": list(decoder.info.shape), "channels": decoder.info.channels,
             "type": decoder.info.sample_type, "symbols": encoded.digest,

@@ -77,9 +77,20 @@ def test_golden_layers_of_a_lattice():
         assert kind == "u8" and 20 < psnr_of(coarse.values * 255, rows, 255) < 60
 
 
+def test_golden_between_the_samples():
+    """A file of the shipped init at twice its size, to which X adds."""
+    decoder = opened((HERE / "shipped.nfc").read_bytes(), "photo-lattice")
+    found = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=2.0))])
+    with np.load(HERE / "samples.npz") as stored:
+        np.testing.assert_allclose(found, stored["shipped at 2x"], rtol=0, atol=2e-5)
+    decoder.field._renderer._detail = None
+    plain = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=2.0))])
+    assert np.abs(found - plain).max() > 0.02
+
+
 def test_the_stored_samples_belong_to_the_hashes():
     with np.load(HERE / "samples.npz") as stored:
-        assert set(stored) == set(EXPECTED)
+        assert set(stored) == {*EXPECTED, "shipped at 2x"}
         for name, about in EXPECTED.items():
             assert hashlib.sha256(stored[name].tobytes()).hexdigest() == about["samples"]
 

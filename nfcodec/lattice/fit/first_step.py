@@ -67,4 +67,5 @@ def correct(params: Params, blocks: int, y: Tensor, hats: Tensor) -> Tensor:
     as the network "e" of ``params`` has learned."""
     out = restore.apply_net(params, "e", blocks, restore.inputs(y, hats))
     shift, zone = out.reshape(len(y), 2, *y.shape[1:]).unbind(1)
-    return y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y)
+    drawn: Tensor = y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y)
+    return drawn

@@ -1,0 +1,140 @@
+"""What lies between the samples, with the shipped init: the test inits have no X."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import memory, pack, painting
+
+from nfcodec import zoo
+from nfcodec.api import open as open_field
+from nfcodec.coords import sample_positions
+from nfcodec.decoder import Decoder
+from nfcodec.lattice import detail as detail_of
+from nfcodec.lattice.convolution import filtered
+from nfcodec.lattice.enlarge import REACH, between, between_points, detail, share
+from nfcodec.options import DecodeOptions
+
+INIT = "photo-lattice"
+SHAPE = (45, 70)
+pytestmark = pytest.mark.shipped
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("detail") / "a.nfc"
+    path.write_bytes(pack(memory("image", painting(*SHAPE, 4)), INIT, quality=70, effort=1)[0])
+    return path
+
+
+@pytest.fixture
+def field(path):
+    with open_field(path) as file:
+        yield file
+
+
+def coordinates(scale):
+    """Of the samples of a rendering, as docs/python.md says: the longer side covers [−1, 1]."""
+    rows, columns = (round(n * scale) for n in SHAPE)
+    y, x = ((2 * np.arange(m) + 1) / m - 1 for m in (rows, columns))
+    grid = np.meshgrid(y * SHAPE[0] / SHAPE[1], x, indexing="ij")
+    return np.stack(grid, -1).reshape(-1, 2)
+
+
+def without(path):
+    """The same file without X."""
+    decoder = Decoder(io.BytesIO(path.read_bytes()))
+    decoder.field._renderer._detail = None
+    return decoder
+
+
+def rendered(decoder, scale):
+    return np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=scale))])
+
+
+# -- one function of coordinates -------------------------------------------------------------------------
+@pytest.mark.parametrize("scale", [1, 1.5, 2, 3])
+def test_sampling_is_rendering(field, scale, monkeypatch):
+    monkeypatch.setattr(detail_of, "_TILE", 32)
+    grid = field.render(scale=float(scale))
+    found = field.sample(coordinates(scale)).reshape(grid.shape)
+    np.testing.assert_allclose(found, grid, rtol=0, atol=2e-5)
+
+
+def test_crops_and_pieces_show_the_same(path, monkeypatch):
+    whole = rendered(Decoder(io.BytesIO(path.read_bytes())), 2.0)
+    monkeypatch.setattr("nfcodec.decoder.decoder.PIECE_SAMPLES", 1000)
+    decoder = Decoder(io.BytesIO(path.read_bytes()))
+    np.testing.assert_allclose(rendered(decoder, 2.0), whole, rtol=0, atol=2e-5)
+    part = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=2.0, crop=(11, 7, 31, 22)))])
+    np.testing.assert_allclose(part, whole[14:58, 22:84], rtol=0, atol=2e-5)
+
+
+def test_the_detail_is_there_between_the_samples_and_not_at_them(path):
+    plain = without(path)
+    assert (rendered(Decoder(io.BytesIO(path.read_bytes())), 1.0) == rendered(plain, 1.0)).all()
+    added = rendered(Decoder(io.BytesIO(path.read_bytes())), 2.0) - rendered(plain, 2.0)
+    assert np.abs(added).max() > 2e-3
+    assert np.ptp(added, -1).max() < 1e-6  # in the first plane alone
+    thrice = rendered(Decoder(io.BytesIO(path.read_bytes())), 3.0) - rendered(plain, 3.0)
+    assert np.abs(thrice[1::3, 1::3]).max() < 1e-6 < np.abs(thrice[0::3, 0::3]).max()
+
+
+def test_smaller_sizes_have_no_detail(path):
+    for scale in (0.5, 0.3):
+        assert (rendered(Decoder(io.BytesIO(path.read_bytes())), scale) == rendered(without(path), scale)).all()
+
+
+# -- its parts -------------------------------------------------------------------------------------------
+def test_share():
+    positions = np.array([0.5, 7.5, 0.25, 0.75, 0.0, 1.0, 0.4375, 3.625])
+    np.testing.assert_allclose(share(positions), [0, 0, 1, 1, 1, 1, 0.25, 0.5])
+
+
+def test_between_is_linear_between_the_points_of_the_weights():
+    rng = np.random.default_rng(2)
+    weights = rng.standard_normal((8, 12)).astype(np.float32)
+    points = [sample_positions(3.0, 7.0, 8), sample_positions(5.0, 11.0, 12)]
+    np.testing.assert_allclose(between(weights, (3, 5), points), weights, rtol=0, atol=1e-6)
+    at = [np.array([4.0, 5.31]), np.array([6.0, 9.9])]
+    grid = between(weights, (3, 5), at)
+    assert grid[0, 0] == pytest.approx(weights[1:3, 1:3].mean(), abs=1e-6)  # a corner of four samples
+    y, x = 2 * 2.31 - 0.5, 2 * 4.9 - 0.5
+    (i, v), (j, u) = divmod(y, 1), divmod(x, 1)
+    square = weights[int(i) : int(i) + 2, int(j) : int(j) + 2]
+    full = (1 - v) * ((1 - u) * square[0, 0] + u * square[0, 1]) + v * ((1 - u) * square[1, 0] + u * square[1, 1])
+    m = [4 * abs(5.31 - 5.5), min(1.0, 4 * abs(9.9 - 9.5))]
+    assert grid[1, 1] == pytest.approx(full * (1 - (1 - m[0]) * (1 - m[1])), abs=1e-5)
+    scattered = np.array([(y, x) for y in at[0] for x in at[1]])
+    np.testing.assert_allclose(between_points(weights, (3, 5), scattered), grid.ravel(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+def test_filtered_is_a_convolution(side):
+    rng = np.random.default_rng(1)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((2, 3, 70, 41), (4, 3, side, side), (4,)))
+    tensors = [torch.from_numpy(a) for a in (x, w, b)]
+    wanted = F.conv2d(F.pad(tensors[0], (side // 2,) * 4, mode="replicate"), *tensors[1:])
+    np.testing.assert_allclose(filtered(x, w, b), wanted.numpy(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(filtered(*tensors), wanted, rtol=0, atol=1e-4)
+
+
+def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries():
+    [level] = zoo.load(INIT).levels
+    plane = np.random.default_rng(0).standard_normal((1, 1, 40, 50)).astype(np.float32)
+    found = detail(level.detail, plane, level.hats(50))
+    assert found.shape == (1, 1, 80, 100)
+    params = {n: torch.from_numpy(a) for n, a in level.detail.items()}
+    same = detail(params, torch.from_numpy(plane), torch.from_numpy(level.hats(50)))
+    np.testing.assert_allclose(same.numpy(), found, rtol=0, atol=1e-5)
+    changed = plane.copy()
+    changed[0, 0, 20, 25] += 1.0
+    moved = np.abs(detail(level.detail, changed, level.hats(50)) - found)[0, 0] > 1e-7
+    y, x = np.nonzero(moved)
+    assert y.min() >= 2 * (20 - REACH) and y.max() < 2 * (20 + REACH + 1)
+    assert x.min() >= 2 * (25 - REACH) and x.max() < 2 * (25 + REACH + 1)
+    assert moved[2 * 20, 2 * 25]
