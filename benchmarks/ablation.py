@@ -35,7 +35,6 @@ from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.space import Space
-from nfcodec.lattice.synthesis import to_planes
 from nfcodec.lattice.tensors import tensors
 from nfcodec.metrics import bd_rate
 
@@ -93,7 +92,7 @@ def without_preconditioner(init: LatticeInit) -> LatticeInit:
     [level] = init.levels
     functions = field.table(level.spec, tensors(level.trunk), level.spec.spacing)
     k = level.spec.bases
-    tables = {"analysis.luma": functions[:k], "analysis.chroma": functions[k : 2 * k]}
+    tables = {"analysis.0": functions[:k], "analysis.1": functions[k : 2 * k]}
     step = {n: (t / t.square().sum(1, keepdim=True)).numpy() for n, t in tables.items()}
     rates = {n: np.zeros_like(level.first_step[n]) for n in ("log_gain", "log_again")}
     return changed(init, first_step={**level.first_step, **step, **rates})
@@ -152,12 +151,12 @@ def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, varian
     [level] = init.levels
     values = torch.from_numpy(image.astype(np.float32) / 255.0)
     space = Space.of(image.shape[:2], level.spec)
-    wide = mirrored(to_planes(values), space, level.spec.spacing)
+    wide = mirrored(init.planes.to_planes(values, 0.5), space, level.spec.spacing)
     window = cut_window(wide, image.shape[:2], space, space.box(0), level.spec.spacing)
     with torch.no_grad():
         symbols = (variant.first or learned)(init, window, quality)
         weights = analysis(level, window)
-    trade = 3.0 * init.trade_off(quality)
+    trade = init.plane_trade(quality)
     problem = Problem(level, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
     state = refine(problem, symbols, variant.rounds)
     payloads = ALONE.encode(level.prior, RegionSymbols(state.symbols, quality, 3))

@@ -259,7 +259,7 @@ def test_odd_reductions_are_those_of_the_field(small_regions, monkeypatch):
     """Their dense grid is interpolated from the samples; asking the field itself at every point gives the same."""
     data = picture(60, 75, quality=90)
     found = unpack(data, KIND, scale=0.3)
-    monkeypatch.setattr(LatticeRenderer, "_interpolated", LatticeRenderer._planes)
+    monkeypatch.setattr(LatticeRenderer, "_interpolated", LatticeRenderer.planes)
     assert psnr_of(found, unpack(data, KIND, scale=0.3), 1.0) > 45
 
 
