@@ -19,16 +19,19 @@ from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
 from nfcodec.lattice.enlarge import REACH, between, detail
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
+from nfcodec.lattice.native import render_points as native_points
 from nfcodec.lattice.preview import preview
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.stored_palette import StoredOverlay
-from nfcodec.lattice.synthesis import region_layers, to_values
+from nfcodec.lattice.synthesis import region_layers, to_values, whole_to_values
 from nfcodec.lattice.tensors import tensors
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
+from nfcodec.types import Doubles, Indices, Positions
 
 Symbols = npt.NDArray[np.int32]
 Span = tuple[int, int]
@@ -37,6 +40,8 @@ Span = tuple[int, int]
 _ROWS_KEPT = 3
 # Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
 _DENSER = 1.0 - 1e-9
+# Grids of samples that lie farther apart than this are rendered as any other grid.
+_SPARSE = 4
 
 
 class LatticeField:
@@ -149,39 +154,64 @@ class LatticeRenderer:
     ) -> None:
         self.level, self.layout, self.quality, self.channels = level, layout, quality, channels
         self._trunk, self._x = tensors(level.trunk), tensors(level.detail)
+        self._table = level.table.astype(np.float64)
         self._symbols_of = symbols_of
-        self._recent: Recent[Tensor] = Recent(_ROWS_KEPT * layout.columns)
+        self._recent: Recent[Floats] = Recent(_ROWS_KEPT * layout.columns)
 
-    def _layers(self, region: int) -> Tensor:
-        """Last layers (F, h, w) of a region."""
+    def _layers(self, region: int) -> Floats:
+        """Last layers (F, h, w) of a region, in 2^-16."""
         return self._recent.get(region, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
 
-    def _window(self, rows: Span, columns: Span) -> Tensor:
-        """Last layers (F, …) of the cells [rows) × [columns)."""
+    def _window(self, rows: Span, columns: Span) -> Floats:
+        """Last layers (F, …) of the cells [rows) × [columns), in 2^-16."""
         bands = [
-            torch.cat([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
+            _joined([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
             for row in self.layout.touched(rows, columns)
         ]
-        return torch.cat(bands, 1)
+        return _joined(bands, 1)
 
-    def _scattered(self, cells: Tensor) -> Tensor:
+    def _scattered_floats(self, cells: Tensor) -> Tensor:
         """Last layers (N, F) of cells (N, 2)."""
-        out = torch.empty(len(cells), self.level.spec.weights)
-        low, high = cells.amin(0).tolist(), cells.amax(0).tolist()
+        return _floats(self._scattered(cells.numpy()))
+
+    def _scattered(self, cells: Indices) -> Floats:
+        """Last layers (N, F) of cells (N, 2), in 2^-16."""
+        out = np.empty((len(cells), self.level.spec.weights), np.float32)
+        low, high = cells.min(0).tolist(), cells.max(0).tolist()
         for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
             for r in row:
-                local = cells - torch.tensor([r.top, r.left])
-                mine = ((local >= 0) & (local < torch.tensor(r.shape))).all(1).nonzero()[:, 0]
+                local = cells - np.array([r.top, r.left])
+                mine = ((local >= 0) & (local < r.shape)).all(1).nonzero()[0]
                 y, x = local[mine].T
                 out[mine] = self._layers(r.index)[:, y, x].T
         return out
 
+    def _native(self, positions: list[Positions]) -> list[Indices] | None:
+        """The samples of a grid, where it is one of samples that are not far apart."""
+        sizes = (n * s for n, s in zip(self.layout.cells, self.level.spec.spacing, strict=True))
+        index = [native_index(p, n) for p, n in zip(positions, sizes, strict=True)]
+        known = [i for i in index if i is not None and len(i) and i[-1] - i[0] < _SPARSE * len(i)]
+        return known if len(known) == len(index) else None
+
+    def _whole(self, index: list[Indices]) -> Doubles:
+        """Whole planes (3, n_0, n_1) of a grid of samples, in ascending order."""
+        spec, cells, box = self.level.spec, self.layout.cells, [(int(i[0]), int(i[-1]) + 1) for i in index]
+        rows, columns = (reached_cells(b, s, n) for b, s, n in zip(box, spec.spacing, cells, strict=True))
+        window = self._window(rows, columns)
+        planes = render_box(spec, self._table, window, (rows[0], columns[0]), cells, box)
+        for axis, (i, (start, stop)) in enumerate(zip(index, box, strict=True), 1):
+            planes = planes if len(i) == stop - start else planes.take(i - start, axis)
+        return planes
+
     def _planes(self, positions: list[Positions]) -> Tensor:
         """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
+        native = self._native(positions)
+        if native is not None:
+            return torch.from_numpy((self._whole(native) * PLANE_UNIT).astype(np.float32))
         spec, cells = self.level.spec, self.layout.cells
         rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
         return render_grid(
-            spec, self._trunk, self._window(rows, columns), (rows[0], columns[0]), cells, positions
+            spec, self._trunk, _floats(self._window(rows, columns)), (rows[0], columns[0]), cells, positions
         )
 
     def _interpolated(self, positions: list[Positions]) -> Tensor:
@@ -211,6 +241,9 @@ class LatticeRenderer:
     def render(self, positions: list[Positions], finer: float = 0.0) -> Floats:
         """Values (n_0, n_1, C) on the grid of native positions. ``finer``: how much of the detail between the samples
         the grid can show, from 0 (at the picture's own size) to 1 (at twice that and more)."""
+        native = None if finer > 0.0 else self._native(positions)
+        if native is not None:
+            return whole_to_values(self._whole(native), self.channels)
         with torch.no_grad():
             dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
             planes = self._interpolated(positions) if dense and finer == 0.0 else self._planes(positions)
@@ -221,10 +254,24 @@ class LatticeRenderer:
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, 2); those outside the lattice get the value at its border."""
         spec, cells = self.level.spec, self.layout.cells
-        inside = np.clip(positions, 0.0, np.multiply(cells, spec.spacing))
+        sizes = np.multiply(cells, spec.spacing)
+        native = [native_index(p, n) for p, n in zip(np.transpose(positions), sizes, strict=True)]
+        if all(i is not None for i in native):
+            index = np.stack([i for i in native if i is not None], 1)
+            whole = native_points(spec, self._table, self._scattered, cells, index)
+            return whole_to_values(whole, self.channels)
         with torch.no_grad():
-            planes = render_points(spec, self._trunk, self._scattered, cells, inside)
+            planes = render_points(spec, self._trunk, self._scattered_floats, cells, np.clip(positions, 0.0, sizes))
             return np.asarray(to_values(planes.T, self.channels).numpy(), np.float32)
+
+
+def _joined(parts: list[Floats], axis: int) -> Floats:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+
+
+def _floats(whole: Floats) -> Tensor:
+    """Last layers as floats."""
+    return torch.from_numpy(whole * np.float32(WEIGHT_UNIT))
 
 
 def _inside(region: Region, rows: Span, columns: Span) -> tuple[slice, slice, slice]:
