@@ -34,6 +34,7 @@ from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.tensors import tensors
 from nfcodec.metrics import bd_rate
@@ -112,8 +113,9 @@ def with_inner_steps(count: int) -> Callable[[LatticeInit], LatticeInit]:
 
 def without_restoring(init: LatticeInit) -> LatticeInit:
     """D predicts nothing."""
-    zeros = {n: np.zeros_like(a) if ".out." in n else a for n, a in init.levels[0].restore.items()}
-    return changed(init, restore=zeros)
+    d = init.levels[0].restore
+    last = replace(d.leave, weight=0 * d.leave.weight, bias=0 * d.leave.bias)
+    return changed(init, restore=Restore(d.enter, d.blocks, last))
 
 
 VARIANTS = (

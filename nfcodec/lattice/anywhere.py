@@ -189,7 +189,7 @@ def render_grid(
 ) -> Tensor:  # fmt: skip
     """The field on the product grid of ``positions``: planes (planes, *n), without gradients.
 
-    ``weights``: last layers (planes·K + extra, *window) of the cells from ``origin`` on, those that
+    ``weights``: last layers (planes·K, *window) of the cells from ``origin`` on, those that
     :func:`reached` tells or more; ``cells`` of the whole lattice along each axis. ``positions``: increasing (n_i,)
     per axis, in native samples of the whole signal, where sample i is at i + ½; beyond [0, s·cells] the field is
     mirrored. ``tables`` saves evaluations of the trunk when calls see the same offsets.
@@ -271,7 +271,7 @@ def _fill(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axis], ta
     for patterns in itertools.product(*(a.patterns for a in piece)):
         seen = _seen(table, patterns)
         functions = [
-            torch.cat([f[shared] for _, f in seen for _, shared in spec.parts(plane)]).flatten(1)
+            torch.cat([f[spec.functions_of(plane)] for _, f in seen]).flatten(1)
             for plane in range(len(spec.planes))
         ]
         for runs in itertools.product(*(p.runs for p in patterns)):
@@ -308,10 +308,9 @@ def _fill_lines(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axi
 
 
 def _add(spec: LatticeSpec, target: Tensor, layers: Tensor, functions: Tensor) -> None:
-    """Add products of last layers (planes·K + extra, …) and functions (F, …), position by position."""
+    """Add products of last layers (planes·K, …) and functions (F, …), position by position."""
     for plane in range(len(spec.planes)):
-        for own, shared in spec.parts(plane):
-            target[plane] += (layers[own] * functions[shared]).sum(0)
+        target[plane] += (layers[spec.weights_of(plane)] * functions[spec.functions_of(plane)]).sum(0)
 
 
 def _corners(sides: Iterator[int]) -> list[tuple[int, ...]]:
@@ -341,7 +340,7 @@ def _layers(spec: LatticeSpec, weights: Tensor, plane: int, runs: tuple[Run, ...
     parts = []
     for corner in _corners(len(r.cells) for r in runs):
         at = [run.of_side(side) for run, side in zip(runs, corner, strict=True)]
-        parts += [weights[(own, *at)] for own, _ in spec.parts(plane)]
+        parts.append(weights[(spec.weights_of(plane), *at)])
     return torch.cat(parts).flatten(1)
 
 
@@ -351,7 +350,7 @@ def render_points(
 ) -> Tensor:  # fmt: skip
     """The field at scattered ``points`` (N, d) in native samples: values (N, planes), without gradients.
 
-    ``weights_at`` gives the last layers (n, planes·K + extra) of cells with indices (n, d), int64; it is called in
+    ``weights_at`` gives the last layers (n, planes·K) of cells with indices (n, d), int64; it is called in
     the caller's thread, 2^d times for every few thousand points.
     """
 
@@ -381,7 +380,7 @@ def _reaching(
 
 
 def _at_points(spec: LatticeSpec, layers: Tensor, functions: Tensor) -> Tensor:
-    """Values (n, planes) of last layers (n, planes·K + extra) and functions (F, n)."""
+    """Values (n, planes) of last layers (n, planes·K) and functions (F, n)."""
     out = layers.new_zeros((len(spec.planes), len(layers)))
     _add(spec, out, layers.T, functions)
     return out.T

@@ -16,41 +16,46 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from array_api_compat import array_namespace, device
 from torch import Tensor
 
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.parallel import ordered_map
 
 Params = dict[str, Tensor]
+Array = Any  # of numpy where it is decoded, of torch where it is trained
 Floats = npt.NDArray[np.float64]
 _WINDOW_POWER = 8
 # Points of one evaluation stay near the processor's cache.
 BATCH_POINTS = 1 << 12
 
 
-def trunk(spec: LatticeSpec, params: Params, where: Tensor) -> Tensor:
+def trunk(spec: LatticeSpec, params: Mapping[str, Array], where: Array) -> Array:
     """Functions (F, P) at positions (P, d) inside a cell's reach, [−1, 1]; they vanish at its border."""
-    hidden = torch.addmm(params["trunk.0.bias"], where, spec.w0 * params["trunk.0.weight"].T).sin()
-    hidden = torch.addmm(params["trunk.1.bias"], hidden, params["trunk.1.weight"].T).sin()
-    window = (1.0 - where**_WINDOW_POWER).prod(1)
+    xp = array_namespace(where)
+    hidden = xp.sin(where @ (spec.w0 * params["trunk.0.weight"].T) + params["trunk.0.bias"])
+    hidden = xp.sin(hidden @ params["trunk.1.weight"].T + params["trunk.1.bias"])
+    window = xp.prod(1.0 - where**_WINDOW_POWER, axis=1)
     return params["trunk.2.weight"] @ (hidden * window[:, None]).T
 
 
-def reach_positions(samples: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def reach_positions(samples: int) -> Floats:
     """Where ``samples`` regular samples of one cell's reach lie: (samples,) in (−1, 1)."""
-    return (2.0 * torch.arange(samples, dtype=torch.float64) + 1.0).div(samples).sub(1.0).to(dtype)
+    return (2.0 * np.arange(samples) + 1.0) / samples - 1.0
 
 
-def table(spec: LatticeSpec, params: Params, per_cell: tuple[int, ...]) -> Tensor:
+def table(spec: LatticeSpec, params: Mapping[str, Array], per_cell: tuple[int, ...]) -> Array:
     """Functions (F, ∏ 2·per_cell) on the regular grid with ``per_cell`` samples per spacing along each axis, even."""
-    dtype = params["trunk.0.weight"].dtype
-    grid = torch.meshgrid(*(reach_positions(2 * n, dtype) for n in per_cell), indexing="ij")
-    return trunk(spec, params, torch.stack([g.reshape(-1) for g in grid], 1))
+    grid = np.meshgrid(*(reach_positions(2 * n) for n in per_cell), indexing="ij")
+    like = params["trunk.0.weight"]
+    where = array_namespace(like).asarray(np.stack([g.ravel() for g in grid], 1), dtype=like.dtype, device=device(like))
+    return trunk(spec, params, where)
 
 
 class Tables:
@@ -88,7 +93,8 @@ def evaluate(
         index = torch.arange(first, min(first + BATCH_POINTS, total), device=like.device)
         places = torch.unravel_index(index, tuple(len(a) for a in axes))
         with torch.no_grad():
-            return trunk(spec, params, torch.stack([a[i] for a, i in zip(axes, places, strict=True)], 1))
+            found: Tensor = trunk(spec, params, torch.stack([a[i] for a, i in zip(axes, places, strict=True)], 1))
+            return found
 
     out = like.new_empty((spec.functions, total))
     starts = range(0, total, BATCH_POINTS)
@@ -97,81 +103,91 @@ def evaluate(
     return out.reshape(spec.functions, *(len(o) for o in offsets))
 
 
-def of_plane(spec: LatticeSpec, functions: Tensor, plane: int) -> Tensor:
-    """Those of the functions (F, …) that a plane is made of: (K, …), and for the first one the extra ones too."""
-    return torch.cat([functions[shared] for _, shared in spec.parts(plane)])
-
-
-def overlap(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
     """Add up overlapping patches (N, *cells, ∏ 2·per_cell): (N, *(cells + 1)·per_cell), all that they reach."""
-    d = len(per_cell)
-    cells = patches.shape[1:-1]
-    out = patches.new_zeros(patches.shape[0], *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
-    split = patches.reshape(*patches.shape[: d + 1], *(m for p in per_cell for m in (2, p)))
+    xp, d = array_namespace(patches), len(per_cell)
+    lead, cells = patches.shape[0], patches.shape[1:-1]
+    shape = (lead, *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
+    out = xp.zeros(shape, dtype=patches.dtype, device=device(patches))
+    split = patches.reshape((lead, *cells, *(m for p in per_cell for m in (2, p))))
+    order = (0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d)))
     for corner in itertools.product((0, 1), repeat=d):
-        part = split
-        for axis in reversed(range(d)):
-            part = part.select(d + 1 + 2 * axis, corner[axis])
-        order = [0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d))]
-        target = out
-        for axis, side in enumerate(corner):
-            target = target.narrow(1 + 2 * axis, side, cells[axis])
-        target += part.permute(order)
-    return out.reshape(patches.shape[0], *((n + 1) * p for n, p in zip(cells, per_cell, strict=True)))
+        part = split[(..., *itertools.chain.from_iterable((side, slice(None)) for side in corner))]
+        target = [slice(None)]
+        for side, n in zip(corner, cells, strict=True):
+            target += [slice(side, side + n), slice(None)]
+        out[tuple(target)] += xp.permute_dims(part, order)
+    return out.reshape((lead, *((n + 1) * p for n, p in zip(cells, per_cell, strict=True))))
 
 
-def fold(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def fold(patches: Array, per_cell: tuple[int, ...]) -> Array:
     """Add up overlapping patches (N, *cells, ∏ 2·per_cell): values (N, *cells·per_cell), mirrored at the border."""
     out = overlap(patches, per_cell)
     for axis, p in enumerate(per_cell):
-        out = _fold_border(out, axis + 1, p // 2, p - p // 2)
+        out = fold_border(out, axis + 1, p // 2, p - p // 2)
     return out
 
 
-def _fold_border(canvas: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Mirror what lies outside along one axis back inside and drop it there."""
-    n = canvas.shape[axis]
-    inside = canvas.narrow(axis, before, n - before - after).clone()
-    inside.narrow(axis, 0, before).add_(canvas.narrow(axis, 0, before).flip(axis))
-    m = inside.shape[axis]
-    inside.narrow(axis, m - after, after).add_(canvas.narrow(axis, n - after, after).flip(axis))
+def along(x: Array, axis: int, start: int, stop: int) -> Array:
+    """A view of what lies in [start, stop) along one axis."""
+    return x[(*(slice(None),) * axis, slice(start, stop))]
+
+
+def fold_border(canvas: Array, axis: int, before: int, after: int) -> Array:
+    """Mirror what lies outside along one axis back inside and drop it there: ``before`` samples at the start,
+    ``after`` at the end."""
+    xp, n = array_namespace(canvas), canvas.shape[axis]
+    inside = along(canvas, axis, before, n - after) + 0  # a copy
+    m = n - before - after
+    if before:
+        view = along(inside, axis, 0, before)
+        view += xp.flip(along(canvas, axis, 0, before), axis=axis)
+    if after:
+        view = along(inside, axis, m - after, m)
+        view += xp.flip(along(canvas, axis, n - after, n), axis=axis)
     return inside
 
 
-def surround(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def surround(values: Array, per_cell: tuple[int, ...]) -> Array:
     """Values (N, *cells·per_cell) with half a spacing more on each side, mirrored."""
-    for axis, p in enumerate(per_cell):
-        before, n = p // 2, values.shape[axis + 1]
-        head = values.narrow(axis + 1, 0, before).flip(axis + 1)
-        tail = values.narrow(axis + 1, n - (p - before), p - before).flip(axis + 1)
-        values = torch.cat([head, values, tail], axis + 1)
+    xp = array_namespace(values)
+    for axis, p in enumerate(per_cell, 1):
+        n = values.shape[axis]
+        head = xp.flip(along(values, axis, 0, p // 2), axis=axis)
+        tail = xp.flip(along(values, axis, n - (p - p // 2), n), axis=axis)
+        values = xp.concat([head, values, tail], axis=axis)
     return values
 
 
-def cut(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def cut(values: Array, per_cell: tuple[int, ...]) -> Array:
     """What each cell reaches: patches (N, *cells, ∏ 2·per_cell) of values (N, *(cells + 1)·per_cell)."""
-    for axis, p in enumerate(per_cell):
-        values = values.unfold(axis + 1, 2 * p, p)
-    return values.reshape(*values.shape[: len(per_cell) + 1], math.prod(2 * p for p in per_cell))
+    xp, lead = array_namespace(values), values.shape[0]
+    cells = tuple(n // p - 1 for n, p in zip(values.shape[1:], per_cell, strict=True))
+    for axis, p in enumerate(per_cell, 1):
+        n = values.shape[axis]
+        blocks = values.reshape((*values.shape[:axis], n // p, p, *values.shape[axis + 1 :]))
+        both = [along(blocks, axis, 0, n // p - 1), along(blocks, axis, 1, n // p)]
+        # (…, cells, 2 p, …) with the samples moved behind everything, axis by axis.
+        values = xp.moveaxis(xp.concat(both, axis=axis + 1), axis + 1, -1)
+    return values.reshape((lead, *cells, math.prod(2 * p for p in per_cell)))
 
 
-def unfold(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
+def unfold(values: Array, per_cell: tuple[int, ...]) -> Array:
     """The transpose of :func:`fold`: patches (N, *cells, ∏ 2·per_cell) of values (N, *cells·per_cell)."""
     return cut(surround(values, per_cell), per_cell)
 
 
-def plane_patches(spec: LatticeSpec, weights: Tensor, functions: Tensor) -> Tensor:
-    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K + extra,
-    *cells) and a table of the trunk."""
-    found = []
-    for plane in range(len(spec.planes)):
-        own = torch.cat([weights[:, part] for part, _ in spec.parts(plane)], 1)
-        found.append(own.movedim(1, -1) @ of_plane(spec, functions, plane))
-    return torch.stack(found, 1)
+def plane_patches(spec: LatticeSpec, weights: Array, functions: Array) -> Array:
+    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K, *cells)
+    and a table of the trunk."""
+    xp = array_namespace(weights)
+    planes = range(len(spec.planes))
+    own = [xp.moveaxis(weights[:, spec.weights_of(p)], 1, -1) for p in planes]
+    return xp.stack([o @ functions[spec.functions_of(p)] for p, o in zip(planes, own, strict=True)], axis=1)
 
 
-def render(spec: LatticeSpec, weights: Tensor, functions: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """Planes (N, P, *samples) from last layers (N, P·K + extra, *cells) and a table of the trunk."""
+def render(spec: LatticeSpec, weights: Array, functions: Array, per_cell: tuple[int, ...]) -> Array:
+    """Planes (N, P, *samples) from last layers (N, P·K, *cells) and a table of the trunk."""
     patches = plane_patches(spec, weights, functions)
-    planes = fold(patches.flatten(0, 1), per_cell)
-    return planes.reshape(*patches.shape[:2], *planes.shape[1:])
+    planes = fold(patches.reshape((-1, *patches.shape[2:])), per_cell)
+    return planes.reshape((*patches.shape[:2], *planes.shape[1:]))

@@ -90,7 +90,7 @@ def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int =
             some = torch.randint(len(where), (_POINTS,), generator=generator)
         loss = (trunk(spec, params, where[some]) - wanted[:, some]).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     log.info("trunk fitted: relative squared error %.5f", float(loss.detach() / wanted.square().mean()))
