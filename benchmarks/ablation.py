@@ -33,11 +33,11 @@ from nfcodec.lattice.code import ALONE, RegionSymbols
 from nfcodec.lattice.fit.adapt import rounded
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
+from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.space import Space
-from nfcodec.lattice.synthesis import to_planes
-from nfcodec.lattice.tensors import tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 Symbols = npt.NDArray[np.int32]
@@ -93,7 +93,7 @@ def without_preconditioner(init: LatticeInit) -> LatticeInit:
     [level] = init.levels
     functions = field.table(level.spec, tensors(level.trunk), level.spec.spacing)
     k = level.spec.bases
-    tables = {"analysis.luma": functions[:k], "analysis.chroma": functions[k : 2 * k]}
+    tables = {"analysis.0": functions[:k], "analysis.1": functions[k : 2 * k]}
     step = {n: (t / t.square().sum(1, keepdim=True)).numpy() for n, t in tables.items()}
     rates = {n: np.zeros_like(level.first_step[n]) for n in ("log_gain", "log_again")}
     return changed(init, first_step={**level.first_step, **step, **rates})
@@ -113,8 +113,9 @@ def with_inner_steps(count: int) -> Callable[[LatticeInit], LatticeInit]:
 
 def without_restoring(init: LatticeInit) -> LatticeInit:
     """D predicts nothing."""
-    zeros = {n: np.zeros_like(a) if ".out." in n else a for n, a in init.levels[0].restore.items()}
-    return changed(init, restore=zeros)
+    d = init.levels[0].restore
+    last = replace(d.leave, weight=0 * d.leave.weight, bias=0 * d.leave.bias)
+    return changed(init, restore=Restore(d.enter, d.blocks, last))
 
 
 VARIANTS = (
@@ -152,12 +153,12 @@ def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, varian
     [level] = init.levels
     values = torch.from_numpy(image.astype(np.float32) / 255.0)
     space = Space.of(image.shape[:2], level.spec)
-    wide = mirrored(to_planes(values), space, level.spec.spacing)
+    wide = mirrored(init.planes.to_planes(values, 0.5), space, level.spec.spacing)
     window = cut_window(wide, image.shape[:2], space, space.box(0), level.spec.spacing)
     with torch.no_grad():
         symbols = (variant.first or learned)(init, window, quality)
         weights = analysis(level, window)
-    trade = 3.0 * init.trade_off(quality)
+    trade = init.plane_trade(quality)
     problem = Problem(level, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
     state = refine(problem, symbols, variant.rounds)
     payloads = ALONE.encode(level.prior, RegionSymbols(state.symbols, quality, 3))

@@ -119,12 +119,12 @@ def test_every_truncation_shows_a_picture(data):
 def test_nothing_there_is_the_mean(data):
     values, alpha = seen(data[: body(data)])
     decoder = opened(data, KIND)
-    nothing = LatticeRenderer(
-        decoder.init, decoder.field.space, decoder.header.quality, 3, lambda i: np.zeros((3, 64, *shape(i)), np.int32)
-    )
+    spaces = decoder.field.spaces
 
-    def shape(region):
-        return decoder.field.space.box(region).shape
+    def zeros(region, level):
+        return np.zeros((3, 64, *spaces[level].box(region).shape), np.int32)
+
+    nothing = LatticeRenderer(decoder.init, spaces, decoder.header.quality, decoder.info, zeros)
 
     native = [np.arange(n) + 0.5 for n in SIZE]
     np.testing.assert_allclose(values, nothing.render(native), atol=2e-6)

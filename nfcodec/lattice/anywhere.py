@@ -190,7 +190,7 @@ def render_grid(
 ) -> Floats:  # fmt: skip
     """The field on the product grid of ``positions``: planes (planes, *n).
 
-    ``weights``: last layers (planes·K + extra, *window) of the cells from ``origin`` on, those that
+    ``weights``: last layers (planes·K, *window) of the cells from ``origin`` on, those that
     :func:`reached` tells or more; ``cells`` of the whole lattice along each axis. ``positions``: increasing (n_i,)
     per axis, in native samples of the whole signal, where sample i is at i + ½; beyond [0, s·cells] the field is
     mirrored. Raises :class:`InternalError` when the window lacks a cell that is needed.
@@ -289,7 +289,7 @@ def _fill(spec: LatticeSpec, out: Floats, weights: Floats, piece: list[Axis], ta
         seen = _seen(table, patterns)
         size = math.prod(p.size for p in patterns)
         functions = [
-            np.concatenate([f[shared] for _, f in seen for _, shared in spec.parts(plane)]).reshape(-1, size)
+            np.concatenate([f[spec.functions_of(plane)] for _, f in seen]).reshape(-1, size)
             for plane in range(len(spec.planes))
         ]
         for runs in itertools.product(*(p.runs for p in patterns)):
@@ -329,10 +329,10 @@ def _fill_lines(spec: LatticeSpec, out: Floats, weights: Floats, piece: list[Axi
 
 
 def _add(spec: LatticeSpec, target: Floats, layers: Floats, functions: Floats) -> None:
-    """Add products of last layers (planes·K + extra, …) and functions (F, …), position by position."""
+    """Add products of last layers (planes·K, …) and functions (F, …), position by position."""
     for plane in range(len(spec.planes)):
-        for own, shared in spec.parts(plane):
-            target[plane] += np.einsum("k...,k...->...", layers[own], functions[shared])
+        own, shared = layers[spec.weights_of(plane)], functions[spec.functions_of(plane)]
+        target[plane] += np.einsum("k...,k...->...", own, shared)
 
 
 def _corners(sides: Iterator[int]) -> Iterator[tuple[int, ...]]:
@@ -362,7 +362,7 @@ def _layers(spec: LatticeSpec, weights: Floats, plane: int, runs: tuple[Run, ...
     parts = []
     for corner in _corners(len(r.cells) for r in runs):
         at = [run.of_side(side) for run, side in zip(runs, corner, strict=True)]
-        parts += [weights[(own, *at)] for own, _ in spec.parts(plane)]
+        parts.append(weights[(spec.weights_of(plane), *at)])
     return np.concatenate(parts).reshape(-1, math.prod(r.count for r in runs))
 
 
@@ -372,7 +372,7 @@ def render_points(
 ) -> Floats:  # fmt: skip
     """The field at scattered ``points`` (N, d) in native samples: values (N, planes).
 
-    ``weights_at`` gives the last layers (n, planes·K + extra) of cells with indices (n, d), int64; it is called in
+    ``weights_at`` gives the last layers (n, planes·K) of cells with indices (n, d), int64; it is called in
     the caller's thread, 2^d times for every few thousand points.
     """
 

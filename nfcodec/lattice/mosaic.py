@@ -63,7 +63,7 @@ def _packed(shapes: Sequence[Shape]) -> tuple[list[Shape], Shape]:
     lead = tuple(max(n) for n in zip(*(s[:-2] for s in shapes), strict=True))
     rows = [(1, *s) if len(s) == 1 else s[-2:] for s in shapes]
     area = sum((h + GAP) * (w + GAP) for h, w in rows)
-    shelf = sum(w + GAP for _, w in rows) if len(shapes[0]) == 1 else int(area**0.5)
+    shelf = sum(_even(w) + GAP for _, w in rows) if len(shapes[0]) == 1 else int(area**0.5)
     widest = max(max(w for _, w in rows), shelf)
     corners: list[tuple[int, int]] = [(0, 0)] * len(rows)
     top, left, right, below = 0, 0, 0, 0

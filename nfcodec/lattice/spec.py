@@ -15,7 +15,6 @@ from typing import Any
 from nfcodec.errors import CorruptError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
-Part = tuple[slice, slice]
 Pass = tuple[int, int, int]
 
 MOST_AXES = 3
@@ -66,8 +65,7 @@ class LatticeSpec:
     functions of a plane. ``passes``: (plane, first symbol, one past the last) in coded order; together they hold the
     symbols 1 … K − 1 of every plane once, each plane's in ascending order. ``layers``: the number of passes before the
     end of each layer. ``region``: cells of the largest region along each axis. ``width`` of the trunk's two sine
-    layers; ``w0``: frequency factor of the first one. ``extra``: further functions of the first plane that only D
-    drives.
+    layers; ``w0``: frequency factor of the first one.
     """
 
     spacing: tuple[int, ...] = (8, 8)
@@ -78,13 +76,12 @@ class LatticeSpec:
     region: tuple[int, ...] = (128, 128)
     width: int = 192
     w0: float = 12.0
-    extra: int = 0
 
     @classmethod
     def of(
         cls, *, spacing: Sequence[int] = (8, 8), planes: Sequence[Plane] = OPPONENT, bases: int | None = None,
         passes: Sequence[Pass] | None = None, layers: Sequence[int] | None = None, region: Sequence[int] | None = None,
-        width: int = 192, w0: float = 12.0, extra: int = 0,
+        width: int = 192, w0: float = 12.0,
     ) -> LatticeSpec:  # fmt: skip
         """A level whose ``bases``, ``passes``, ``layers`` and ``region`` are the usual ones where they are not given:
         as many bases as samples of a cell, :func:`usual_passes`."""
@@ -93,7 +90,7 @@ class LatticeSpec:
         return cls(
             tuple(spacing), tuple(planes), count, tuple(usual[0] if passes is None else passes),
             tuple(usual[1] if layers is None else layers),
-            tuple(_REGIONS.get(len(spacing), ()) if region is None else region), width, w0, extra,
+            tuple(_REGIONS.get(len(spacing), ()) if region is None else region), width, w0,
         )  # fmt: skip
 
     @property
@@ -113,26 +110,22 @@ class LatticeSpec:
 
     @property
     def functions(self) -> int:
-        """Outputs of the trunk: K of every set, then the extra ones."""
-        return self.tables * self.bases + self.extra
+        """Outputs of the trunk: K of every set."""
+        return self.tables * self.bases
 
     @property
     def coded(self) -> int:
         """Symbols of one cell."""
         return len(self.planes) * self.bases
 
-    @property
-    def weights(self) -> int:
-        """Numbers in the last layer of a cell: K of each plane, then the extra ones of the first."""
-        return self.coded + self.extra
+    def functions_of(self, plane: int) -> slice:
+        """Which of the functions a plane is made of."""
+        shared = self.planes[plane].functions
+        return slice(shared * self.bases, (shared + 1) * self.bases)
 
-    def parts(self, plane: int) -> tuple[Part, ...]:
-        """Which weights of a cell a plane uses, each range with that of the functions they multiply."""
-        k, shared = self.bases, self.planes[plane].functions
-        own = slice(plane * k, (plane + 1) * k), slice(shared * k, (shared + 1) * k)
-        if plane or not self.extra:
-            return (own,)
-        return own, (slice(self.coded, self.weights), slice(self.tables * k, self.functions))
+    def weights_of(self, plane: int) -> slice:
+        """Which numbers of a cell's last layer are those of a plane."""
+        return slice(plane * self.bases, (plane + 1) * self.bases)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The tensors of the trunk."""
@@ -154,7 +147,7 @@ class LatticeSpec:
         positive = min((self.bases, self.width, *self.spacing, *self.region), default=0) >= 1
         even = all(s % 2 == 0 for s in self.spacing)
         fit = 1 <= self.axes <= MOST_AXES and len(self.region) == self.axes
-        return positive and even and fit and self.extra >= 0 and 0.0 < self.w0 < math.inf
+        return positive and even and fit and 0.0 < self.w0 < math.inf
 
     def _planes_are_sound(self) -> bool:
         """Planes have names of their own, and use all sets of functions from number 0 on."""
@@ -177,7 +170,7 @@ class LatticeSpec:
         return {
             "spacing": list(self.spacing), "planes": [[p.name, p.functions] for p in self.planes], "bases": self.bases,
             "passes": [list(p) for p in self.passes], "layers": list(self.layers), "region": list(self.region),
-            "width": self.width, "w0": float(self.w0), "extra": self.extra,
+            "width": self.width, "w0": float(self.w0),
         }  # fmt: skip
 
     @classmethod
@@ -187,11 +180,13 @@ class LatticeSpec:
             if data["planes"] == len(OPPONENT):  # an init from before a spec named its planes
                 given = cls.of(spacing=tuple(data["spacing"]), bases=data["bases"]).to_dict()
                 data = {**given, **data, "planes": given["planes"]}
+                if not data.get("extra"):
+                    data.pop("extra", None)
             if set(data) != {f.name for f in fields(cls)}:
                 raise KeyError("other keys than those of a lattice spec")
             spec = cls(**{**data, **_tuples(data)})
             numbers = (*spec.spacing, *spec.region, *spec.layers, *(n for p in spec.passes for n in p))
-            numbers += (spec.bases, spec.width, spec.extra, *(p.functions for p in spec.planes))
+            numbers += (spec.bases, spec.width, *(p.functions for p in spec.planes))
             if {type(n) for n in numbers} != {int} or type(spec.w0) is not float:
                 raise TypeError("whole numbers, and one with a fraction for w0, are needed")
             if {type(p.name) for p in spec.planes} != {str}:

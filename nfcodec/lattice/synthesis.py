@@ -1,31 +1,61 @@
-"""From the symbols of a region to the last layers of its cells."""
+"""From the symbols of a region to the last layers of its cells, and between planes and the values of a signal."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from nfcodec.lattice import restore
+from nfcodec.arrays import Array, namespace
+from nfcodec.blas import single_threaded
+from nfcodec.lattice import restore, steps
 from nfcodec.lattice.init import Level
-from nfcodec.lattice.tensors import tensors
+from nfcodec.rotations import whole_rotation
+from nfcodec.types import Doubles, Floats
+
+# What whole planes are rounded to before they are rotated, and the digits of the rotated ones.
+_PLANE_BITS, _ROTATED_BITS = 20, 36
 
 
-def last_layers(level: Level, symbols: Tensor, quality: int) -> Tensor:
-    """W̃ (N, P·K + extra, *cells) of symbols (N, P, K, *cells): dequantized, and D's correction in units of the
-    steps."""
-    k3 = level.spec.coded
-    hats = torch.from_numpy(level.hats(quality)).to(symbols).expand(len(symbols), -1)
-    size = torch.as_tensor(level.steps(quality))
-    blocks = level.blocks(level.restore, "d")
-    out = restore.apply_net(tensors(level.restore), "d", blocks, restore.inputs(symbols, hats))
-    plain = symbols.flatten(1, 2) + out[:, :k3]
-    extra = out[:, k3:] * size[0].mean()
-    return torch.cat([plain * size.reshape(1, -1, *(1,) * level.spec.axes), extra], 1)
+def last_layers(level: Level, symbols: Array, quality: int) -> Array:
+    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), in 2^-16: dequantized, and D's correction.
+
+    Whole numbers: of int32 exactly, in float64; of tensors, for a level whose D holds tensors
+    (:func:`nfcodec.lattice.fit.tensors.on_torch`), within one of those and with gradients.
+    """
+    xp, axes = namespace(symbols), level.spec.axes
+    lead = symbols.shape[: symbols.ndim - 2 - axes]
+    row, sizes = restore.quality_row(quality), steps.step_sizes(level.log_step, quality)
+    if not isinstance(symbols, np.ndarray):
+        row, sizes = (xp.asarray(x.astype(np.float32), device=symbols.device) for x in (row, sizes))
+    return restored(level.restore, symbols, xp.broadcast_to(row, (*lead, len(row))), sizes)
 
 
-def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
-    """W̃ (P·K + extra, *cells) of the symbols (P, K, *cells) of one region."""
-    with torch.no_grad():
-        return last_layers(level, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
+def restored(d: restore.Restore, symbols: Array, qualities: Array, sizes: Array) -> Array:
+    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), quality features (…, Q) that sum to 16 and step sizes
+    (…, P, K), in 2^-16."""
+    lead = qualities.shape[:-1]
+    axes = symbols.ndim - len(lead) - 2
+    cells = symbols.shape[symbols.ndim - axes :]
+    correction = d(restore.features(symbols, qualities), axes)
+    return steps.weights(
+        symbols.reshape((*lead, -1, *cells)), correction, sizes.reshape((*sizes.shape[:-2], -1, *(1 for _ in cells)))
+    )
+
+
+@single_threaded
+def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Floats:
+    """W̃ (P·K, *cells) of the symbols (P, K, *cells) of one region: whole numbers in 2^-16, which float32 holds."""
+    layers: Doubles = last_layers(level, symbols, quality)
+    return layers.astype(np.float32)
+
+
+@single_threaded
+def whole_to_values(planes: Doubles, channels: int, offset: float) -> Floats:
+    """Values (…, C) in float32 of whole planes (P, …) in 2^-32 below 2^47: rounded to 2^-20, rotated by whole numbers
+    in 2^-16, and nothing else rounded but the result."""
+    flat = planes.reshape(len(planes), -1)
+    whole = np.floor(flat * 2.0 ** (_PLANE_BITS - 32) + 0.5)
+    rotated = whole_rotation(len(planes), channels).astype(np.float64) @ whole
+    rotated += offset * 2.0**_ROTATED_BITS  # 0 or a half: whole
+    rotated *= 2.0**-_ROTATED_BITS
+    return np.ascontiguousarray(rotated.T, np.float32).reshape(*planes.shape[1:], channels)

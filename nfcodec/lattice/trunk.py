@@ -50,11 +50,6 @@ def table(spec: LatticeSpec, params: Mapping[str, Array], per_cell: tuple[int, .
     return trunk(spec, params, where)
 
 
-def of_plane(spec: LatticeSpec, functions: Array, plane: int) -> Array:
-    """Those of the functions (F, …) that a plane is made of: (K, …), and for the first one the extra ones too."""
-    return namespace(functions).concat([functions[shared] for _, shared in spec.parts(plane)])
-
-
 def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
     """Add up overlapping patches (N, *cells, ∏ 2·per_cell): (N, *(cells + 1)·per_cell), all that they reach."""
     xp, d = namespace(patches), len(per_cell)
@@ -130,17 +125,15 @@ def unfold(values: Array, per_cell: tuple[int, ...]) -> Array:
 
 
 def plane_patches(spec: LatticeSpec, weights: Array, functions: Array) -> Array:
-    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K + extra,
-    *cells) and a table of the trunk."""
-    xp, found = namespace(weights), []
-    for plane in range(len(spec.planes)):
-        own = xp.concat([weights[:, part] for part, _ in spec.parts(plane)], axis=1)
-        found.append(xp.moveaxis(own, 1, -1) @ of_plane(spec, functions, plane))
-    return xp.stack(found, axis=1)
+    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K, *cells)
+    and a table of the trunk."""
+    xp, planes = namespace(weights), range(len(spec.planes))
+    own = [xp.moveaxis(weights[:, spec.weights_of(p)], 1, -1) for p in planes]
+    return xp.stack([o @ functions[spec.functions_of(p)] for p, o in zip(planes, own, strict=True)], axis=1)
 
 
 def render(spec: LatticeSpec, weights: Array, functions: Array, per_cell: tuple[int, ...]) -> Array:
-    """Planes (N, P, *samples) from last layers (N, P·K + extra, *cells) and a table of the trunk."""
+    """Planes (N, P, *samples) from last layers (N, P·K, *cells) and a table of the trunk."""
     patches = plane_patches(spec, weights, functions)
     planes = fold(patches.reshape((-1, *patches.shape[2:])), per_cell)
     return planes.reshape((*patches.shape[:2], *planes.shape[1:]))

@@ -17,7 +17,7 @@ from nfcodec import api, zoo
 from nfcodec.cli import progress
 from nfcodec.cli.root import VERBS
 from nfcodec.cli.session import Session
-from nfcodec.errors import OutputError
+from nfcodec.errors import OptionError, OutputError
 from nfcodec.options import CompareResult, DecodeResult, EncodeOptions, EncodeResult, FileInfo, ModelInfo, VerifyResult
 
 from .conftest import INIT, Nfc, save_noise, save_picture
@@ -305,7 +305,7 @@ def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(api, "train", fake)
     ran = nfc("train", "photos", "-o", "mine.safetensors", "--config", "c.toml", "--threads", "1")
-    named = {"config": "c.toml", "checkpoint": None, "device": "cpu", "force": False}
+    named = {"config": "c.toml", "checkpoint": None, "device": "cpu", "begin": None, "force": False}
     assert seen == [("photos", "mine.safetensors", named)]
     first, last, result = ran.err.splitlines()
     assert first == "step 1/300: loss 0.01234, 31.2 dB, 0.456 bit per sample, 1:02:05 left"
@@ -314,6 +314,19 @@ def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
     assert "31.2 dB" in nfc("train", "photos", "-o", "m", "--config", "c").err
     assert nfc("train", "photos", "-o", "mine.safetensors").code == 2
+
+
+def test_train_from_an_init(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def fake(*args: object, **options: object) -> ModelInfo:
+        asked.append(options["begin"])
+        raise OptionError("enough")
+
+    monkeypatch.setattr(api, "train", fake)
+    for more in ((), ("--from", "photo-lattice")):
+        assert nfc("train", "photos", "-o", "m.safetensors", "--config", "c.toml", *more).code == 2
+    assert asked == [None, "photo-lattice"]
 
 
 def test_train_with_a_bad_config(nfc: Nfc) -> None:

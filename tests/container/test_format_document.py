@@ -17,10 +17,11 @@ from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.entropy import logistic, quantizer, tables
 from nfcodec.entropy.lossless import _FILTERS
+from nfcodec.entropy.networks import Layer
 from nfcodec.lattice import order
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
 from nfcodec.lattice.order import order_of
-from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.space import LayerRun, pack_run, section_run, unpack_run
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.modules.deltas import decode_deltas, encode_deltas

@@ -17,7 +17,7 @@ import torch
 from nfcodec import zoo
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.train import config as lattice_config
-from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, PruneConfig
+from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, PruneConfig
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import Crops
 from nfcodec.modules.spec import FieldSpec
@@ -60,7 +60,7 @@ PLANS = {
 
 # Most of its bytes are the two tables of the first step, 64 × 256 each.
 LATTICE = LatticeConfig(
-    id="test-lattice", field=LatticeSpec(extra=4, width=48),
+    id="test-lattice", field=Field((LatticeSpec(width=48),)),
     networks=NetworkConfig(d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=5, mean_hidden=5),
     outer=lattice_config.OuterConfig(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20), prune=PruneConfig(share=0.0),
     detail=DetailConfig(steps=0), seed=1,

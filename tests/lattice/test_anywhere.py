@@ -16,8 +16,8 @@ from nfcodec.lattice.trunk import render, table
 from nfcodec.parallel import limited
 
 SPECS = {
-    1: LatticeSpec.of(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=(Plane("mid"), Plane("side", 1))),
-    2: LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
+    1: LatticeSpec.of(spacing=(16,), bases=5, width=11, w0=4.0, planes=(Plane("mid"), Plane("side", 1))),
+    2: LatticeSpec.of(spacing=(8, 4), bases=4, width=10, w0=4.0),
     3: LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, w0=4.0, planes=(Plane("grey"),)),
 }
 CLOSE = 1e-5  # of the largest value
@@ -29,7 +29,7 @@ def random_params(spec, seed=0):
 
 
 def random_weights(spec, cells, seed=1):
-    return np.random.default_rng(seed).standard_normal((spec.weights, *cells)).astype(np.float32)
+    return np.random.default_rng(seed).standard_normal((spec.coded, *cells)).astype(np.float32)
 
 
 def functions(spec, params, t):
@@ -53,8 +53,6 @@ def at_point(spec, params, weights, point):
             for plane in range(len(spec.planes)):
                 start = 0 if plane == 0 else k
                 total[plane] += own[plane * k : plane * k + k] @ phi[start : start + k]
-            if spec.extra:
-                total[0] += own[-spec.extra :] @ phi[-spec.extra :]
     return total
 
 
@@ -452,9 +450,9 @@ def test_planning_takes_memory_of_the_axis_only():
 
 
 def test_one_plane_needs_no_second_table():
-    spec = LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0, planes=(Plane("grey"),))
+    spec = LatticeSpec.of(spacing=(8, 4), bases=4, width=10, w0=4.0, planes=(Plane("grey"),))
     _, params, weights, origin, cells = field((9, 5), spec)
-    assert params["trunk.2.weight"].shape[0] == 7
+    assert params["trunk.2.weight"].shape[0] == 4
     same(
         render_grid(spec, params, weights, origin, cells, grid_of((9, 5))),
         by_hand(spec, params, weights, grid_of((9, 5))),

@@ -14,7 +14,7 @@ from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import encode_signal
-from nfcodec.errors import CorruptError, UnsupportedMediaError
+from nfcodec.errors import CorruptError, OptionError, UnsupportedMediaError
 from nfcodec.lattice.space import section_run, unpack_run
 from nfcodec.media.samples import dequantize, quantize
 from nfcodec.options import DecodeOptions, EncodeOptions
@@ -256,3 +256,53 @@ def test_sound_through_the_api(tmp_path):
     info = api.info(tmp_path / "a.nfc")
     assert info.field == "lattice" and info.modality == "audio"
     assert api.verify(tmp_path / "a.nfc", init=path_of("stereo")).symbols > 0
+
+
+CONFIG = """id = "mine"
+[field]
+kind = "lattice"
+spacing = [16]
+planes = "plain"
+region = [8]
+width = 32
+w0 = 24
+[data]
+modality = "audio"
+[networks]
+d_width = 8
+d_blocks = 1
+e_width = 8
+e_blocks = 1
+hidden = 8
+mean_hidden = 8
+[outer]
+steps = 3
+crop = 64
+fit = 20
+trade = 1e-3
+span = 1e-4
+[prune]
+share = 0
+[detail]
+steps = 0
+"""
+
+
+def test_train_encode_and_decode_from_a_folder_and_an_init(tmp_path):
+    """``nfc train --from``: what three steps begin from is nearly what they end in."""
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    save_sound(folder / "a.wav", signal_of("mono", 100))
+    (tmp_path / "c.toml").write_text(CONFIG)
+    sizes = []
+    for begin in (path_of("mono"), None):
+        out = tmp_path / f"{begin is None}.safetensors"
+        model = api.train(folder, out, config=tmp_path / "c.toml", begin=begin)
+        assert (model.id, model.modality, model.field) == ("mine", "audio", "lattice")
+        assert sorted(p.suffix for p in tmp_path.glob(f"{out.stem}.*")) == [".ckpt", ".safetensors"]
+        options = EncodeOptions(init=str(out), effort=1, target_psnr=38.0)
+        api.encode(folder / "a.wav", tmp_path / "a.nfc", options=options, force=True)
+        sizes.append((tmp_path / "a.nfc").stat().st_size)
+    assert sizes[0] < 0.8 * sizes[1]
+    with pytest.raises(OptionError, match="geometry"):
+        api.train(folder, tmp_path / "x.safetensors", config=tmp_path / "c.toml", begin=path_of("stereo"))

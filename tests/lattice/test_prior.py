@@ -12,6 +12,7 @@ import pytest
 
 from nfcodec.entropy import coder, logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolEncoder
+from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError, InternalError, LimitError
 from nfcodec.lattice.code import (
     ALONE,
@@ -23,7 +24,7 @@ from nfcodec.lattice.code import (
     region_bits,
 )
 from nfcodec.lattice.order import order_of
-from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.limits import Limits
 

@@ -10,7 +10,7 @@ from nfcodec.errors import CorruptError, LimitError
 from nfcodec.lattice.spec import OPPONENT, LatticeSpec, Plane, usual_passes
 from nfcodec.limits import Limits
 
-SPEC = LatticeSpec.of(spacing=(4, 6), bases=3, extra=2, width=9, w0=3.0)
+SPEC = LatticeSpec.of(spacing=(4, 6), bases=3, width=9, w0=3.0)
 
 
 def named(count):
@@ -24,7 +24,7 @@ def test_spec_survives_json():
 
 def test_counts_of_the_default():
     spec = LatticeSpec()
-    assert (spec.axes, spec.tables, spec.functions, spec.weights) == (2, 2, 128, 192)
+    assert (spec.axes, spec.tables, spec.functions, spec.coded) == (2, 2, 128, 192)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_counts_of_the_default():
     [
         {"spacing": [8, 7]}, {"spacing": []}, {"spacing": [2] * 4}, {"spacing": [8, 0]}, {"spacing": [8, -2]},
         {"spacing": [8.0, 8]}, {"spacing": 8}, {"spacing": None}, {"bases": 0}, {"bases": "3"}, {"bases": 3.0},
-        {"bases": True}, {"extra": -1}, {"extra": None}, {"width": 0}, {"planes": 0}, {"planes": 1.0}, {"planes": []},
+        {"bases": True}, {"extra": 0}, {"width": 0}, {"planes": 0}, {"planes": 1.0}, {"planes": []},
         {"w0": 0.0}, {"w0": -1.0}, {"w0": math.inf}, {"w0": math.nan}, {"w0": "12"}, {"w0": 12}, {"w0": True},
         {"depth": 2},
     ],
@@ -89,8 +89,10 @@ def test_impossible_geometry(change):
 
 
 def test_inits_from_before_the_geometry_was_in_the_spec():
-    old = {"bases": 64, "extra": 4, "planes": 3, "spacing": [8, 8], "w0": 12.0, "width": 48}
-    assert LatticeSpec.from_dict(old) == LatticeSpec(extra=4, width=48)
+    old = {"bases": 64, "planes": 3, "spacing": [8, 8], "w0": 12.0, "width": 48}
+    assert LatticeSpec.from_dict(old) == LatticeSpec.from_dict({**old, "extra": 0}) == LatticeSpec(width=48)
+    with pytest.raises(CorruptError):
+        LatticeSpec.from_dict({**old, "extra": 4})
 
 
 def test_usual_passes_of_photographs():

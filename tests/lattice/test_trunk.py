@@ -14,7 +14,7 @@ from nfcodec.lattice.trunk import (
     unfold,
 )
 
-SPEC = LatticeSpec.of(spacing=(4, 6), bases=3, extra=2, width=9, w0=3.0)
+SPEC = LatticeSpec.of(spacing=(4, 6), bases=3, width=9, w0=3.0)
 
 
 def random_params(spec=SPEC, seed=0, dtype=torch.float64):
@@ -67,7 +67,7 @@ def test_unfold_by_hand():
 
 
 def test_render_is_differentiable_and_fold_keeps_its_input():
-    weights = random(1, 11, 2, 2).requires_grad_(True)
+    weights = random(1, 9, 2, 2).requires_grad_(True)
     params = random_params()
     render(SPEC, weights, table(SPEC, params, (4, 6)), (4, 6)).square().sum().backward()
     assert weights.grad is not None and bool(weights.grad.abs().min() > 0)
@@ -100,24 +100,20 @@ def test_window_vanishes_at_the_border_of_the_reach():
 
 
 @pytest.mark.parametrize("planes", [1, 2, 3, 4])
-@pytest.mark.parametrize("extra", [0, 2])
-def test_planes_and_functions(planes, extra):
+def test_planes_and_functions(planes):
     """Every plane is the sum of its own weights times its functions, and has no others."""
-    spec = LatticeSpec.of(spacing=(4, 6), bases=3, width=9, w0=3.0, planes=named(planes), extra=extra)
+    spec = LatticeSpec.of(spacing=(4, 6), bases=3, width=9, w0=3.0, planes=named(planes))
     functions = table(spec, random_params(spec), (4, 6))
-    weights = random(2, spec.weights, 3, 2)
+    weights = random(2, spec.coded, 3, 2)
     out = render(spec, weights, functions, (4, 6))
     assert out.shape == (2, planes, 12, 12)
-    first = torch.cat([functions[:3], functions[len(functions) - extra :]])
     for plane in range(planes):
         own = weights[:, 3 * plane : 3 * plane + 3]
-        if plane == 0:
-            own = torch.cat([own, weights[:, spec.weights - extra :]], 1)
-        phi = first if plane == 0 else functions[3:6]
+        phi = functions[:3] if plane == 0 else functions[3:6]
         wanted = fold(torch.einsum("nkhw,kp->nhwp", own, phi), (4, 6))
         torch.testing.assert_close(out[:, plane], wanted, rtol=1e-10, atol=1e-10)
-        parts = sum(
-            torch.einsum("nkhw,kp->nhwp", weights[:, own], functions[shared]) for own, shared in spec.parts(plane)
+        parts = torch.einsum(
+            "nkhw,kp->nhwp", weights[:, spec.weights_of(plane)], functions[spec.functions_of(plane)]
         )
         torch.testing.assert_close(out[:, plane], fold(parts, (4, 6)), rtol=1e-10, atol=1e-10)
 

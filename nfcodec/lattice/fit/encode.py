@@ -34,6 +34,7 @@ from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.space import Space, pack_run
 from nfcodec.lattice.stored import LatticeRenderer, LevelRenderer
@@ -294,7 +295,8 @@ class LatticeEncoder(Encoder):
         level = self.init.levels[number]
         renderer = LevelRenderer(level, self.spaces[number], quality, lambda i: regions[i].symbols)
         out = torch.zeros(len(self.init.planes.names), *self.info.shape)
-        out[self.init.places(number)] = torch.from_numpy(renderer.planes(self._native(0, self.info.shape[0])))
+        whole = renderer.whole([np.arange(n) for n in self.info.shape])
+        out[self.init.places(number)] = torch.from_numpy((whole * PLANE_UNIT).astype(np.float32))
         return out
 
     def _native(self, top: int, bottom: int) -> list[Positions]:

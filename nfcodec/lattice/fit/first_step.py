@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.lattice import restore
+from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.window import Canvas, Window
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import Params, cut, surround
 
 
@@ -26,8 +27,8 @@ def analysis(level: Level, window: Window) -> Tensor:
 
     def missing(weights: Tensor) -> Tensor:
         left = window.samples - canvas(weights[0].flatten(0, 1))
-        patches: Tensor = cut(surround(left[(slice(None), *native)], spacing), spacing)[None]
-        return patches
+        found: Tensor = cut(surround(left[(slice(None), *native)], spacing), spacing)
+        return found[None]
 
     return descend(level.spec, tensors(level.first_step), cut(window.samples, spacing)[None], missing)[0]
 
@@ -59,13 +60,49 @@ def corrected(level: Level, weights: Tensor, quality: int) -> Tensor:
     """Symbols before rounding (P, K, *cells) of the weights (P, K, *cells) of :func:`analysis`."""
     y = weights / torch.from_numpy(level.steps(quality))[(..., *(None,) * level.spec.axes)]
     hats = torch.from_numpy(level.hats(quality))[None]
-    return correct(tensors(level.first_step), level.blocks(level.first_step, "e"), y[None], hats)[0]
+    return correct(tensors(level.first_step), level.correction_blocks, y[None], hats)[0]
 
 
 def correct(params: Params, blocks: int, y: Tensor, hats: Tensor) -> Tensor:
     """Weights in steps, y (N, P, K, *cells), shifted and drawn towards zero where that saves more bits than it costs,
     as the network "e" of ``params`` has learned."""
-    out = restore.apply_net(params, "e", blocks, restore.inputs(y, hats))
+    out = apply_net(params, "e", blocks, inputs(y, hats))
     shift, zone = out.reshape(len(y), 2, *y.shape[1:]).unbind(1)
     drawn: Tensor = y + shift - 0.5 * torch.sigmoid(zone - 1.4) * torch.tanh(3.0 * y)
     return drawn
+
+
+def apply_net(params: Params, prefix: str, blocks: int, x: Tensor) -> Tensor:
+    """(N, outputs, *cells) of inputs (N, inputs, *cells): a layer on each cell alone, residual 3^d layers with the
+    border repeated, a layer on each cell alone."""
+    axes = x.ndim - 2
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+    alone = (..., *(None,) * axes)
+    h = convolve(x, params[f"{prefix}.in.weight"][alone], params[f"{prefix}.in.bias"])
+    for i in range(blocks):
+        wide = F.pad(F.leaky_relu(h, 0.1), (1, 1) * axes, mode="replicate")
+        h = h + convolve(wide, params[f"{prefix}.{i}.weight"], params[f"{prefix}.{i}.bias"])
+    h = F.leaky_relu(h, 0.1)
+    return convolve(h, params[f"{prefix}.out.weight"][alone], params[f"{prefix}.out.bias"])
+
+
+def compand(x: Tensor) -> Tensor:
+    """sign(x) · log2(1 + |x|)."""
+    return torch.sign(x) * torch.log2(1.0 + x.abs())
+
+
+def inputs(symbols: Tensor, hats: Tensor) -> Tensor:
+    """Inputs (N, C, *cells) of symbols (N, P, K, *cells) and quality features (N, Q) that sum to 1.
+
+    Their order: symbols 1 … K − 1 of every plane, companded; differences of the means to those of the neighbours,
+    neighbour by neighbour, companded, the border repeated; the quality features, alike in all cells.
+    """
+    cells = symbols.shape[3:]
+    means = symbols[:, :, 0]
+    wide = F.pad(means, (1, 1) * len(cells), mode="replicate")
+    around = [
+        wide[(slice(None), slice(None), *(slice(o, o + n) for o, n in zip(offset, cells, strict=True)))] - means
+        for offset in itertools.product(range(3), repeat=len(cells)) if any(o != 1 for o in offset)
+    ]  # fmt: skip
+    rest = [compand(symbols[:, :, 1:]).flatten(1, 2), compand(torch.cat(around, 1))]
+    return torch.cat([*rest, hats[(..., *(None,) * len(cells))].expand(-1, -1, *cells)], 1)

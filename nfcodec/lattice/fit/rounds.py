@@ -18,9 +18,11 @@ from torch import Tensor
 
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
+from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
 
 Symbols = npt.NDArray[np.int32]
@@ -52,7 +54,7 @@ class Problem:
         self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
         ahead: bool = False,
     ) -> None:  # fmt: skip
-        self.level, self.window, self.quality, self.planes, self.trade = level, window, quality, planes, trade
+        self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
         shape = tuple(plain.shape[2:])
@@ -72,14 +74,14 @@ class Problem:
 
     def error(self, symbols: Tensor) -> Tensor:
         """Squared error, summed."""
-        shown = self.canvas(last_layers(self.level, symbols[None], self.quality)[0])
+        shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
         return ((shown - self.target).square() * self.weight).sum()
 
     def state(self, symbols: Symbols) -> State:
         """Measure ``symbols``."""
         prediction = predict(self.level.prior, RegionSymbols(symbols, self.quality, self.planes))
         bits = float(region_bits(prediction, symbols)[: self.planes].sum())
-        with torch.inference_mode():
+        with torch.no_grad():
             error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
         return State(symbols, prediction, bits, error)
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nfcodec.container.layout import SectionType
 from nfcodec.container.writer import Writer
-from nfcodec.coords import sample_positions
 from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
 from nfcodec.errors import UnsupportedMediaError
@@ -27,12 +27,14 @@ from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.fit.coded import CodedRegion, LevelFit
 from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.space import Space, pack_run
 from nfcodec.lattice.stored import LevelRenderer
+from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Source
-from nfcodec.types import Symbols
+from nfcodec.types import Doubles, Symbols
 
 T = TypeVar("T")
 
@@ -45,8 +47,12 @@ class Chunk:
     number: int
     values: Floats
     planes: Tensor
-    shown: Tensor
+    shown: Doubles
     coded: tuple[CodedRegion, ...] = ()
+
+    def left(self) -> Tensor:
+        """The planes that are not shown yet."""
+        return self.planes - torch.from_numpy((self.shown * PLANE_UNIT).astype(np.float32))
 
 
 def neighbours(items: Iterable[T]) -> Iterator[tuple[T | None, T, T | None]]:
@@ -98,7 +104,7 @@ class StreamEncoder(Encoder):
     def _read(self) -> Iterator[Chunk]:
         for number, block in enumerate(self.source.blocks(self.length)):
             planes = self.init.planes.to_planes(torch.from_numpy(block.values), self.offset)
-            yield Chunk(number, block.values, planes, torch.zeros_like(planes))
+            yield Chunk(number, block.values, planes, np.zeros(planes.shape))
 
     # -- levels ------------------------------------------------------------------------------------------
     def _fitted(self, number: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -106,7 +112,7 @@ class StreamEncoder(Encoder):
         spec, places = self.init.levels[number].spec, self.init.places(number)
         fit, left = LevelFit(self.init, number, self.info.channels), -(-self.info.shape[0] // self.length)
         for before, here, after in neighbours(chunks):
-            planes = torch.cat([(c.planes - c.shown)[places] for c in (before, here, after) if c is not None], 1)
+            planes = torch.cat([c.left()[places] for c in (before, here, after) if c is not None], 1)
             shape = (planes.shape[1],)
             space = Space.of(shape, spec)
             levels = max(1, left - here.number) * len(self.init.levels)
@@ -124,9 +130,8 @@ class StreamEncoder(Encoder):
             stop = start + len(here.values)
             of_region = partial(_symbols, some, number)
             renderer = LevelRenderer(level, Space.of((length,), level.spec), self.options.quality, of_region)
-            shown = here.shown.clone()
-            positions = sample_positions(float(start), float(stop), stop - start)
-            shown[places] += torch.from_numpy(renderer.planes([positions]))
+            shown = here.shown.copy()
+            shown[places] += renderer.whole([np.arange(start, stop)])
             yield replace(here, shown=shown)
 
     # -- the file ----------------------------------------------------------------------------------------
@@ -136,7 +141,7 @@ class StreamEncoder(Encoder):
             for run in coded.runs(chunk.number, split=False):
                 writer.add(SectionType.CELLS, pack_run(run, len(self.init.levels)))
                 self.symbols.update(coded.symbols.astype("<i4").tobytes())
-        values = self.init.planes.to_values(chunk.shown, self.info.channels, self.offset).numpy()
+        values = whole_to_values(chunk.shown, self.info.channels, self.offset)
         self.error.add(self.written(chunk.values), self.written(values))
 
 

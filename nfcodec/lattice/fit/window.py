@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.space import Box, Space
-from nfcodec.lattice.tensors import tensors
-from nfcodec.lattice.trunk import overlap, plane_patches, surround, table
+from nfcodec.lattice.trunk import overlap, plane_patches, surround
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
 Sides = tuple[tuple[bool, bool], ...]
@@ -59,17 +60,15 @@ class Canvas:
 
     def __init__(self, level: Level, outer: Sides) -> None:
         self.spec, self.outer = level.spec, outer
-        with torch.no_grad():
-            self.functions: Tensor = table(level.spec, tensors(level.trunk), level.spec.spacing)
+        self.functions = torch.from_numpy(level.table.astype(np.float32) * np.float32(2.0**-TABLE_BITS))
 
     def of_plane(self, plane: int) -> Tensor:
         """The coded functions (K, ∏ 2s) of a plane."""
-        return self.functions[self.spec.parts(plane)[0][1]]
+        return self.functions[self.spec.functions_of(plane)]
 
     def __call__(self, weights: Tensor) -> Tensor:
         """(P, *(s·cells + s)) of last layers (P·K, *cells)."""
-        extra = weights.new_zeros(self.spec.weights - len(weights), *weights.shape[1:])
-        patches = plane_patches(self.spec, torch.cat([weights, extra])[None], self.functions)[0]
+        patches = plane_patches(self.spec, weights[None], self.functions)[0]
         canvas: Tensor = overlap(patches, self.spec.spacing)
         for axis, (spacing, sides) in enumerate(zip(self.spec.spacing, self.outer, strict=True), 1):
             canvas = _mirror(canvas, axis, spacing // 2, sides)

@@ -7,19 +7,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.entropy.networks import EXACT, Layer
+from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, float_params, network_names
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.order import LARGEST_FEATURE, order_of
-from nfcodec.lattice.prior import LARGEST_HIDDEN, Layer, Network, Prior
+from nfcodec.lattice.prior import LARGEST_HIDDEN, Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.steps import OCTAVE
 from nfcodec.lattice.train.model import LatticeModel, of_level
+from nfcodec.lattice.train.whole import numpy_restore, restore_params
+from nfcodec.lattice.trunk import table
 
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
 
 _MAX_SHIFT = 14
-_EXACT = 1 << 24
 
 
 def whole_layer(weight: Floats, bias: Floats, largest: int, bits: int) -> Layer:
@@ -37,7 +41,7 @@ def _whole_row(weight: Floats, bias: float, largest: int, bits: int) -> tuple[Fl
     for shift in range(_MAX_SHIFT, 0, -1):
         scaled = np.rint(weight * 2.0**shift)
         offset = np.rint(bias * 2.0**shift)
-        if np.abs(scaled).max() <= top and np.abs(scaled).sum() * largest + abs(offset) + 2.0 ** (shift - 1) < _EXACT:
+        if np.abs(scaled).max() <= top and np.abs(scaled).sum() * largest + abs(offset) + 2.0 ** (shift - 1) < EXACT:
             return scaled, float(offset), shift
     return np.clip(np.rint(weight * 2.0), -top, top), float(np.rint(bias * 2.0)), 1
 
@@ -61,6 +65,18 @@ def _arrays(params: Params) -> dict[str, npt.NDArray[np.float32]]:
     return {n: p.detach().float().cpu().numpy().copy() for n, p in params.items()}
 
 
+def whole_table(spec: LatticeSpec, trunk: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.int16]:
+    """φ at the samples' own positions, in whole numbers."""
+    doubles = {n: a.astype(np.float64) for n, a in trunk.items()}
+    functions: Floats = table(spec, doubles, spec.spacing)
+    return np.rint(functions * 2.0**TABLE_BITS).astype(np.int16)
+
+
+def whole_steps(log_step: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """log2 of steps in 256ths of an octave."""
+    return np.rint(log_step * OCTAVE).astype(np.int16)
+
+
 def export_lattice(
     model: LatticeModel, params: Params, *, name: str, modality: str = "image", detail: Params | None = None, bits: int
     = 8
@@ -77,17 +93,20 @@ def export_lattice(
 def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Level:
     names = network_names(order_of(spec))
     groups, means = (tuple(whole_network(params, name, bits) for name in some) for some in names)
-    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
+    prefixes = {"trunk": ("trunk.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
-    prior, log_step = Prior(spec, groups, means), _arrays(params)["log_step"]
-    return Level(spec=spec, log_step=log_step, prior=prior, detail=_arrays(detail), **parts)
+    return Level(
+        spec=spec, table=whole_table(spec, parts["trunk"]), restore=numpy_restore(params),
+        log_step=whole_steps(_arrays(params)["log_step"]), prior=Prior(spec, groups, means), detail=_arrays(detail),
+        **parts,
+    )  # fmt: skip
 
 
 def params_of(init: LatticeInit) -> Params:
     """The parameters that training goes on from: the inverse of :func:`export_lattice`, up to its rounding."""
     found: Params = {}
     for i, level in enumerate(init.levels):
-        named = {**tensors(level.trunk), **tensors(level.restore), **tensors(level.first_step)}
-        named |= {"log_step": torch.from_numpy(level.log_step), **float_params(level.prior)}
+        named = {**tensors(level.trunk), **restore_params(level.restore), **tensors(level.first_step)}
+        named |= {"log_step": torch.from_numpy(level.log_step / OCTAVE), **float_params(level.prior)}
         found |= {f"{i}.{name}": value.float().clone() for name, value in named.items()}
     return found

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from nfcodec.lattice import order, restore
 from nfcodec.lattice.fit.first_step import correct, descend
 from nfcodec.lattice.fit.twin import FloatPrior, network_names
-from nfcodec.lattice.init import Level
+from nfcodec.lattice.init import Level, correction_shapes
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.planes import PlaneSet, offset_of, places, planes_of
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.synthesis import last_layers
+from nfcodec.lattice.steps import WEIGHT_UNIT
+from nfcodec.lattice.synthesis import restored
 from nfcodec.lattice.train.config import LatticeConfig, NetworkConfig
+from nfcodec.lattice.train.whole import restore_shapes, whole_restore
 from nfcodec.lattice.trunk import render, table, unfold
 
 Params = dict[str, Tensor]
@@ -115,9 +117,9 @@ def _new_level(model: LatticeModel, spec: LatticeSpec, generator: torch.Generato
 
 def network_shapes(networks: NetworkConfig, spec: LatticeSpec) -> dict[str, tuple[int, ...]]:
     """The tensors of D, of the correction and of the prior of a level."""
-    n = restore.input_count(len(spec.planes), spec.bases, spec.axes, order.QUALITY_LEVELS)
-    shapes = restore.net_shapes(n, networks.d_width, spec.weights, networks.d_blocks, "d", spec.axes)
-    shapes |= restore.net_shapes(n, networks.e_width, 2 * spec.coded, networks.e_blocks, "e", spec.axes)
+    n = restore.input_count(len(spec.planes), spec.bases, spec.axes)
+    shapes = restore_shapes(n, networks.d_width, spec.coded, networks.d_blocks, spec.axes)
+    shapes |= correction_shapes(spec, networks.e_width, networks.e_blocks)
     found = order_of(spec)
     groups, means = network_names(found)
     for name, (inputs, symbols) in zip(groups, found.groups, strict=True):
@@ -168,14 +170,14 @@ def encode_level(
     def left(weights: Tensor) -> Tensor:
         return patches(planes - render(spec, weights.flatten(1, 2), functions, spec.spacing))
 
-    level = level_of(spec, params)
     weights = descend(spec, params, patches(planes), left)
-    steps = torch.stack([torch.as_tensor(level.steps(q)) for q in qualities])[(..., *(None,) * spec.axes)]
-    y = correct(params, model.networks.e_blocks, weights / steps, hats(qualities, planes.device))
+    h = hats(qualities, planes.device)
+    sizes = torch.exp2(torch.einsum("nq,qpk->npk", h, params["log_step"]))
+    y = correct(params, model.networks.e_blocks, weights / sizes[(..., *(None,) * spec.axes)], h)
     symbols = torch.round(y.detach())
     through = symbols + (y - y.detach())
-    layers = [last_layers(level, one[None], q) for one, q in zip(through, qualities, strict=True)]
-    return Coded(symbols, y, torch.cat(layers))
+    layers: Tensor = restored(whole_restore(params), through, 16.0 * h, sizes) * WEIGHT_UNIT
+    return Coded(symbols, y, layers)
 
 
 def forward(
@@ -207,12 +209,5 @@ def index(numbers: list[int], like: Tensor) -> Tensor:
 def shown_at(spec: LatticeSpec, params: Params, layers: Tensor, scale: int) -> Tensor:
     """Planes (N, P, *n) of last layers at ``scale`` times the native size."""
     per_cell = tuple(scale * s for s in spec.spacing)
-    shown: Tensor = render(spec, layers, table(spec, params, per_cell), per_cell)
-    return shown
-
-
-def level_of(spec: LatticeSpec, params: Params) -> Level:
-    """The level that parameters are, tensors in place of arrays: what the functions of encoder and decoder take."""
-    named = {p: {n: t for n, t in params.items() if n.startswith(p)} for p in ("trunk.", "d.")}
-    parts = {"trunk": named["trunk."], "restore": named["d."], "log_step": params["log_step"], "first_step": params}
-    return Level(spec=spec, prior=None, detail={}, **parts)  # type: ignore[arg-type]
+    planes: Tensor = render(spec, layers, table(spec, params, per_cell), per_cell)
+    return planes

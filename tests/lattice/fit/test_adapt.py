@@ -16,8 +16,7 @@ from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
 from nfcodec.lattice.planes import OPPONENT_SET
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.tensors import tensors
-from nfcodec.lattice.trunk import render, table, unfold
+from nfcodec.lattice.trunk import render, unfold
 
 SPACING = (8, 8)
 SPEC = LatticeSpec(region=(4, 4))
@@ -80,7 +79,7 @@ def test_windows_show_the_picture_around_a_region():
 def test_canvases_of_all_regions_add_up_to_the_picture(level):
     """What regions show, each on its own, is what the field shows: mirrored at the border, nothing outside."""
     generator = torch.Generator().manual_seed(0)
-    layers = torch.randn(level.spec.weights, 6, 9, generator=generator)
+    layers = torch.randn(level.spec.coded, 6, 9, generator=generator)
     space, total = Space((6, 9), (4, 4)), torch.zeros(3, 56, 80)
     for index in range(space.count):
         r = space.box(index)
@@ -88,7 +87,7 @@ def test_canvases_of_all_regions_add_up_to_the_picture(level):
         outer = (top == 0, bottom == 6), (left == 0, right == 9)
         canvas = Canvas(level, outer)(layers[r.cells])
         total[:, 8 * top : 8 * bottom + 8, 8 * left : 8 * right + 8] += canvas
-    wanted = render(level.spec, layers[None], table(level.spec, tensors(level.trunk), SPACING), SPACING)[0]
+    wanted = render(level.spec, layers[None], torch.from_numpy(level.table * np.float32(2.0**-16)), SPACING)[0]
     np.testing.assert_allclose(total[:, 4:-4, 4:-4], wanted, atol=1e-4)
     total[:, 4:-4, 4:-4] = 0
     assert not total.any()
