@@ -92,3 +92,21 @@ def test_a_tag_is_no_filter(cage, form):
         told = cage.decode(hostile("video", tags), "video", form)
         assert any(w.startswith("the tag sar is left out: ") for w in told)
         assert all("\n" not in w for w in told)
+
+
+@pytest.mark.parametrize("form", OUTPUTS["video"])
+def test_times_are_numbers(cage, form):
+    """The start of the sound and the times of the frames: what is no number within bounds is left out."""
+    for key, value in (
+        ("sound_start", "1 -vf drawtext=textfile={victim}"), ("sound_start", "nan"), ("sound_start", "9e9"),
+        ("durations", "1,2,-3,4"), ("durations", "1,2,3,inf"), ("durations", "1,2,3,{victim}"),
+    ):  # fmt: skip
+        told = cage.decode(hostile("video", ((key, value.format(victim=cage.victim)),)), "video", form)
+        assert any(w.startswith(f"the tag {key} is left out: ") for w in told)
+    for key, value in (("sound_start", "-500.25"), ("durations", "0,0,0,0"), ("durations", "1,0,99999999,1e-3")):
+        assert not any("left out" in w for w in cage.decode(hostile("video", ((key, value),)), "video", form))
+
+
+def test_damaged_sound_is_left_out_of_a_video(cage):
+    told = cage.decode(hostile("video", sections=[(SectionType.SOUND, b"no sound at all")]), "video", "mp4")
+    assert "the sound is dropped: it is damaged" in told
