@@ -175,3 +175,21 @@ def test_wide_rates_are_told(cage):
     assert cage.decode(hostile("video", rate=Fraction(1, 10**6)), "video", "mp4") == (
         "the frame rate 1e-06/s is written as 0.001/s",
     )
+
+
+@pytest.mark.parametrize("form", OUTPUTS["video"])
+def test_times_are_numbers(cage, form):
+    """The start of the sound and the times of the frames: what is no number within bounds is left out."""
+    for key, value in (
+        ("sound_start", "1 -vf drawtext=textfile={victim}"), ("sound_start", "nan"), ("sound_start", "9e9"),
+        ("durations", "1,2,-3,4"), ("durations", "1,2,3,inf"), ("durations", "1,2,3,{victim}"),
+    ):  # fmt: skip
+        told = cage.decode(hostile("video", ((key, value.format(victim=cage.victim)),)), "video", form)
+        assert any(w.startswith(f"the tag {key} is left out: ") for w in told)
+    for key, value in (("sound_start", "-500.25"), ("durations", "0,0,0,0"), ("durations", "1,0,99999999,1e-3")):
+        assert not any("left out" in w for w in cage.decode(hostile("video", ((key, value),)), "video", form))
+
+
+def test_damaged_sound_is_left_out_of_a_video(cage):
+    told = cage.decode(hostile("video", sections=[(SectionType.SOUND, b"no sound at all")]), "video", "mp4")
+    assert any(w.startswith("sound dropped: ") for w in told)

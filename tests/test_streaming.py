@@ -16,6 +16,7 @@ from nfcodec.decoder import decoder as decoder_module
 from nfcodec.encoder import encode_signal
 from nfcodec.errors import MediaReadError
 from nfcodec.media import video
+from nfcodec.media.timing import Timing
 from nfcodec.modules.fit import encode as encoder
 from nfcodec.options import DecodeOptions, EncodeOptions
 from nfcodec.signal import Block, Metadata, SignalInfo
@@ -134,14 +135,15 @@ def test_an_estimated_length_is_corrected(announced):
 def test_a_clip_of_unknown_length(tmp_path, monkeypatch):
     """A container that announces a wrong number of frames."""
     path = save_frames(tmp_path / "a.mkv", moving(9, 16, 24))
-    real = video.read_timing
+    real = video.scan
     for wrong in (1, 5, 40):
-        monkeypatch.setattr(video, "read_timing", lambda *a, n=wrong: replace(real(*a), frames=n))
+        lie = Timing(wrong, Fraction(25))
+        monkeypatch.setattr(video, "scan", lambda *a, lie=lie: replace(real(*a), timing=lie))
         events = []
         options = EncodeOptions(init=init("video"), effort=1)
         result = api.encode(path, tmp_path / f"{wrong}.nfc", options=options, progress=events.append)
         about = api.info(tmp_path / f"{wrong}.nfc")
-        assert about.shape == (9, 16, 24) and about.rate == pytest.approx(result.rate)
+        assert about.shape == (9, 16, 24) and about.sample_rate == 10 and about.rate == pytest.approx(result.rate)
         assert all(e.done <= e.total * (1 + 1e-9) for e in events)
         assert decode(tmp_path / f"{wrong}.nfc", "video", tmp_path / "b.mkv").shape == (9, 16, 24)
         digests = {api.verify(tmp_path / f"{n}.nfc", init=init("video")).digest for n in (1, wrong)}

@@ -24,11 +24,12 @@ from nfcodec.tags import Tags
 _MUXER = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
 # Matroska counts milliseconds; 1/90000 s holds whole milliseconds and the frames of all customary rates.
 _TICK = {"mp4": Fraction(1, 90000), "mkv": Fraction(1, 1000), "webm": Fraction(1, 1000)}
+# An MP4 counts the ticks of one frame in 31 bits, which are 6 hours of the fine ones.
+_LONGEST = 2**31 - 1
+_COARSE = Fraction(1, 1000)
 # Sound that a container takes as it is; anything else is converted with a warning.
 _SOUND = {"mp4": ("aac", "mp3", "opus", "ac3", "eac3", "flac", "alac", "mp2"), "webm": ("opus", "vorbis")}
 _CONVERT = {"mp4": ["-c:a", "aac", "-b:a", "256k"], "webm": ["-c:a", "libopus", "-b:a", "160k"]}
-# Of one frame, in units of the container: signed 32 bits.
-_LONGEST_TICKS = 2**31 - 1
 _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(1000)
 # Say which matrix turns the pixels into YUV, and mark it, so that players turn them back alike.
 _BT709 = [
@@ -47,6 +48,7 @@ class VideoSink:
         self._path, self._info, self._form = path, info, form
         self._alpha = info.alpha and form in ("mkv", "webm")
         self._late = Fraction(tags.sound_start / 1000).limit_denominator(10**6) if sidecar else Fraction(0)
+        self._tick = _TICK[form]
         self._times = self._given_times(tags)
         self._note_losses(tags)
         self._sound: Path | None = None
@@ -68,12 +70,11 @@ class VideoSink:
         """When frames are shown, or None where they are even and the first is shown at once."""
         if len(tags.durations) != self._info.shape[0] and self._late >= 0:
             return None
-        tick = _TICK[self._form]
-        ticks = frame_times(self._info, tags.durations).ticks(tick, least=1)
-        if np.diff(ticks).max(initial=0) > _LONGEST_TICKS:
-            self.warnings.append(f"the frames' times are left out: {self._form} holds no frame that lasts so long")
-            return None
-        return FrameTimes(np.rint(ticks * float(tick * 10**9)).astype(np.int64))
+        times = frame_times(self._info, tags.durations)
+        if np.diff(times.ticks(self._tick)).max() > _LONGEST:
+            self._tick = _COARSE
+        ticks = times.ticks(self._tick, least=1)
+        return FrameTimes(np.rint(ticks * float(self._tick * 10**9)).astype(np.int64))
 
     def _note_losses(self, tags: Tags) -> None:
         if self._info.alpha and not self._alpha:
@@ -105,7 +106,7 @@ class VideoSink:
     def _exact_times(self) -> list[str]:
         if self._times is None:
             return []
-        tick = _TICK[self._form]
+        tick = self._tick
         exact = ["-fps_mode", "passthrough", "-enc_time_base", f"{tick.numerator:d}/{tick.denominator:d}"]
         # With B-frames the durations in an MP4 are those of the order of coding, which readers take for the times.
         return [*exact, "-video_track_timescale", f"{tick.denominator:d}", "-bf", "0"] if self._form == "mp4" else exact
