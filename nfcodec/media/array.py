@@ -23,6 +23,7 @@ _TYPES: dict[str, SampleType] = {
 }  # fmt: skip
 # (H, W, 3) of these is nearly always a picture; as one, its channels are coded together. It comes back as an array.
 _PICTURES: dict[str, SampleType] = {"uint8": "u8", "uint16": "u16"}
+_SIDE = 8  # smaller ones are tables
 _AT_ONCE = 1 << 20
 
 
@@ -69,7 +70,7 @@ def array_source(array: npt.NDArray[Any], *, limits: Limits = DEFAULT_LIMITS) ->
 
 def _source(path: Path, array: npt.NDArray[Any], limits: Limits) -> Source:
     _check(path, array, limits)
-    if array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in _PICTURES and min(array.shape[:2]) > 1:
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in _PICTURES and min(array.shape[:2]) >= _SIDE:
         from nfcodec.media.image import colour_array
 
         return colour_array(path, array, _PICTURES[array.dtype.name], limits=limits)

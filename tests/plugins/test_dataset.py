@@ -108,7 +108,9 @@ def test_the_centre_has_the_shape_of_the_size(folder, kind):
 
 @pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1), ("RGBA", 4)])
 def test_modes_are_the_same_for_all_pictures(tmp_path, kind, mode, channels):
-    grey, deep = painting(30, 30, channels=1), painting(30, 30, channels=1).astype(np.uint16) * 257
+    grey = painting(30, 30, channels=1)
+    grey[0, 0], grey[-1, -1] = 0, 255  # all of the range: of a part of it 16 bits are coded more finely
+    deep = grey.astype(np.uint16) * 257
     from helpers import encode, save_picture
 
     for i, samples in enumerate((painting(30, 30), grey, deep)):
