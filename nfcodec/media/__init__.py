@@ -5,11 +5,13 @@ Importing this package loads neither Pillow nor libsndfile nor ffmpeg; opening a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.formats import check_output, default_suffix, normal_format
 from nfcodec.signal import Metadata, SignalInfo, Sink, Source
+from nfcodec.tags import Tags, read_tags
 
 __all__ = ["check_output", "default_suffix", "open_sink", "open_source"]
 
@@ -51,12 +53,19 @@ def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
 def open_sink(path: Path, info: SignalInfo, metadata: Metadata, *, sidecar: bytes = b"", format: str) -> Sink:
     """Open ``path`` for writing a signal of exactly ``info.shape`` in ``format`` (a suffix without the dot).
 
-    ``sidecar`` is the sound track of a video. What the format cannot hold is dropped with a line in
-    ``warnings``. Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the format does not fit the
-    signal and :class:`~nfcodec.errors.OutputError` when the file cannot be written.
+    ``sidecar`` is the sound track of a video. What the format cannot hold, and tags that are not understood, are
+    dropped with a line in ``warnings``. Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the format does
+    not fit the signal and :class:`~nfcodec.errors.OutputError` when the file cannot be written.
     """
     check_output(format, info)
-    form, path = normal_format(format), Path(path)
+    tags, notes = read_tags(metadata.tags, frames=info.shape[0] if info.modality == "video" else 0)
+    # Sinks see no text tags, so that none can act on what it has not checked.
+    sink = _open_sink(Path(path), info, replace(metadata, tags=()), tags, sidecar, normal_format(format))
+    sink.warnings.extend(notes)
+    return sink
+
+
+def _open_sink(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, sidecar: bytes, form: str) -> Sink:
     if form == "npy":
         from nfcodec.media.array import ArraySink
 
@@ -64,24 +73,24 @@ def open_sink(path: Path, info: SignalInfo, metadata: Metadata, *, sidecar: byte
     if info.modality == "audio":
         from nfcodec.media.audio_sink import AudioSink
 
-        return AudioSink(path, info, metadata, form)
+        return AudioSink(path, info, tags, form)
     if form in ("mp4", "mkv", "webm"):
         from nfcodec.media.video_sink import VideoSink
 
-        return VideoSink(path, info, metadata, sidecar, form)
-    return _open_picture(path, info, metadata, sidecar, form)
+        return VideoSink(path, info, tags, sidecar, form)
+    return _open_picture(path, info, metadata, tags, sidecar, form)
 
 
-def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, sidecar: bytes, form: str) -> Sink:
+def _open_picture(path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, sidecar: bytes, form: str) -> Sink:
     from nfcodec.media.image_sink import AnimationSink, PillowSink, PngSink
 
     sink: Sink
     if form == "png":
-        sink = PngSink(path, info, metadata)
+        sink = PngSink(path, info, metadata, tags)
     elif info.modality == "video":
-        sink = AnimationSink(path, info, metadata, form)
+        sink = AnimationSink(path, info, metadata, tags, form)
     else:
-        sink = PillowSink(path, info, metadata, form)
+        sink = PillowSink(path, info, metadata, tags, form)
     if sidecar:
         sink.warnings.append(f"sound dropped: {form} cannot hold it")
     return sink

@@ -22,6 +22,7 @@ from nfcodec.media.metadata import check_metadata, make_tags
 from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
 from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
+from nfcodec.tags import SOUND_TEXTS
 
 _TYPES: dict[str, SampleType] = {
     "PCM_U8": "u8", "PCM_S8": "i8", "PCM_24": "i24", "PCM_32": "i32", "FLOAT": "f32", "DOUBLE": "f64",
@@ -29,8 +30,6 @@ _TYPES: dict[str, SampleType] = {
 }  # fmt: skip
 # Compressed with loss: decoders work in floats and may overshoot, so they are read as floats and clipped.
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
-# libsndfile's text fields, less "software", which names the writer and would name the wrong one later.
-TAG_NAMES = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
 _AT_ONCE = 1 << 18
 
 
@@ -46,7 +45,7 @@ class AudioSource:
         self._file: Any = soundfile.SoundFile(os.fsencode(owned or path))
         try:
             self.info = self._describe(path, limits)
-            tags = {name: str(getattr(self._file, name, "") or "") for name in TAG_NAMES}
+            tags = {name: str(getattr(self._file, name, "") or "") for name in SOUND_TEXTS}
             self.metadata = check_metadata(Metadata(tags=make_tags(tags)), limits)
         except BaseException:
             self._file.close()
@@ -176,7 +175,7 @@ def _byte_limit(limits: Limits) -> int:
 
 
 def _ffmpeg_tags(probe: str) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str | None] = dict.fromkeys(TAG_NAMES)
+    found: dict[str, str | None] = dict.fromkeys(SOUND_TEXTS)
     for key, value in re.findall(r"^\s{4}(\w+)\s*: (.*)$", probe, re.MULTILINE):
         name = {"track": "tracknumber"}.get(key.lower(), key.lower())
         if name in found and not found[name]:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.errors import OutputError
-from nfcodec.media.audio import TAG_NAMES
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import dequantize, quantize, quantize_block
-from nfcodec.signal import Block, Metadata, SampleType, SignalInfo
+from nfcodec.signal import Block, SampleType, SignalInfo
+from nfcodec.tags import Tags
 
 _WAV: dict[SampleType, str] = {
     "u8": "PCM_U8", "i8": "PCM_U8", "i16": "PCM_16", "i24": "PCM_24", "i32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE",
@@ -29,7 +29,7 @@ _AT_ONCE = 1 << 14
 class AudioSink:
     """Takes blocks (n, C) in [-1, 1]; integers go to the file exactly as :func:`quantize_block` rounds them."""
 
-    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, form: str) -> None:
+    def __init__(self, path: Path, info: SignalInfo, tags: Tags, form: str) -> None:
         import soundfile
 
         self.warnings: list[str] = []
@@ -45,7 +45,7 @@ class AudioSink:
             self._file: Any = soundfile.SoundFile(
                 os.fsencode(path), "w", rate, info.channels, self._subtype, None, container
             )
-            self._write_tags(metadata)
+            self._write_texts(tags)
         except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise self._failure(error) from error
 
@@ -67,10 +67,15 @@ class AudioSink:
         wide = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}.get(self._subtype, 4)
         return self._info.shape[0] * self._info.channels * wide
 
-    def _write_tags(self, metadata: Metadata) -> None:
-        for name, value in metadata.tags:
-            if name in TAG_NAMES:
-                setattr(self._file, name, value)
+    def _write_texts(self, tags: Tags) -> None:
+        for name, text in tags.texts:
+            self._write_text(name, text)
+
+    def _write_text(self, name: str, text: str) -> None:
+        try:
+            setattr(self._file, name, text)
+        except RuntimeError as error:
+            self.warnings.append(f"the tag {name} is left out: {reason(error)}")
 
     def _failure(self, error: Exception) -> OutputError:
         return OutputError(f"cannot write {named(self._path)}: {reason(error)}")

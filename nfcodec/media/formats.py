@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nfcodec.errors import UnsupportedMediaError
-from nfcodec.media.metadata import tag
 from nfcodec.signal import Metadata, Modality, SignalInfo
+from nfcodec.tags import read_tags
 
 _FORMATS: dict[Modality, tuple[str, ...]] = {
     "image": ("png", "jpg", "webp", "tif", "bmp", "avif", "gif", "npy"),
@@ -33,7 +33,7 @@ def default_suffix(info: SignalInfo, metadata: Metadata) -> str:
     if info.modality == "image":
         return "tif" if info.sample_type.startswith("f") else "png"
     if info.modality == "video":
-        return "png" if info.alpha or tag(metadata, "source") == "animation" else "mp4"
+        return "png" if info.alpha or read_tags(metadata.tags)[0].animation else "mp4"
     return "wav" if info.modality == "audio" else "npy"
 
 

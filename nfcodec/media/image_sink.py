@@ -13,18 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.errors import OutputError
-from nfcodec.media.metadata import is_exif, jpeg_exif, tag
+from nfcodec.media.metadata import is_exif, jpeg_exif
 from nfcodec.media.png import PngShape, PngWriter
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import convert_alpha, quantize, quantize_block
 from nfcodec.media.timing import frame_times
 from nfcodec.signal import Block, Ints, Metadata, SampleType, SignalInfo
+from nfcodec.tags import MOST_DPI, Tags
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _JPEG_SEGMENT = 65_502
 _TIFF_XMP = 700
+# GIF and WebP count in 16 bits.
+_MOST_LOOPS = 0xFFFF
+# A time in a GIF is 16 bits of 10 ms; in a WebP 24 bits of 1 ms, and the sum of all 31 bits.
+_MOST_MS = {"gif": 655_350, "webp": 2**24 - 1}
+_WEBP_TOTAL = 2**31 - 1
+# JPEG holds 16 bits.
+_MOST_DPI = {"jpg": 65535.0, "tif": MOST_DPI, "bmp": MOST_DPI}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def join_alpha(block: Block, samples: Ints, kind: SampleType) -> Ints:
 class PngSink:
     """PNG of 1, 8 or 16 bit, with or without alpha; a video becomes an APNG."""
 
-    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata) -> None:
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, tags: Tags) -> None:
         self.warnings: list[str] = []
         self._path, self._info = path, info
         self._rows = int(np.prod(info.shape[:-1]))
@@ -88,14 +96,14 @@ class PngSink:
             height=info.shape[-2],
             channels=info.channels + info.alpha,
             depth={"u1": 1, "u16": 16}.get(info.sample_type, 8),
-            delays=frame_times(info, metadata) if moving else (),
-            loop=int(tag(metadata, "loop") or 0),
+            delays=frame_times(info, tags.durations) if moving else (),
+            loop=tags.loop,
         )
         with _writing(path):
             self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 (closed in close or abort)
         try:
             with _writing(path):
-                self._writer = PngWriter(self._file, shape, metadata)
+                self._writer = PngWriter(self._file, shape, metadata, tags)
         except BaseException:
             self._file.close()
             raise
@@ -130,9 +138,10 @@ class PngSink:
 class PillowSink:
     """A still picture that Pillow writes; it is collected in its compact form first."""
 
-    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, form: str) -> None:
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, form: str) -> None:
         self.warnings: list[str] = []
-        self._path, self._info, self._metadata, self._form = path, info, metadata, form
+        self._path, self._info, self._form = path, info, form
+        self._metadata, self._tags = metadata, tags
         self._spec = _FORMATS[form]
         self._kind = self._sample_type()
         self._alpha = info.alpha and self._spec.alpha
@@ -187,9 +196,8 @@ class PillowSink:
             found["exif"] = jpeg_exif(given.exif) if self._form == "jpg" else given.exif
         if given.xmp:
             found["xmp"] = given.xmp
-        dpi = tag(given, "dpi")
-        if dpi and self._form in ("jpg", "tif", "bmp"):
-            found["dpi"] = tuple(float(v) for v in dpi.split(","))
+        if self._tags.dpi and self._form in ("jpg", "tif", "bmp"):
+            found["dpi"] = tuple(min(v, _MOST_DPI[self._form]) for v in self._tags.dpi)
         return found
 
     def _fitting(self) -> Metadata:
@@ -237,18 +245,27 @@ def _misfit(name: str, payload: bytes, form: str) -> str | None:
 class AnimationSink:
     """GIF or WebP of many frames; they wait in a temporary file, since Pillow wants to pull them itself."""
 
-    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, form: str) -> None:
+    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, tags: Tags, form: str) -> None:
         self.warnings: list[str] = []
         self._path, self._info, self._form = path, info, form
         self._metadata = fitting_metadata(metadata, form, self.warnings)
-        self._times = frame_times(info, metadata)
-        self._loop = int(tag(metadata, "loop") or 0)
+        self._times = self._bounded(frame_times(info, tags.durations))
+        self._loop = min(tags.loop, _MOST_LOOPS)
         self._frame = (*info.shape[1:], info.channels + info.alpha)
         self._count = 0
         if form == "gif":
             self.warnings.append("gif holds 256 colours per frame and times in steps of 10 ms")
         with _writing(path):
             self._store: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in abort)
+
+    def _bounded(self, times: tuple[float, ...]) -> list[int]:
+        """Whole milliseconds that the format can write down."""
+        most = _MOST_MS[self._form]
+        if self._form == "webp":
+            most = min(most, _WEBP_TOTAL // len(times))
+        if max(times) > most:
+            self.warnings.append(f"frame times are cut to {most} ms: {self._form} holds no longer ones")
+        return [round(min(ms, most)) for ms in times]
 
     def write(self, block: Block) -> None:
         """Take the next frames (n, H, W, C)."""
@@ -272,7 +289,6 @@ class AnimationSink:
         options = dict(_FORMATS[self._form].options)
         if self._form == "webp":
             options |= {"icc_profile": self._metadata.icc, "exif": self._metadata.exif, "xmp": self._metadata.xmp}
-        times: Any = [round(ms) for ms in self._times]
         if self._form == "gif":
             options["disposal"] = 2 if self._info.alpha else 0
             # Pillow writes no loop count for "once", and counts the repetitions after the first run.
@@ -283,7 +299,7 @@ class AnimationSink:
         with open(self._path, "wb") as file:
             next(frames).save(
                 file, _FORMATS[self._form].pillow, save_all=True, append_images=frames,
-                duration=times if len(times) > 1 else times[0], **options,
+                duration=self._times if len(self._times) > 1 else self._times[0], **options,
             )  # fmt: skip
 
     def _frames(self) -> Iterator[Image.Image]:

@@ -74,11 +74,6 @@ def upright_xmp(xmp: bytes) -> bytes:
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def tag(metadata: Metadata, key: str) -> str | None:
-    """The value of the first text tag called ``key``."""
-    return next((value for name, value in metadata.tags if name == key), None)
-
-
 def make_tags(values: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
     """Text pairs of what has a value, in the given order; what no UTF-8 can hold becomes "?"."""
     return tuple((key, value.encode("utf-8", "replace").decode()) for key, value in values.items() if value)

@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.media.metadata import tag
 from nfcodec.signal import Ints, Metadata
+from nfcodec.tags import Tags
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -95,7 +95,7 @@ class PngShape:
 class PngWriter:
     """Writes rows as they come; the memory it needs does not grow with the picture."""
 
-    def __init__(self, file: BinaryIO, shape: PngShape, metadata: Metadata) -> None:
+    def __init__(self, file: BinaryIO, shape: PngShape, metadata: Metadata, tags: Tags) -> None:
         self._file = file
         self._shape = shape
         self._bpp = max(1, shape.channels * shape.depth // 8)
@@ -105,7 +105,7 @@ class PngWriter:
         self._pending = bytearray()
         file.write(_SIGNATURE)
         self._chunk(b"IHDR", self._ihdr())
-        for name, data in ancillary_chunks(metadata):
+        for name, data in ancillary_chunks(metadata, tags):
             self._chunk(name, data)
         if shape.delays:
             self._chunk(b"acTL", struct.pack(">II", len(shape.delays), shape.loop))
@@ -217,14 +217,13 @@ def _paeth(left: Bytes, above: Bytes, corner: Bytes) -> Bytes:
     return np.where((pa <= pb) & (pa <= pc), left, np.where(pb <= pc, above, corner))
 
 
-def ancillary_chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
+def ancillary_chunks(metadata: Metadata, tags: Tags) -> list[tuple[bytes, bytes]]:
     """The metadata that PNG holds: iCCP, eXIf, iTXt (XMP) and pHYs."""
     chunks = []
     if metadata.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
-    dpi = tag(metadata, "dpi")
-    if dpi:
-        x, y = (round(float(v) / 0.0254) for v in dpi.split(","))
+    if tags.dpi:
+        x, y = (round(v / 0.0254) for v in tags.dpi)
         chunks.append((b"pHYs", struct.pack(">IIB", x, y, 1)))
     if metadata.exif:
         chunks.append((b"eXIf", metadata.exif))

@@ -11,11 +11,11 @@ import numpy as np
 
 from nfcodec.errors import OutputError
 from nfcodec.media.ffmpeg import Child, input_url, run
-from nfcodec.media.metadata import tag
 from nfcodec.media.probe import probe
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import convert_alpha, quantize
-from nfcodec.signal import Block, Metadata, SignalInfo
+from nfcodec.signal import Block, SignalInfo
+from nfcodec.tags import Tags
 
 _MUXER = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
 # Sound that a container takes as it is; anything else is converted with a warning.
@@ -33,7 +33,7 @@ class VideoSink:
     MKV keeps every sample and alpha; MP4 and WebM are good but lossy copies for players.
     """
 
-    def __init__(self, path: Path, info: SignalInfo, metadata: Metadata, sidecar: bytes, form: str) -> None:
+    def __init__(self, path: Path, info: SignalInfo, tags: Tags, sidecar: bytes, form: str) -> None:
         self.warnings: list[str] = []
         self._path, self._info, self._form = path, info, form
         self._alpha = info.alpha and form == "mkv"
@@ -43,12 +43,12 @@ class VideoSink:
         try:
             if sidecar:
                 self._sound = _store(sidecar)
-            self._child = Child(self._command(metadata), feed=True)
+            self._child = Child(self._command(tags), feed=True)
         except (OSError, RuntimeError) as error:
             self._forget_sound()
             raise OutputError(f"cannot write {named(path)}: {reason(error)}") from error
 
-    def _command(self, metadata: Metadata) -> list[str]:
+    def _command(self, tags: Tags) -> list[str]:
         _, height, width = self._info.shape
         rate = self._info.rate or Fraction(25)
         form = "gray" if self._info.channels == 1 and not self._alpha else "rgba" if self._alpha else "rgb24"
@@ -56,14 +56,15 @@ class VideoSink:
         frames += ["-r", f"{rate.numerator}/{rate.denominator}", "-i", "pipe:0"]
         sound = ["-f", "matroska", "-i", input_url(self._sound)] if self._sound else []
         maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._sound_codec()] if self._sound else [])]
-        filters = self._filters(tag(metadata, "sar"))
+        filters = self._filters(tags.pixel_aspect)
         output = ["-f", _MUXER[self._form], "-y", input_url(self._path)]
         return [*frames, *sound, *maps, *filters, *self._video_codec(), *output]
 
-    def _filters(self, sar: str | None) -> list[str]:
+    def _filters(self, aspect: Fraction | None) -> list[str]:
         chain = [] if self._form == "mkv" else ["scale=out_color_matrix=bt709:out_range=tv"]
-        if sar:
-            chain.append(f"setsar={sar.replace(':', '/')}")
+        if aspect:
+            # Two integers: text of a file in a filter graph could name any filter, and those write and read files.
+            chain.append(f"setsar={aspect.numerator:d}/{aspect.denominator:d}")
         return ["-vf", ",".join(chain)] if chain else []
 
     def _video_codec(self) -> list[str]:

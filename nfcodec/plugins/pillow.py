@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -22,6 +22,7 @@ from nfcodec.errors import FormatError, LimitError, NfcError, OptionError, Unsup
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import EncodeOptions
 from nfcodec.plugins.shapes import mode_of, step_for
+from nfcodec.tags import read_tags
 
 if TYPE_CHECKING:
     from nfcodec.signal import Metadata
@@ -134,9 +135,9 @@ def _information(reader: Reader) -> dict[str, Any]:
     found |= {key: parts[name] for name, key in (("icc", "icc_profile"), ("xmp", "xmp")) if name in parts}
     if "exif" in parts:
         found["exif"] = b"Exif\0\0" + parts["exif"]
-    with suppress(ValueError):  # a text of whoever wrote the file
-        x, y = dict(unpack_tags(parts.get("tags", b""))).get("dpi", "").split(",")
-        found["dpi"] = float(x), float(y)
+    tags, _ = read_tags(unpack_tags(parts.get("tags", b"")))
+    if tags.dpi:
+        found["dpi"] = tags.dpi
     return found
 
 

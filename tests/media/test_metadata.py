@@ -15,7 +15,6 @@ from nfcodec.media.metadata import (
     jpeg_exif,
     make_tags,
     orientation,
-    tag,
     upright_exif,
     upright_xmp,
 )
@@ -82,8 +81,6 @@ def test_jpeg_prefix():
 def test_tags():
     tags = make_tags({"title": "Söng", "artist": None, "album": "", "odd": "a\udcffb"})
     assert tags == (("title", "Söng"), ("odd", "a?b"))
-    assert tag(Metadata(tags=tags), "title") == "Söng"
-    assert tag(Metadata(tags=tags), "none") is None
 
 
 def test_metadata_limit():

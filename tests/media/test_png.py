@@ -10,12 +10,13 @@ from PIL import Image
 
 from nfcodec.media.png import PngShape, PngWriter
 from nfcodec.signal import Metadata
+from nfcodec.tags import Tags
 
 
 def encode(samples, depth, cuts=1, **options):
     file = io.BytesIO()
     height, width, channels = samples.shape[-3:]
-    writer = PngWriter(file, PngShape(width, height, channels, depth, **options), Metadata())
+    writer = PngWriter(file, PngShape(width, height, channels, depth, **options), Metadata(), Tags())
     flat = samples.reshape(-1, width, channels)
     for part in np.array_split(flat, cuts):
         writer.rows(part)
