@@ -18,7 +18,14 @@ from typing import Any
 
 # libsndfile's text fields, less "software", which names the writer and would name the wrong one later.
 SOUND_TEXTS = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
-# Bytes of UTF-8. All texts together have to fit into libsndfile's header buffer of 100 KiB.
+# Further texts of recordings, which libsndfile does not know; sinks write them themselves where the container has a place.
+MORE_TEXTS = (
+    "composer", "albumartist", "discnumber", "tracktotal", "disctotal", "performer", "conductor", "lyricist", "arranger",
+    "engineer", "producer", "publisher", "isrc", "bpm", "language", "subtitle", "grouping", "compilation", "mood",
+    "description", "lyrics", "replaygain_track_gain", "replaygain_track_peak", "replaygain_album_gain",
+    "replaygain_album_peak",
+)  # fmt: skip
+# Bytes of UTF-8. All that libsndfile takes have to fit into its header buffer of 100 KiB.
 LONGEST_TEXT = 8192
 # How often an animation can be told to play: 32 bits in an APNG; other formats hold 16.
 MOST_LOOPS = 2**32 - 1
@@ -32,6 +39,7 @@ _COUNT = re.compile(r"\d{1,10}", re.ASCII)
 _ASPECT = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 _PAIR = re.compile(f"({_NUMBER}),({_NUMBER})", re.ASCII)
 _TIME = re.compile(_NUMBER, re.ASCII)
+_MASK = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -40,10 +48,11 @@ Pairs = Iterable[tuple[str, str]]
 class Tags:
     """What the tags of a file say, as far as it makes sense.
 
-    ``texts``: of :data:`SOUND_TEXTS`, without control characters, at most :data:`LONGEST_TEXT` bytes each. ``dpi``:
-    dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height, 1/100 … 100.
+    ``texts``: of :data:`SOUND_TEXTS` and :data:`MORE_TEXTS`, without control characters, at most :data:`LONGEST_TEXT`
+    bytes each. ``dpi``: dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height, 1/100 … 100.
     ``durations``: milliseconds of each frame, in [0, 10^9), none where they are not as many as there are frames.
     ``loop``: how often an animation plays, 0 for ever. ``animation``: whether it came from an animated picture.
+    ``channel_mask``: the loudspeakers of a recording's channels, as in a WAVE file, 1 … 2^32 − 1.
     """
 
     texts: tuple[tuple[str, str], ...] = ()
@@ -52,6 +61,7 @@ class Tags:
     durations: tuple[float, ...] = ()
     loop: int = 0
     animation: bool = False
+    channel_mask: int | None = None
 
 
 def read_tags(pairs: Pairs, *, frames: int = 0) -> tuple[Tags, tuple[str, ...]]:
@@ -75,7 +85,7 @@ def read_tags(pairs: Pairs, *, frames: int = 0) -> tuple[Tags, tuple[str, ...]]:
         if values["durations"] is None:
             values["durations"] = ()
             notes.append("the tag durations is left out: it is no list of milliseconds")
-    texts = [(key, clean_text(given[key])) for key in SOUND_TEXTS if key in given]
+    texts = [(key, clean_text(given[key])) for key in (*SOUND_TEXTS, *MORE_TEXTS) if key in given]
     notes += [f"the tag {k} is shortened, or cleaned of control characters" for k, text in texts if text != given[k]]
     return Tags(texts=tuple((key, text) for key, text in texts if text), **values), tuple(notes)
 
@@ -119,6 +129,10 @@ def _source(text: str) -> bool | None:
     return True if text == "animation" else None
 
 
+def _mask(text: str) -> int | None:
+    return int(text, 16) or None if _MASK.fullmatch(text) else None
+
+
 def _durations(text: str, frames: int) -> tuple[float, ...] | None:
     # Counted first: a tag may be millions of numbers that no frame needs.
     if text.count(",") + 1 != frames or frames < 2:
@@ -132,8 +146,9 @@ def _durations(text: str, frames: int) -> tuple[float, ...] | None:
 
 _PARSERS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "dpi": ("dpi", _dpi), "sar": ("pixel_aspect", _aspect), "loop": ("loop", _loop), "source": ("animation", _source),
+    "channel_mask": ("channel_mask", _mask),
 })  # fmt: skip
 _MEANING: Mapping[str, str] = MappingProxyType({
     "dpi": "pair of resolutions", "sar": "ratio of a pixel's sides", "loop": "number of repetitions",
-    "source": "kind of source",
+    "source": "kind of source", "channel_mask": "channel mask",
 })  # fmt: skip

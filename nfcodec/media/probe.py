@@ -55,14 +55,16 @@ class Timing:
 def probe(path: Path, demuxer: str) -> list[Stream]:
     """The streams of a container; raises :class:`MediaReadError` when ffmpeg cannot open it."""
     result = run([*source_options(path, demuxer)], level="info", timeout=60)
-    streams = []
-    for line in result.log.splitlines():
-        match = _STREAM.match(line)
-        if match:
-            streams.append(Stream(int(match[1]), match[2].lower(), match[3]))
+    streams = find_streams(result.log)
     if not streams:
         raise MediaReadError(f"cannot read {named(path)}: {complaint(result.log) or 'no streams'}")
     return streams
+
+
+def find_streams(log: str) -> list[Stream]:
+    """The streams of which ffmpeg tells in its log."""
+    found = map(_STREAM.match, log.splitlines())
+    return [Stream(int(match[1]), match[2].lower(), match[3]) for match in found if match]
 
 
 def source_options(path: Path, demuxer: str) -> list[str]:
