@@ -19,8 +19,8 @@ _ALIASES = {
     "year": "date", "originaldate": "date", "organization": "publisher", "label": "publisher", "tpos": "discnumber",
     "tsrc": "isrc", "tbpm": "bpm", "tempo": "bpm", "tmpo": "bpm", "totaltracks": "tracktotal", "tit1": "grouping",
     "totaldiscs": "disctotal", "tit3": "subtitle", "text": "lyricist", "unsyncedlyrics": "lyrics", "version": "subtitle",
-    "imus": "composer", "ieng": "engineer", "icms": "publisher", "ilng": "language", "iprt": "tracknumber",
-    "desc": "description", "synopsis": "description", "lyrics-eng": "lyrics", "lyrics-xxx": "lyrics",
+    "imus": "composer", "ieng": "engineer", "icms": "publisher", "ilng": "language", "iprt": "tracknumber", "tmoo": "mood",
+    "desc": "description", "synopsis": "description",
 }  # fmt: skip
 # What says something of the file or its making, not of the recording, or is said elsewhere.
 _TECHNICAL = re.compile(
@@ -40,7 +40,8 @@ def sort_tags(pairs: Iterable[tuple[str, str]]) -> tuple[Pairs, tuple[str, ...]]
     lost: dict[str, None] = {}
     for key, value in pairs:
         low = key.strip().lower()
-        name = _ALIASES.get(low, low)
+        # ffmpeg adds the language.
+        name = "lyrics" if re.fullmatch(r"lyrics-\w{3}", low) else _ALIASES.get(low, low)
         if not value.strip() or _TECHNICAL.fullmatch(low):
             continue
         if name not in SOUND_TEXTS and name not in MORE_TEXTS:
