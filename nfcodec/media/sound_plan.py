@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from nfcodec.media.chunks import FORMS, Chunked, read_chunks
 from nfcodec.media.sound_readers import FfmpegReader, Opener, SndfileReader, packet_length, summarize, track_rate
 from nfcodec.media.sound_tags import Pairs, read_ffmetadata, sort_tags
+from nfcodec.media.window import Stretch
 from nfcodec.media.xiph import Streams, id3_size, read_flac, read_ogg
 
 # Names of chunks that hold more than sound and its texts, as a person would call them.
@@ -97,11 +99,11 @@ def _stream_plan(path: Path, streams: Streams) -> Plan:
     mask = next((v for k, v in streams.comments if k.lower() == "waveformatextensible_channel_mask"), "")
     known = _hexadecimal(mask)
     codec = streams.codec if streams.ordered else ""
-    whole = len(streams.stretches) == 1 and streams.stretches[0].start == 0 and streams.stretches[0].stop == size
-    parts = (None,) if whole or not streams.stretches else streams.stretches
+    as_is = streams.stretches in ((), (Stretch(0, size),))
+    parts = (None,) if as_is else streams.stretches
     openers = tuple(partial(SndfileReader, path, part, codec, known) for part in parts)
     tags, unknown = sort_tags(streams.comments)
-    return Plan(openers, None, 0, not streams.whole, tags, streams.lost, unknown)
+    return Plan(openers, streams.announced, 0, not streams.whole, tags, streams.lost, unknown)
 
 
 def _hexadecimal(text: str) -> int | None:
@@ -200,12 +202,24 @@ def _info(data: bytes) -> Iterator[tuple[str, str]]:
 
 def _au_plan(path: Path) -> Plan:
     """Sun's format has one header: where the samples start, how many bytes they have, encoding, rate, channels."""
-    plain = Plan((partial(SndfileReader, path),))
+    size, start, parts, announced = path.stat().st_size, 0, [], 0  # type: int, int, list[Stretch], int | None
     with path.open("rb") as file:
-        front = file.read(24)
-    if len(front) < 24:
-        return plain
-    start, size, kind, _, channels = struct.unpack_from(">IIIII", front, 4)
-    width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(kind, 0) * channels
-    there = path.stat().st_size - start
-    return replace(plain, announced=size // width) if width and 0 < size < 0xFFFFFFFF and there != size else plain
+        while len(front := _at(file, start, 24)) == 24 and front.startswith(b".snd"):
+            head, told, kind, _, channels = struct.unpack_from(">IIIII", front, 4)
+            end = start + head + told
+            if told == 0xFFFFFFFF or end >= size or not _at(file, end, 24).startswith(b".snd"):
+                end = size
+            width = _AU_WIDTHS.get(kind, 0) * channels
+            known = announced is not None and width and told != 0xFFFFFFFF
+            announced = announced + told // width if announced is not None and known else None
+            parts.append(Stretch(start, end, ((start + 8, b"\xff" * 4),)))
+            start = end
+    return Plan(tuple(partial(SndfileReader, path, part) for part in parts), announced)
+
+
+_AU_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # bytes of one sample by encoding
+
+
+def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)

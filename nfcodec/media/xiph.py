@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nfcodec.media.flac_length import with_true_length
 from nfcodec.media.window import Stretch
 
 _FLAC_START = b"fLaC\0\0\0\x22"  # the marker and the head of STREAMINFO, which comes first and has 34 bytes
@@ -25,7 +26,8 @@ Pairs = tuple[tuple[str, str], ...]
 class Streams:
     """``stretches``: the recordings, end to end. ``comments``: of the first one, with keys as written. ``lost``: names
     of what else it holds. ``codec``: "flac", "vorbis", "opus" or "". ``ordered``: whether its channels stand for
-    loudspeakers. ``whole``: whether the last one has its end."""
+    loudspeakers. ``whole``: whether the last one has its end. ``announced``: samples that the headers promise, where
+    that is wrong."""
 
     stretches: tuple[Stretch, ...]
     comments: Pairs = ()
@@ -33,6 +35,7 @@ class Streams:
     codec: str = ""
     ordered: bool = True
     whole: bool = True
+    announced: int | None = None
 
 
 def id3_size(front: bytes) -> int:
@@ -48,7 +51,11 @@ def read_flac(path: Path) -> Streams:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         starts = list(_places(data, _FLAC_START))
         comments, lost = _blocks(data, starts[0] + 4) if starts else ((), ())
-        return Streams(_stretches(starts, len(data)), comments, lost, "flac")
+        stretches = _stretches(starts, len(data))
+        if len(stretches) != 1:
+            return Streams(stretches, comments, lost, "flac")
+        stretch, announced = with_true_length(data, stretches[0])
+        return Streams((stretch,), comments, lost, "flac", announced=announced)
 
 
 def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
