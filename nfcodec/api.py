@@ -18,7 +18,7 @@ from nfcodec import zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.metadata import kind_name
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import MediaReadError, OutputError, TruncatedError
+from nfcodec.errors import InputError, MediaReadError, OutputError, TruncatedError
 from nfcodec.families import kind_of_sections
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.regions import section_run
@@ -71,7 +71,10 @@ def input_file(path: PathLike) -> Iterator[Path]:
         spool = Path(folder) / "standard input"
         with spool.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield spool
+        try:
+            yield spool
+        except InputError as error:
+            raise type(error)(str(error).replace(named(spool), "standard input"), hint=error.hint) from error
 
 
 @contextlib.contextmanager

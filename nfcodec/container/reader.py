@@ -35,7 +35,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 _PIECE = 1 << 20  # read at most this much at a time, so that a lying length costs no memory
 _KNOWN = frozenset(int(kind) for kind in SectionType)
 # Types of which a file has at most one section.
-_SINGLE = frozenset({SectionType.SOUND})
+_SINGLE = frozenset({SectionType.SOUND, SectionType.SILENCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,9 @@ class Reader:
         if found != SIGNATURE:
             if found and SIGNATURE.startswith(found):
                 raise TruncatedError("the file ends inside the signature")
-            raise NotNfcError(f"no nfc signature: the file starts with {found.hex(' ') or 'nothing'}")
+            if not found:
+                raise NotNfcError("the file is empty")
+            raise NotNfcError(f"no nfc signature: the file starts with {found.hex(' ')}")
 
     # -- sections ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from nfcodec import families, zoo
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
+from nfcodec.container.silence import Silence, unpack_silence
 from nfcodec.decoder.output import AxisGrid, Positions, output_grid, signal_of
 from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
@@ -83,6 +84,14 @@ class Decoder:
             if e.type == SectionType.SOUND:
                 return self.reader.read(e).payload
         return b""
+
+    @cached_property
+    def silence(self) -> Silence | None:
+        """Where a recording is digitally silent, if the file says so."""
+        entry = next((e for e in self.index if e.type == SectionType.SILENCE), None)
+        if entry is None or self.info.modality != "audio":
+            return None
+        return unpack_silence(self.reader.read(entry).payload, self.info.shape[0], self.info.channels)
 
     def chunk_shape(self, chunk: int) -> tuple[int, ...]:
         """Samples of a chunk along each axis; the last chunk may be shorter."""
@@ -176,6 +185,8 @@ class Decoder:
     def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
         finer = min(max(min(g.n / (g.stop - g.start) for g in grids) - 1.0, 0.0), 1.0)
         out = self.field.render(chunk, [rows, *(g.positions for g in grids[1:])], finer)
+        if self.silence:
+            self.silence.apply(out, rows)
         for axis, grid in enumerate(grids[1:], 1):
             out = thin(out, axis, grid.k)
         return out

@@ -31,8 +31,14 @@ _TYPES: dict[str, SampleType] = {
 }  # fmt: skip
 # Compressed with loss: decoders work in floats and may overshoot, so they are read as floats and clipped.
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+_NOTHING = "no sound can be decoded; the file is damaged, cut off, or not what it seems"
 _MOST_FRAMES = 2**48  # what libsndfile says of a FLAC file without a length is more
-_VAGUE = re.compile(r"unspecified internal error|file does not exist or is not a regular file|internal psf_", re.I)
+# True of any file that cannot be read, or wrong.
+_VAGUE = re.compile(
+    r"unspecified internal error|file does not exist or is not a regular file|internal psf_|invalid data found"
+    r"|^end of file$|format not recognised|system error",
+    re.IGNORECASE,
+)
 
 
 class SoundReader(Protocol):
@@ -198,7 +204,7 @@ class FfmpegReader:
         except EOFError:
             told = self._trouble()
             self.close()
-            raise ValueError(told or "no sound can be decoded") from None
+            raise ValueError(told or _NOTHING) from None
         except BaseException:
             self.close()
             raise
@@ -256,7 +262,7 @@ def _wave_head(pipe: IO[bytes]) -> tuple[int, int, int]:
 def telling(*errors: BaseException | None) -> str:
     """The first of the reasons that says something."""
     texts = [one_line(re.sub(r"^Error opening .*?: (?=[A-Z])", "", reason(e))) for e in errors if e]
-    return next((text for text in texts if text and not _VAGUE.search(text)), "no sound can be decoded")
+    return next((text for text in texts if text and not _VAGUE.search(text)), _NOTHING)
 
 
 def packet_length(path: Path, demuxer: str, rate: int) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.container.silence import Silence
 from nfcodec.coords import modules_per_axis
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
@@ -47,3 +48,15 @@ def cut(spec: FieldSpec, values: Floats) -> Tensor:
     order = [*range(0, 2 * d, 2), *range(1, 2 * d, 2), 2 * d]
     tiles = padded.reshape(*split, -1).permute(order).reshape(math.prod(counts), math.prod(spec.tile), -1)
     return to_outputs(spec, tiles).contiguous()
+
+
+def audible_modules(spec: FieldSpec, silence: Silence, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Which modules (M,) of a block (n, C) of sound are heard; the others lie in silence whatever their deltas are."""
+    length, tile = shape[0], spec.tile[0]
+    heard = np.ones((-(-length // tile), len(silence.runs)), bool)
+    for channel, runs in enumerate(silence.runs):
+        for start, stop in runs.tolist():
+            heard[-(-start // tile) : len(heard) if stop == length else stop // tile, channel] = False
+    if len(silence.runs) == 2:  # coded as mid and side, of which both channels are made
+        heard[:] = heard.any(axis=1, keepdims=True)
+    return heard.T.reshape(-1)

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from nfcodec.container.layout import SectionType, chunk_payload
+from nfcodec.container.silence import Silence
 from nfcodec.container.writer import Writer
 from nfcodec.coords import modules_per_axis, sample_positions
 from nfcodec.deadline import share
@@ -23,7 +25,7 @@ from nfcodec.errors import InternalError, UnsupportedMediaError
 from nfcodec.modules.deltas import encode_deltas
 from nfcodec.modules.fit.adapt import Adapter
 from nfcodec.modules.init import Init
-from nfcodec.modules.partition import cut, is_sound
+from nfcodec.modules.partition import audible_modules, cut, is_sound
 from nfcodec.modules.stored import decode_chunk, render_chunk
 from nfcodec.modules.values import active_outputs
 from nfcodec.options import EncodeOptions, Progress
@@ -73,7 +75,7 @@ class ModuleEncoder(Encoder):
         """One DELTA section per chunk, and its ALPHA."""
         length = 0
         for chunk, block in enumerate(self.source.blocks(self.rows * self.init.spec.tile[0])):
-            self._chunk(writer, chunk, block)
+            self._chunk(writer, chunk, block, self.find_silence(block.values, length))
             length += len(block.values)
         return length
 
@@ -82,15 +84,16 @@ class ModuleEncoder(Encoder):
         """How many there will be; a source may be wrong about its length."""
         return -(-self.info.shape[0] // (self.rows * self.init.spec.tile[0]))
 
-    def _chunk(self, writer: Writer, chunk: int, block: Block) -> None:
+    def _chunk(self, writer: Writer, chunk: int, block: Block, silence: Silence | None) -> None:
         values = field_values(self.init, self.info, block.values)
         targets = cut(self.init.spec, values)
         samples = math.prod(block.values.shape[:-1]) / len(targets)
-        if self.constant:
-            q = np.zeros((len(targets), len(self.kept)), np.int32)
-        else:
+        heard = None if silence is None else audible_modules(self.init.spec, silence, block.values.shape)
+        q = np.zeros((len(targets), len(self.kept)), np.int32)
+        if not self.constant and (heard is None or heard.any()):
             adapter = replace(self.adapter, deadline=share(self._deadline, self._chunks - chunk))
-            q = adapter.deltas(targets, lambda modules: self.tick(modules * samples))
+            some = targets if heard is None else targets[torch.from_numpy(heard)]
+            q[slice(None) if heard is None else heard] = adapter.deltas(some, lambda n: self.tick(n * samples))
         coding = self.adapter.coding
         width = modules_per_axis(block.values.shape[:-1], self.init.spec.tile)[-1]
         payload = encode_deltas(q, coding.scale, coding.tensor_of, width=width)
@@ -99,15 +102,18 @@ class ModuleEncoder(Encoder):
         if block.alpha is not None:
             writer.add(SectionType.ALPHA, chunk_payload(chunk, encode_plane(block.alpha)))
             self.hash_alpha(block.alpha)
-        self._compare(block.values, payload, q, width)
+        self._compare(block.values, payload, q, silence)
 
-    def _compare(self, values: Floats, payload: bytes, q: npt.NDArray[np.int32], width: int) -> None:
+    def _compare(self, values: Floats, payload: bytes, q: npt.NDArray[np.int32], silence: Silence | None) -> None:
         """Decode the chunk from its bytes and add its error, on samples as they would be written."""
         shape = values.shape[:-1]
+        width = modules_per_axis(shape, self.init.spec.tile)[-1]
         quality, limits = self.options.quality, self.options.limits
         decoded = decode_chunk(self.init, quality, self.kept, payload, (len(q), width), limits)
         if not np.array_equal(decoded, q):
             raise InternalError("the coded symbols do not decode to themselves")
         native = [sample_positions(0.0, float(n), n) for n in shape]
         rendered = render_chunk(self.init, quality, self.kept, decoded, self.info, shape, native)
+        if silence:
+            silence.apply(rendered, native[0])
         self.error.add(self.written(values), self.written(rendered))
