@@ -137,9 +137,9 @@ class EncodeResult:
     """One encoded file. ``psnr`` (dB) is of the decoded samples as written, over all channels without alpha.
 
     ``rate``: bits per pixel for images, bits per element for arrays, kbit/s for audio and video, always
-    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only. No error at all is +∞ in both; an error in
-    the place of silence is −∞ in ``snr``. JSON has null for both infinities: null in ``psnr`` means no error, null in
-    ``snr`` no error or a silent original, which ``psnr`` tells apart.
+    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only. No error at all is +∞ in both;
+    an error in the place of silence is −∞ in ``snr``. JSON has null for both infinities: null in ``psnr`` means no
+    error, null in ``snr`` no error or a silent original, which ``psnr`` tells apart.
     """
 
     input: str

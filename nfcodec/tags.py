@@ -18,11 +18,11 @@ from typing import Any
 
 # libsndfile's text fields, less "software", which names the writer and would name the wrong one later.
 SOUND_TEXTS = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
-# Further texts of recordings, which libsndfile does not know; sinks write them themselves where the container has a place.
+# Further texts of recordings, which libsndfile does not know; sinks add them to its files.
 MORE_TEXTS = (
-    "composer", "albumartist", "discnumber", "tracktotal", "disctotal", "performer", "conductor", "lyricist", "arranger",
-    "engineer", "producer", "publisher", "isrc", "bpm", "language", "subtitle", "grouping", "compilation", "mood",
-    "description", "lyrics", "replaygain_track_gain", "replaygain_track_peak", "replaygain_album_gain",
+    "composer", "albumartist", "discnumber", "tracktotal", "disctotal", "performer", "conductor", "lyricist",
+    "arranger", "engineer", "producer", "publisher", "isrc", "bpm", "language", "subtitle", "grouping", "compilation",
+    "mood", "description", "lyrics", "replaygain_track_gain", "replaygain_track_peak", "replaygain_album_gain",
     "replaygain_album_peak",
 )  # fmt: skip
 # Bytes of UTF-8. All that libsndfile takes have to fit into its header buffer of 100 KiB.
@@ -49,7 +49,8 @@ class Tags:
     """What the tags of a file say, as far as it makes sense.
 
     ``texts``: of :data:`SOUND_TEXTS` and :data:`MORE_TEXTS`, without control characters, at most :data:`LONGEST_TEXT`
-    bytes each. ``dpi``: dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height, 1/100 … 100.
+    bytes each. ``dpi``: dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height,
+    1/100 … 100.
     ``durations``: milliseconds of each frame, in [0, 10^9), none where they are not as many as there are frames.
     ``loop``: how often an animation plays, 0 for ever. ``animation``: whether it came from an animated picture.
     ``channel_mask``: the loudspeakers of a recording's channels, as in a WAVE file, 1 … 2^32 − 1.

@@ -171,7 +171,7 @@ class Reader:
             if found and SIGNATURE.startswith(found):
                 raise TruncatedError("the file ends inside the signature")
             if not found:
-                raise NotNfcError("the file is empty")
+                raise NotNfcError("the file is empty: no nfc signature")
             raise NotNfcError(f"no nfc signature: the file starts with {found.hex(' ')}")
 
     # -- sections ------------------------------------------------------------------------------------------------

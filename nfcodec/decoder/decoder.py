@@ -18,7 +18,6 @@ from nfcodec import families, zoo
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
-from nfcodec.container.silence import Silence, unpack_silence
 from nfcodec.decoder.output import AxisGrid, Positions, output_grid, signal_of
 from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
@@ -27,6 +26,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
+from nfcodec.silence import Silence, unpack_silence
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
 PIECE_SAMPLES = 1 << 22

@@ -10,7 +10,6 @@ from typing import BinaryIO
 from nfcodec import zoo
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
-from nfcodec.container.silence import Silence, find_silence, pack_silence
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
 from nfcodec.errors import InternalError, UnsupportedMediaError
@@ -20,6 +19,7 @@ from nfcodec.media.samples import quantize
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress, ProgressEvent
 from nfcodec.signal import Floats, Ints, SignalInfo, Source
+from nfcodec.silence import Silence, find_silence, pack_silence
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from nfcodec.media.sound_plan import Plan, ffmpeg_plan, make_plan
 from nfcodec.media.sound_readers import FfmpegReader, SndfileReader, SoundReader, telling
 from nfcodec.media.sound_tags import told_losses
 from nfcodec.media.speakers import says_more
-from nfcodec.signal import Block, Floats, Metadata, SignalInfo, Source
+from nfcodec.signal import Block, Metadata, SignalInfo, Source
 from nfcodec.tags import SOUND_TEXTS
 
 _AT_ONCE = 1 << 16
@@ -39,7 +39,7 @@ class AudioSource:
         self.warnings = told_losses(plan.lost, plan.unknown)
         self._reader: SoundReader | None = plan.openers[0]()
         self._trouble: Exception | None = None
-        self._closed = False
+        self._closed = self._short = False
         try:
             self.info = self._describe(self._reader)
             self.metadata = check_metadata(Metadata(tags=self._tags(self._reader)), limits)
@@ -92,7 +92,7 @@ class AudioSource:
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of ``rows`` samples: values (n, C) in [-1, 1]."""
-        total, kept = 0, []  # type: int, list[Floats]
+        total, kept = 0, []  # type: int, list[npt.NDArray[np.float32]]
         for samples in self._samples():
             total += len(samples)
             self._limits.check("max_samples", total, f"recording of {total} samples")
@@ -130,6 +130,7 @@ class AudioSource:
             int(self.info.rate or 0), self.info.channels, self.info.sample_type
         )  # fmt: skip
         if not alike:
+            self._short = True
             self.warnings.append(f"part {number + 1} of the file is left out: it has another rate, depth or channels")
         return alike
 
@@ -171,7 +172,9 @@ class AudioSource:
         plan = self._plan
         promised = self.info.shape[0] if plan.announced is None else plan.announced
         said = self._reader.said if isinstance(self._reader, FfmpegReader) else ""
-        if abs(total - promised) > plan.slack and (plan.announced is not None or not plan.asked):
+        if self._short:
+            pass  # said already
+        elif abs(total - promised) > plan.slack and (plan.announced is not None or not plan.asked):
             self.warnings.append(f"the header announces {promised} samples, the file has {total}")
         elif plan.cut:
             self.warnings.append(f"the file is cut off: its first {total} samples are there")
@@ -194,7 +197,7 @@ class AudioSource:
 
 def open_audio(path: Path, demuxer: str = "", *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Open a recording; ``demuxer`` is ffmpeg's name of the container, for when libsndfile does not know it."""
-    more = partial(ffmpeg_plan, path, demuxer)
+    more, plan = partial(ffmpeg_plan, path, demuxer), None
     with reading(path):
         try:
             plan = make_plan(path, demuxer)
@@ -202,7 +205,17 @@ def open_audio(path: Path, demuxer: str = "", *, limits: Limits = DEFAULT_LIMITS
         except NfcError:
             raise
         except Exception as error:
-            return _second_try(path, more, limits, error)
+            return _second_try(path, lambda: _informed(more(), plan), limits, error)
+
+
+def _informed(plan: Plan, first: Plan | None) -> Plan:
+    """``plan`` with what the ``first`` one, whose reader fails, knows better of the file."""
+    if first is None or first.asked:
+        return plan
+    return replace(
+        plan, cut=first.cut, announced=first.announced or plan.announced, tags=first.tags or plan.tags,
+        lost=tuple(dict.fromkeys((*first.lost, *plan.lost))), unknown=first.unknown or plan.unknown,
+    )  # fmt: skip
 
 
 def _second_try(path: Path, more: Callable[[], Plan], limits: Limits, first: Exception) -> Source:

@@ -61,7 +61,7 @@ class AudioSink:
         if mask is not None and usable_mask(mask, channels) != mask:
             self.warnings.append(f"the tag channel_mask is left out: {mask:#x} is not for {channels} channels")
             return None
-        if self._form == "flac" and says_more(mask, channels) and mask != customary_mask(channels):
+        if self._form == "flac" and mask is not None and says_more(mask, channels):
             self._later.append(("WAVEFORMATEXTENSIBLE_CHANNEL_MASK", f"{mask:#06x}"))
         return mask
 

@@ -1,12 +1,11 @@
 """Recordings made of chunks (WAV, RF64, BW64, Wave64, AIFF, CAF): what they say, and where their sound really ends.
 
 The sizes in such a file are hints. Writers that cannot seek leave 0 or all ones there, a recorder that lost its power
-leaves the size of its last pause, and a transfer may stop early. Decoders believe the sizes, so here they are put right.
-Sources: IBM and Microsoft 1991 (RIFF), EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64), Apple 1989 (AIFF), Apple 2011 (CAF).
+leaves the size of its last pause, and a transfer may stop early. Decoders believe the sizes; here they are put right.
+Sources: IBM and Microsoft 1991 (RIFF), EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64), Apple 1989 (AIFF) and 2011 (CAF).
 """
 
 from __future__ import annotations
-
 
 from collections.abc import Iterator
 from dataclasses import dataclass

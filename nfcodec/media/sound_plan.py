@@ -12,6 +12,7 @@ from typing import BinaryIO
 from nfcodec.media.chunks import FORMS, Chunked, read_chunks
 from nfcodec.media.sound_readers import FfmpegReader, Opener, SndfileReader, packet_length, summarize, track_rate
 from nfcodec.media.sound_tags import Pairs, read_ffmetadata, sort_tags
+from nfcodec.media.speakers import apple_layout
 from nfcodec.media.window import Stretch
 from nfcodec.media.xiph import Streams, id3_size, read_flac, read_ogg
 
@@ -31,7 +32,6 @@ _INFO = (b"INAM", b"IART", b"IPRD", b"ICMT", b"ICOP", b"ICRD", b"IGNR", b"ITRK")
 _PLAIN_WAVE = (1, 3, 6, 7)  # PCM, float, A-law, µ-law: blocks are single samples
 # The end of the subformats of B-format, whose channels are no loudspeakers.
 _AMBISONIC = bytes.fromhex("2107d3118644c8c1ca000000")
-_BITMAP = 0x10000  # tag of a CAF channel layout that is a mask like that of WAVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,9 @@ def _chunked_plan(path: Path, demuxer: str) -> Plan:
     if not found:
         return Plan((partial(SndfileReader, path),))
     size = path.stat().st_size
-    mask = _mask(found[0])
+    mask, order = _speakers(found[0])
     as_is = len(found) == 1 and _honest(found[0], size)
-    openers = tuple(partial(SndfileReader, path, None if as_is else one.stretch, "", mask) for one in found)
+    openers = tuple(partial(SndfileReader, path, None if as_is else one.stretch, "", mask, order) for one in found)
     tags, lost, unknown = _beside(path, demuxer, found[0])
     return Plan(openers, _announced(found), 0, False, tags, lost, unknown)
 
@@ -136,7 +136,8 @@ def _announced(found: list[Chunked]) -> int | None:
     for one in found:
         frame = _frame_bytes(one)
         fact = one.payload(b"fact")
-        if one.announced is None or (not frame and len(fact) < 4):
+        # Compressed sound comes in blocks, of which the last may be filled up; only the number of bytes can be wrong.
+        if one.announced is None or (not frame and (one.announced == one.room or len(fact) < 4)):
             return None
         total += one.announced // frame if frame else int.from_bytes(fact[:4], FORMS[one.magic].order)
     return total
@@ -159,14 +160,12 @@ def _frame_bytes(one: Chunked) -> int:
     return 0
 
 
-def _mask(one: Chunked) -> int | None:
+def _speakers(one: Chunked) -> tuple[int | None, tuple[int, ...] | None]:
+    """Channel mask, and where each channel lies in its order; None where that is not known, or nothing to do."""
     form, layout = one.payload(b"fmt "), one.payload(b"chan", b"CHAN")
     if len(form) >= 40 and form[:2] in (b"\xfe\xff", b"\xff\xfe") and form[28:40] != _AMBISONIC:
-        return int.from_bytes(form[20:24], FORMS[one.magic].order)
-    if len(layout) >= 8:
-        kind, bitmap = struct.unpack_from(">II", layout)
-        return bitmap if kind == _BITMAP else None
-    return None
+        return int.from_bytes(form[20:24], FORMS[one.magic].order), None
+    return (apple_layout(layout) if layout else None) or (None, None)
 
 
 def _beside(path: Path, demuxer: str, one: Chunked) -> tuple[Pairs, tuple[str, ...], tuple[str, ...]]:
@@ -207,10 +206,10 @@ def _au_plan(path: Path) -> Plan:
         while len(front := _at(file, start, 24)) == 24 and front.startswith(b".snd"):
             head, told, kind, _, channels = struct.unpack_from(">IIIII", front, 4)
             end = start + head + told
-            if told == 0xFFFFFFFF or end >= size or not _at(file, end, 24).startswith(b".snd"):
+            if told in (0, 0xFFFFFFFF) or end >= size or not _at(file, end, 24).startswith(b".snd"):
                 end = size
             width = _AU_WIDTHS.get(kind, 0) * channels
-            known = announced is not None and width and told != 0xFFFFFFFF
+            known = announced is not None and width and told not in (0, 0xFFFFFFFF)
             announced = announced + told // width if announced is not None and known else None
             parts.append(Stretch(start, end, ((start + 8, b"\xff" * 4),)))
             start = end

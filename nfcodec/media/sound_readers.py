@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nfcodec.media.ffmpeg import Child, complaint, run
 from nfcodec.media.probe import Stream, find_streams, source_options
 from nfcodec.media.reading import one_line, reason
-from nfcodec.media.speakers import customary_mask, from_xiph, usable_mask
+from nfcodec.media.speakers import customary_mask, flac_mask, from_xiph, usable_mask
 from nfcodec.media.window import Stretch, Window
 from nfcodec.signal import SampleType
 
@@ -67,10 +67,14 @@ Opener = Callable[[], SoundReader]
 
 class SndfileReader:
     """What libsndfile reads of a file, or of a stretch of it. ``codec``: "vorbis", "opus" or "flac", whose channels
-    have customary places where no ``mask`` says more, else "".
+    have customary places where no ``mask`` says more, else "". ``order``: where each channel,
+    in the order of WAVE, lies.
     """
 
-    def __init__(self, path: Path, stretch: Stretch | None = None, codec: str = "", mask: int | None = None) -> None:
+    def __init__(
+        self, path: Path, stretch: Stretch | None = None, codec: str = "", mask: int | None = None,
+        order: tuple[int, ...] | None = None,
+    ) -> None:  # fmt: skip
         import soundfile
 
         self._window = Window(path, stretch) if stretch else None
@@ -83,9 +87,12 @@ class SndfileReader:
         self.rate, self.channels = int(self.file.samplerate), int(self.file.channels)
         self.kind: SampleType = _TYPES.get(self.file.subtype, "i16")
         self.frames: int | None = int(self.file.frames) if self.file.frames < _MOST_FRAMES else None
-        self._order = from_xiph(self.channels) if codec in ("vorbis", "opus") else None
-        given = usable_mask(mask or 0, self.channels)
-        self.mask = given if given or not codec else customary_mask(self.channels)
+        if codec in ("vorbis", "opus"):
+            order, mask = from_xiph(self.channels), customary_mask(self.channels)
+        elif codec == "flac":
+            mask = usable_mask(mask or 0, self.channels) or flac_mask(self.channels)
+        self._order = order if order and len(order) == self.channels else None
+        self.mask = usable_mask(mask or 0, self.channels)
 
     def read(self, count: int) -> Samples:
         """As stored; libsndfile delivers small integers in the high bits of wider ones."""

@@ -18,9 +18,9 @@ _ALIASES = {
     "track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "album artist": "albumartist",
     "year": "date", "originaldate": "date", "organization": "publisher", "label": "publisher", "tpos": "discnumber",
     "tsrc": "isrc", "tbpm": "bpm", "tempo": "bpm", "tmpo": "bpm", "totaltracks": "tracktotal", "tit1": "grouping",
-    "totaldiscs": "disctotal", "tit3": "subtitle", "text": "lyricist", "unsyncedlyrics": "lyrics", "version": "subtitle",
-    "imus": "composer", "ieng": "engineer", "icms": "publisher", "ilng": "language", "iprt": "tracknumber", "tmoo": "mood",
-    "desc": "description", "synopsis": "description",
+    "totaldiscs": "disctotal", "tit3": "subtitle", "text": "lyricist", "unsyncedlyrics": "lyrics",
+    "version": "subtitle", "imus": "composer", "ieng": "engineer", "icms": "publisher", "ilng": "language",
+    "iprt": "tracknumber", "tmoo": "mood", "desc": "description", "synopsis": "description",
 }  # fmt: skip
 # What says something of the file or its making, not of the recording, or is said elsewhere.
 _TECHNICAL = re.compile(

@@ -50,7 +50,7 @@ class Window(io.RawIOBase):
         first = self._stretch.start + self._at
         size = max(0, min(len(view), self._stretch.stop - first))
         self._file.seek(first)
-        size = self._file.readinto(view[:size])  # type: ignore[attr-defined]
+        size = int(self._file.readinto(view[:size]))  # type: ignore[attr-defined]
         for offset, data in self._stretch.patches:
             low, high = max(first, offset), min(first + size, offset + len(data))
             if low < high:

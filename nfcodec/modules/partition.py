@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.container.silence import Silence
 from nfcodec.coords import modules_per_axis
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
 from nfcodec.rotations import mid_side
+from nfcodec.silence import Silence
 
 Floats = npt.NDArray[np.float32]
 

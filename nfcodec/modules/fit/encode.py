@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 
 from nfcodec.container.layout import SectionType, chunk_payload
-from nfcodec.container.silence import Silence
 from nfcodec.container.writer import Writer
 from nfcodec.coords import modules_per_axis, sample_positions
 from nfcodec.deadline import share
@@ -30,6 +29,7 @@ from nfcodec.modules.stored import decode_chunk, render_chunk
 from nfcodec.modules.values import active_outputs
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Block, Floats, SignalInfo, Source
+from nfcodec.silence import Silence
 
 # A chunk is coded at once: enough modules to share its side information, few enough to stay small in memory.
 CHUNK_MODULES = 4096
