@@ -83,8 +83,9 @@ class AudioSource:
             if not np.isfinite(part).all():
                 raise MediaReadError(f"cannot read {named(self._path)}: it has samples that are NaN or infinite")
             peak = max(peak, float(np.abs(part).max()))
-        self._trouble = None
-        self._reader = self._plan.openers[0]()
+        if self._reader:
+            self._reader.close()
+        self._reader, self._trouble, self._short = self._plan.openers[0](), None, False
         if peak <= 1.0:
             return None
         self.warnings.append(f"samples reach ±{peak:.6g}: the range is kept, the loudest sample counts as full scale")

@@ -55,7 +55,9 @@ def sort_tags(pairs: Iterable[tuple[str, str]]) -> tuple[Pairs, tuple[str, ...]]
 def read_ffmetadata(text: str) -> Pairs:
     """The tags of a whole file in ffmpeg's format "ffmetadata"; those of chapters and streams are passed over."""
     pairs: list[tuple[str, str]] = []
-    for line in re.split(r"(?<!\\)(?:\\\\)*\n", text.split("\n[", 1)[0]):
+    for line in re.findall(r"(?:[^\\\n]|\\.)+", text, re.DOTALL):
+        if line.startswith("["):
+            break
         key, equals, value = _split(line)
         if equals and not line.startswith(";"):
             pairs.append((_plain(key), _plain(value)))

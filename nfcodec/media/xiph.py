@@ -116,7 +116,8 @@ def read_ogg(path: Path) -> Streams:
                 starts.append(at)
             end = at + page_size(data[at : at + 282])
         last = data.rfind(b"OggS\0")
-        whole = last >= 0 and bool(data[last + 5] & 4) and last + page_size(data[last : last + 282]) <= len(data)
+        front = data[last : last + 282] if last >= 0 else b""
+        whole = len(front) >= 27 and bool(front[5] & 4) and last + page_size(front) <= len(data)
         codec, ordered, comments = _ogg_header(data[:_HEADER])
         lost = ("the cover picture",) if any(k.lower() == "metadata_block_picture" for k, _ in comments) else ()
         return Streams(_stretches(starts, len(data)), comments, lost, codec, ordered, whole)

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 
 from nfcodec.errors import MediaReadError
-from nfcodec.media import open_source
 from nfcodec.media.chunks import read_chunks
 
 from .helpers import ffmpeg, read
@@ -236,11 +235,7 @@ BROKEN = {
 def test_what_cannot_be_read_is_told_in_words(tmp_path, capfd, name, number):
     (tmp_path / name).write_bytes(BROKEN[name][number])
     with pytest.raises(MediaReadError) as caught:
-        source = open_source(tmp_path / name)
-        try:
-            list(source.blocks(100))
-        finally:
-            source.close()
+        read(tmp_path / name)
     text = str(caught.value).lower()
     assert name in text and "\n" not in text
     for empty_talk in ("unspecified", "pipe?", "psf", "invalid data found", "nonetype", "buffer", "unpack"):
