@@ -26,7 +26,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
-from nfcodec.silence import Silence, unpack_silence
+from nfcodec.silence import Silence, pack_silence, unpack_silence
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
 PIECE_SAMPLES = 1 << 22
@@ -91,7 +91,9 @@ class Decoder:
         entry = next((e for e in self.index if e.type == SectionType.SILENCE), None)
         if entry is None or self.info.modality != "audio":
             return None
-        return unpack_silence(self.reader.read(entry).payload, self.info.shape[0], self.info.channels)
+        payload = self.reader.read(entry).payload
+        self.limits.check("max_metadata", len(payload), "list of silent stretches")
+        return unpack_silence(payload, self.info.shape[0], self.info.channels)
 
     def chunk_shape(self, chunk: int) -> tuple[int, ...]:
         """Samples of a chunk along each axis; the last chunk may be shorter."""
@@ -118,7 +120,8 @@ class Decoder:
         return decode_plane(payload, self.chunk_shape(chunk), dtype, limits=self.limits)
 
     def digest(self) -> tuple[str, int]:
-        """SHA-256 over all symbols in order (little-endian int32) and their number: equal on every machine."""
+        """SHA-256 over all symbols in order (little-endian int32), alpha and silence, and the number of
+        symbols: equal on every machine."""
         total, count = hashlib.sha256(), 0
         for chunk in range(self.chunks):
             q = self.symbols(chunk)
@@ -127,6 +130,8 @@ class Decoder:
             if alpha is not None:
                 total.update(alpha.astype(alpha.dtype.newbyteorder("<")).tobytes())
             count += q.size
+        if self.silence:
+            total.update(pack_silence(self.silence))
         return total.hexdigest(), count
 
     # -- rendering ---------------------------------------------------------------------------------------

@@ -87,7 +87,9 @@ class Encoder(ABC):
                 raise UnsupportedMediaError("the input holds no samples")
             self.info = replace(self.info, shape=(length, *self.info.shape[1:]))
             if self._silence:
-                writer.add(SectionType.SILENCE, pack_silence(self._silence))
+                payload = pack_silence(self._silence)
+                self.symbols.update(payload)
+                writer.add(SectionType.SILENCE, payload)
             for kind, payload in self.metadata_sections():
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)

@@ -79,7 +79,7 @@ class AudioSource:
     def _extent(self) -> tuple[float, float] | None:
         """The symmetric range of float samples that leave [-1, 1], found by reading them all once."""
         peak = 0.0
-        for part in self._samples():
+        for part in self._samples(_AT_ONCE):
             if not np.isfinite(part).all():
                 raise MediaReadError(f"cannot read {named(self._path)}: it has samples that are NaN or infinite")
             peak = max(peak, float(np.abs(part).max()))
@@ -93,33 +93,33 @@ class AudioSource:
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of ``rows`` samples: values (n, C) in [-1, 1]."""
-        total, kept = 0, []  # type: int, list[npt.NDArray[np.float32]]
-        for samples in self._samples():
+        total, rest = 0, None  # type: int, npt.NDArray[np.float32] | None
+        for samples in self._samples(rows):
             total += len(samples)
             self._limits.check("max_samples", total, f"recording of {total} samples")
-            kept.append(dequantize(samples, self.info.sample_type, self.info.value_range, signed=True))
-            if sum(map(len, kept)) >= rows:
-                whole = np.concatenate(kept)
-                end = len(whole) // rows * rows
-                yield from (Block(whole[a : a + rows]) for a in range(0, end, rows))
-                kept = [whole[end:]]
-        if rest := sum(map(len, kept)):
-            yield Block(np.concatenate(kept) if len(kept) > 1 else kept[0][:rest])
+            values = dequantize(samples, self.info.sample_type, self.info.value_range, signed=True)
+            # Parts are as long as asked for but at the seams of joined files, and where another reader goes on.
+            values = values if rest is None else np.concatenate([rest, values])
+            end = len(values) // rows * rows
+            yield from (Block(values[a : a + rows]) for a in range(0, end, rows))
+            rest = values[end:] if end < len(values) else None
+        if rest is not None:
+            yield Block(rest)
         if not self._closed:
             self._judge(total)
 
-    def _samples(self) -> Iterator[npt.NDArray[Any]]:
-        """All samples (n, C) of the file, part by part."""
+    def _samples(self, count: int) -> Iterator[npt.NDArray[Any]]:
+        """All samples (n, C) of the file, up to ``count`` at once."""
         total = 0
         for number in range(len(self._plan.openers)):
             if number and not self._turn(number):
                 return
-            for part in self._part():
+            for part in self._part(count):
                 total += len(part)
                 yield part
         expected = self.info.shape[0] if isinstance(self._reader, SndfileReader) else 0
         if not self._closed and (self._trouble or total < expected):
-            yield from self._rest(total)
+            yield from self._rest(total, count)
 
     def _turn(self, number: int) -> bool:
         """Go on to a further part; whether it fits to those before."""
@@ -132,13 +132,14 @@ class AudioSource:
         )  # fmt: skip
         if not alike:
             self._short = True
-            self.warnings.append(f"part {number + 1} of the file is left out: it has another rate, depth or channels")
+            told = f"part {number + 1} of the file is left out: it has another rate, depth or channels"
+            self.warnings += [told] if told not in self.warnings else []
         return alike
 
-    def _part(self) -> Iterator[npt.NDArray[Any]]:
+    def _part(self, count: int) -> Iterator[npt.NDArray[Any]]:
         while self._reader and not self._closed:
             try:
-                samples = self._reader.read(_AT_ONCE)
+                samples = self._reader.read(count)
             except Exception as error:  # libsndfile and soundfile fail on damage with nearly anything
                 self._trouble = error
                 return
@@ -146,7 +147,7 @@ class AudioSource:
                 return
             yield samples
 
-    def _rest(self, total: int) -> Iterator[npt.NDArray[Any]]:
+    def _rest(self, total: int, count: int) -> Iterator[npt.NDArray[Any]]:
         """What ffmpeg finds behind the first ``total`` samples."""
         try:
             plan = self._more() if self._more and len(self._plan.openers) == 1 else None
@@ -162,8 +163,9 @@ class AudioSource:
         if (reader.channels, reader.kind) != (self.info.channels, self.info.sample_type):
             return
         skip = total
-        for part in self._part():
-            yield part[skip:]
+        for part in self._part(count):
+            if len(part) > skip:
+                yield part[skip:]
             skip = max(0, skip - len(part))
 
     def _judge(self, total: int) -> None:

@@ -16,6 +16,7 @@ from nfcodec.media.window import Stretch
 
 _UNKNOWN = 0x7FFF0000  # where writers that cannot seek leave the largest number they know, or a little less
 _HEAD = 1 << 16  # bytes of a chunk that are looked at
+_FEW = 64  # bytes at the end that are not taken for forgotten sound
 _MOST = 10_000  # chunks of one file that are looked at
 # What may follow a recording and is no sound.
 _TRAILERS = (b"TAG", b"ID3", b"APETAGEX", b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff", b"caff")
@@ -111,11 +112,11 @@ def _recording(file: BinaryIO, start: int, size: int) -> Chunked | None:
     announced = wide if wide and sound.size == 0xFFFFFFFF else sound.size
     there = max(0, size - sound.at)
     open_end = announced - form.skip <= 0 < there - form.skip or announced > max(there, _UNKNOWN - 1)
-    after = _next(form, sound, announced)
-    stale = announced < there and not _goes_on(file, form, after, size)
+    after = _behind(file, form, sound, announced, size)
+    stale = announced < there and after is None
     known = not open_end or (announced <= form.skip and not stale)
     room = min(announced, there) if known and not stale else there
-    stop = _end(file, form, after, size) if room == announced else size
+    stop = _end(file, form, after, size) if room == announced and after is not None else size
     patches = _patches(form, start, stop, chunks, sound, room)
     return Chunked(
         magic, chunks, sound, max(0, room - form.skip), announced - form.skip if known else None,
@@ -138,9 +139,10 @@ def _walk(file: BinaryIO, form: Form, start: int, size: int) -> Iterator[Chunk]:
         if chunk.name == b"ds64":
             wide = int.from_bytes(chunk.head[8:16], "little")
         length = wide if wide and chunk.size == 0xFFFFFFFF else chunk.size
-        at = _next(form, chunk, length)
-        if chunk.name == form.sound and not _goes_on(file, form, at, size):
-            return
+        after = _next(form, chunk, length)
+        if chunk.name == form.sound:
+            after = _behind(file, form, chunk, length, size) or size
+        at = after
 
 
 def _chunk(file: BinaryIO, form: Form, at: int, size: int) -> Chunk | None:
@@ -166,12 +168,18 @@ def _next(form: Form, chunk: Chunk, length: int) -> int:
     return chunk.at + -(-length // form.align) * form.align
 
 
+def _behind(file: BinaryIO, form: Form, chunk: Chunk, length: int, size: int) -> int | None:
+    """Where the file goes on behind its sound, None where more sound lies there. Not every writer aligns chunks."""
+    places = (_next(form, chunk, length), chunk.at + length)
+    return next((at for at in places if _goes_on(file, form, at, size)), None)
+
+
 def _goes_on(file: BinaryIO, form: Form, at: int, size: int) -> bool:
     """Whether what lies at ``at`` is no sound: the end, further chunks, a tag, another file, or padding."""
-    if at + form.name + form.size > size:
+    if at + _FEW > size:
         return True
     file.seek(at)
-    front = file.read(64)
+    front = file.read(_FEW)
     if front.startswith(_TRAILERS) or not any(front):
         return True
     chunk = _chunk(file, form, at, size)

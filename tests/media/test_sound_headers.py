@@ -191,6 +191,15 @@ def test_what_follows_the_sound_is_no_sound(tmp_path, tail):
     np.testing.assert_array_equal(read(path, rows=3000).samples, samples())
 
 
+def test_a_chunk_that_nobody_aligned(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples()[:101, 0], 8000, "PCM_U8")
+    text = b"INFOINAM" + struct.pack("<I", 48) + b"T" * 48
+    path.write_bytes(path.read_bytes()[: 44 + 101] + b"LIST" + struct.pack("<I", len(text)) + text)
+    got = read(path, rows=50)
+    assert got.info.shape == (101,) and got.warnings == []
+
+
 @pytest.mark.parametrize("subtype", ["IMA_ADPCM", "MS_ADPCM", "GSM610", "ULAW", "FLOAT"])
 def test_other_codings_with_an_open_size(tmp_path, subtype):
     path = tmp_path / "a.wav"
