@@ -35,8 +35,9 @@ from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.space import Space
 from nfcodec.lattice.synthesis import to_planes
+from nfcodec.lattice.tensors import tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 Symbols = npt.NDArray[np.int32]
@@ -55,16 +56,23 @@ class Variant:
     ahead: bool = False
 
 
+def changed(init: LatticeInit, **parts: Any) -> LatticeInit:
+    """The init with other parts of its level."""
+    return replace(init, levels=(replace(init.levels[0], **parts),))
+
+
 def learned(init: LatticeInit, window: Window, quality: int) -> Symbols:
     """The first step as it is."""
-    return rounded(corrected(init, analysis(init, window), quality), 0.0)
+    [level] = init.levels
+    return rounded(corrected(level, analysis(level, window), quality), 0.0)
 
 
 def plain(zone: float) -> First:
     """The preconditioned gradient, rounded with a dead zone that all symbols share."""
 
     def step(init: LatticeInit, window: Window, quality: int) -> Symbols:
-        return rounded(analysis(init, window) / init.steps(quality)[:, :, None, None], zone)
+        [level] = init.levels
+        return rounded(analysis(level, window) / torch.from_numpy(level.steps(quality))[:, :, None, None], zone)
 
     return step
 
@@ -82,29 +90,31 @@ def pruned(factor: float) -> First:
 
 def without_preconditioner(init: LatticeInit) -> LatticeInit:
     """The plain gradient of the squared error: the analysis is the transpose of the synthesis."""
-    functions = field.table(init.spec, init.trunk, init.spec.spacing)
-    k = init.spec.bases
+    [level] = init.levels
+    functions = field.table(level.spec, tensors(level.trunk), level.spec.spacing)
+    k = level.spec.bases
     tables = {"analysis.luma": functions[:k], "analysis.chroma": functions[k : 2 * k]}
-    step = {n: t / t.square().sum(1, keepdim=True) for n, t in tables.items()}
-    again = torch.zeros_like(init.first_step["log_again"])
-    return replace(init, first_step={**init.first_step, **step, "log_gain": torch.zeros(3, k), "log_again": again})
+    step = {n: (t / t.square().sum(1, keepdim=True)).numpy() for n, t in tables.items()}
+    rates = {n: np.zeros_like(level.first_step[n]) for n in ("log_gain", "log_again")}
+    return changed(init, first_step={**level.first_step, **step, **rates})
 
 
 def with_inner_steps(count: int) -> Callable[[LatticeInit], LatticeInit]:
     """Fewer inner steps than were trained, or more, at the rates of the last one."""
 
     def change(init: LatticeInit) -> LatticeInit:
-        again = init.first_step["log_again"]
-        again = torch.cat([again, again[-1:].expand(max(0, count - 1 - len(again)), -1, -1)])[: count - 1]
-        return replace(init, first_step={**init.first_step, "log_again": again})
+        first_step = init.levels[0].first_step
+        again = first_step["log_again"]
+        again = np.concatenate([again, again[-1:].repeat(max(0, count - 1 - len(again)), 0)])[: count - 1]
+        return changed(init, first_step={**first_step, "log_again": again})
 
     return change
 
 
 def without_restoring(init: LatticeInit) -> LatticeInit:
     """D predicts nothing."""
-    zeros = {n: torch.zeros_like(t) if ".out." in n else t for n, t in init.restore.items()}
-    return replace(init, restore=zeros)
+    zeros = {n: np.zeros_like(a) if ".out." in n else a for n, a in init.levels[0].restore.items()}
+    return changed(init, restore=zeros)
 
 
 VARIANTS = (
@@ -139,17 +149,18 @@ class Outcome:
 def encode(init: LatticeInit, image: npt.NDArray[np.uint8], quality: int, variant: Variant) -> Outcome:
     """One picture as one region."""
     init = variant.change(init) if variant.change else init
+    [level] = init.levels
     values = torch.from_numpy(image.astype(np.float32) / 255.0)
-    layout = Layout.of(image.shape[:2], init.spec.spacing)
-    wide = mirrored(to_planes(values), layout, init.spec.spacing)
-    window = cut_window(wide, image.shape[:2], layout, layout.region(0), init.spec.spacing)
+    space = Space.of(image.shape[:2], level.spec)
+    wide = mirrored(to_planes(values), space, level.spec.spacing)
+    window = cut_window(wide, image.shape[:2], space, space.box(0), level.spec.spacing)
     with torch.no_grad():
         symbols = (variant.first or learned)(init, window, quality)
-        weights = analysis(init, window)
+        weights = analysis(level, window)
     trade = 3.0 * init.trade_off(quality)
-    problem = Problem(init, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
+    problem = Problem(level, window, weights, quality=quality, planes=3, trade=trade, ahead=variant.ahead)
     state = refine(problem, symbols, variant.rounds)
-    payloads = ALONE.encode(init.prior, RegionSymbols(state.symbols, quality, 3))
+    payloads = ALONE.encode(level.prior, RegionSymbols(state.symbols, quality, 3))
     return Outcome(state.symbols, 8.0 * sum(map(len, payloads)), state.error, image.shape[0] * image.shape[1])
 
 

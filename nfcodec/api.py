@@ -21,7 +21,7 @@ from nfcodec.container.reader import Entry, Reader
 from nfcodec.errors import InputError, MediaReadError, OutputError, TruncatedError
 from nfcodec.families import kind_of_sections
 from nfcodec.lattice.code import ALONE, RegionCoder
-from nfcodec.lattice.regions import section_run
+from nfcodec.lattice.space import section_run
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import check_output, default_suffix, open_sink, open_source
 from nfcodec.media.atomic import atomic_output
@@ -44,6 +44,7 @@ from nfcodec.signal import Ints, SignalInfo
 
 if TYPE_CHECKING:
     from nfcodec.decoder import Decoder
+    from nfcodec.encoder import Encoded
     from nfcodec.field_file import FieldFile
     from nfcodec.train.running import Report
 
@@ -134,7 +135,7 @@ def encode(
     replaced by a bad one. ``coder``: for many small files at once, see :mod:`nfcodec.lattice.together`.
     Raises :class:`~nfcodec.errors.NfcError` subclasses only.
     """
-    from nfcodec.encoder import choose_init, encode_signal
+    from nfcodec.encoder import encode_signal
 
     options = options or EncodeOptions()
     target = output if output is not None else _derived(source, "nfc")
@@ -153,12 +154,20 @@ def encode(
             with _opened(temporary) as written:
                 encoded.verify(written, options)  # type: ignore[arg-type]
         input_bytes = path.stat().st_size if path.is_file() else 0
+    return encode_result(source, target, encoded, options, input_bytes=input_bytes, began=began)
+
+
+def encode_result(
+    source: PathLike, target: PathLike, encoded: Encoded, options: EncodeOptions, *, input_bytes: int, began: float,
+    warnings: tuple[str, ...] = (),
+) -> EncodeResult:  # fmt: skip
+    """What is told of a finished file. ``began``: in monotonic seconds; ``warnings`` go before the encoder's own."""
     rate, unit = rate_of(encoded.bytes, encoded.info)
     return EncodeResult(
         input=os.fspath(source), output=os.fspath(target), input_bytes=input_bytes, bytes=encoded.bytes, rate=rate,
         rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
-        seconds=time.monotonic() - began, init=choose_init(encoded.info, options).id,
-        quality=encoded.quality, effort=options.effort, warnings=encoded.warnings,
+        seconds=time.monotonic() - began, init=encoded.init,
+        quality=encoded.quality, effort=options.effort, warnings=(*warnings, *encoded.warnings),
     )  # fmt: skip
 
 
@@ -316,7 +325,7 @@ def _layers(entry: Entry) -> tuple[int, ...]:
     """The layers, counted from 1, of a section of a lattice."""
     if entry.type != SectionType.CELLS or entry.first is None:
         return ()
-    _, first, count = section_run(entry.first)
+    *_, first, count = section_run(entry.first)
     return tuple(range(first + 1, first + count + 1))
 
 
@@ -350,9 +359,11 @@ def models() -> list[ModelInfo]:
 
 def train(
     data: PathLike, output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None, device: str = "cpu",
-    force: bool = False, report: Callable[[Report], None] | None = None,
+    begin: str | None = None, force: bool = False, report: Callable[[Report], None] | None = None,
 ) -> ModelInfo:  # fmt: skip
     """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
+
+    ``begin``: the id or the path of an init to go on from, of the geometry and the networks that the config asks for.
 
     The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
     training goes on from it. One config, one folder and one seed give one init.
@@ -362,9 +373,9 @@ def train(
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
     with atomic_output(Path(output), force=force) as temporary:
-        trainer = new_trainer(settings, Path(data), device=device)
+        trainer = new_trainer(settings, Path(data), device=device, begin=None if begin is None else zoo.load(begin))
         if state.exists():
             trainer.resume(state)
         trainer.run(checkpoint=state, report=report)
-        zoo.write_init(finished(settings, trainer), temporary)
+        temporary.write_bytes(zoo.init_bytes(finished(settings, trainer)))
     return zoo.describe(os.fspath(output))

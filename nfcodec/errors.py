@@ -11,6 +11,7 @@
         ChecksumError                    a CRC does not match
         CorruptError                     checksums hold, the content does not
         UnsupportedVersionError          written by a later version of the format
+        ManifestError                    a batch's manifest says what no batch writes
         UnsupportedFeatureError          needs a section or a field that this version lacks
       LimitError                     5   a resource limit was met
       ModelError                     1   an init cannot be used
@@ -87,6 +88,10 @@ class UnsupportedVersionError(FormatError):
 
 class UnsupportedFeatureError(FormatError):
     """The file needs a section or field kind that this version does not know."""
+
+
+class ManifestError(FormatError):
+    """A line of a batch's manifest holds a value that nfc does not write, such as a path out of its folder."""
 
 
 class LimitError(NfcError):

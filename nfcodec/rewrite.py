@@ -15,10 +15,10 @@ from typing import IO
 import numpy as np
 
 from nfcodec import zoo
-from nfcodec.api import PathLike, input_file, output_file, rate_of
+from nfcodec.api import PathLike, encode_result, input_file, output_file
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
-from nfcodec.encoder import Encoded, choose_init, encode_signal
+from nfcodec.encoder import Encoded, encode_signal
 from nfcodec.errors import InputError, MediaReadError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import open_source
@@ -140,13 +140,7 @@ def transcode(
             if options.verify:
                 encoded.verify(file, options)
         size = path.stat().st_size
-    rate, unit = rate_of(encoded.bytes, encoded.info)
-    return EncodeResult(
-        input=os.fspath(source), output=os.fspath(output), input_bytes=size, bytes=encoded.bytes, rate=rate,
-        rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
-        seconds=time.monotonic() - began, init=choose_init(encoded.info, options).id, quality=encoded.quality,
-        effort=options.effort, warnings=(LOSS, *encoded.warnings),
-    )  # fmt: skip
+    return encode_result(source, output, encoded, options, input_bytes=size, began=began, warnings=(LOSS,))
 
 
 def _opened(path: Path, files: ExitStack) -> IO[bytes]:

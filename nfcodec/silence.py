@@ -23,6 +23,10 @@ class Silence:
     def __bool__(self) -> bool:
         return any(len(runs) for runs in self.runs)
 
+    def covers(self, length: int) -> bool:
+        """Whether ``length`` samples from the start are silent in every channel."""
+        return all(len(runs) == 1 and runs[0, 0] == 0 and runs[0, 1] >= length for runs in self.runs)
+
     def apply(self, values: npt.NDArray[Any], positions: npt.NDArray[np.float64]) -> None:
         """Set ``values`` (n, C) to 0 where ``positions`` (n,), in samples from the start, are in a silent stretch."""
         index = np.floor(positions).astype(np.int64)
@@ -43,13 +47,14 @@ def _join(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 
 def find_silence(silent: Mask, shortest: int) -> Silence:
-    """The stretches of ``silent`` (n, C) that are at least ``shortest`` long, or fill the block."""
-    shortest = min(shortest, len(silent))
+    """The stretches of ``silent`` (n, C) that are at least ``shortest`` long, or touch an end of the block: there they
+    may go on in the next one."""
     runs = []
     for column in silent.T:
         edges = np.flatnonzero(np.diff(column, prepend=False, append=False))
         found = edges.reshape(-1, 2).astype(np.int64)
-        runs.append(found[found[:, 1] - found[:, 0] >= shortest])
+        long = found[:, 1] - found[:, 0] >= shortest
+        runs.append(found[long | (found[:, 0] == 0) | (found[:, 1] == len(silent))])
     return Silence(tuple(runs))
 
 

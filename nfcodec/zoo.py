@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from nfcodec import families
+from nfcodec.container.layout import INIT_BYTES as PREFIX
 from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.families import Init
 from nfcodec.options import ModelInfo
 
-PREFIX = 4  # bytes of the SHA-256 that a file carries
 MAX_INIT_BYTES = 64 * 2**20
 # What a file that is no init can raise on the way.
 _NO_INIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError, FormatError, LimitError)
@@ -141,17 +141,23 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Init
     return families.runtime(kind).read_init(meta, tensors, digest)
 
 
-def write_init(init: Init, path: Path) -> bytes:
-    """Write an init as safetensors (atomically) and return its SHA-256."""
-    import os
-
+def init_bytes(init: Init) -> bytes:
+    """An init as the bytes of a safetensors file."""
+    import torch
     from safetensors.torch import save
 
-    tensors, meta = families.runtime(init.kind).init_contents(init)
-    data = save(tensors, {"init": json.dumps(meta, sort_keys=True)})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    contents, meta = families.runtime(init.kind).init_contents(init)
+    tensors = {n: torch.as_tensor(t).contiguous() for n, t in contents.items()}
+    return save(tensors, {"init": json.dumps(meta, sort_keys=True)})
+
+
+def write_init(init: Init, path: Path) -> bytes:
+    """Write an init as safetensors (atomically) and return its SHA-256."""
+    from nfcodec.media.atomic import atomic_output
+
+    data = init_bytes(init)
+    with atomic_output(path, force=True) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).digest()
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nfcodec import api
+from nfcodec import api, zoo
 from nfcodec.container.layout import crc_bytes
 from nfcodec.container.varint import ByteReader
 from nfcodec.decoder import Decoder
@@ -28,9 +30,27 @@ from nfcodec.signal import Block, Metadata, SignalInfo, Source
 INITS = Path(__file__).parent / "data"
 
 
+# What a test has put in the place of an init: see with_region.
+STAND_INS: dict[str, str] = {}
+
+
 def init(name: str) -> str:
     """The path of a test init: image, masked, audio, video or tiny-lattice."""
-    return str(INITS / f"{name}.safetensors")
+    return STAND_INS.get(name, str(INITS / f"{name}.safetensors"))
+
+
+@cache
+def with_region(name: str, *region: int) -> str:
+    """The path of a lattice init that cuts signals into regions of so many cells, and is otherwise that of the name."""
+    found = zoo.read_init(INITS / f"{name}.safetensors")
+    path = Path(tempfile.mkdtemp(prefix="nfc-init-")) / f"{name}.safetensors"
+    specs = [replace(level.spec, region=region) for level in found.levels]
+    levels = [
+        replace(level, spec=spec, prior=replace(level.prior, spec=spec))
+        for spec, level in zip(specs, found.levels, strict=True)
+    ]
+    zoo.write_init(replace(found, levels=tuple(levels)), path)
+    return str(path)
 
 
 # -- signals ---------------------------------------------------------------------------------------------

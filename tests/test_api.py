@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers import (
+    STAND_INS,
     decode,
     decode_array,
     encode,
@@ -26,6 +27,7 @@ from helpers import (
     save_picture,
     save_sound,
     sound,
+    with_region,
 )
 from PIL import Image, ImageCms
 
@@ -43,8 +45,8 @@ from nfcodec.errors import (
     TruncatedError,
     UnsupportedMediaError,
 )
-from nfcodec.lattice import regions
-from nfcodec.lattice.fit import encode as lattice_encode
+from nfcodec.lattice import space
+from nfcodec.lattice.fit import coded
 from nfcodec.options import DecodeOptions, EncodeOptions
 
 IMAGE = EncodeOptions(init=init("image"), effort=1)
@@ -232,7 +234,7 @@ def test_failures_keep_the_old_file(picture, tmp_path, monkeypatch):
 
 def test_a_lattice_is_written_as_it_was_coded(picture, tmp_path, monkeypatch):
     def changed(run):
-        return regions.pack_run(replace(run, payloads=(*run.payloads[:-1], b"")))
+        return space.pack_run(replace(run, payloads=(*run.payloads[:-1], b"")))
 
     options = EncodeOptions(init=init("tiny-lattice"), effort=1, quality=100)
     monkeypatch.setattr("nfcodec.lattice.fit.encode.pack_run", changed)
@@ -272,7 +274,7 @@ def test_info(tmp_path):
     assert about.rate == pytest.approx(result.rate) == pytest.approx(result.bytes * 8 / 1000 / 0.5)
     assert (about.channels, about.alpha, about.sample_type, about.sample_rate) == (3, False, "u8", 10.0)
     assert (about.quality, about.version, about.rate_unit, about.metadata) == (33, 1, "kbps", ())
-    assert about.init == zoo.load(init("video")).sha256[:4].hex()
+    assert about.init == zoo.load(init("video")).sha256[:8].hex()
     assert [s.type for s in about.sections] == ["DELTA"]
     assert sum(s.bytes for s in about.sections) < about.bytes < sum(s.bytes for s in about.sections) + 40
     np.save(tmp_path / "n.npy", np.linspace(-2, 7, 40).reshape(5, 8))
@@ -372,8 +374,8 @@ def test_truncated_files_are_decoded_only_when_asked(tmp_path):
 
 def test_truncated_regions(tmp_path, monkeypatch):
     """Layers are counted over the whole picture, which shows first what all regions have."""
-    monkeypatch.setattr(regions, "REGION", 4)
-    monkeypatch.setattr(lattice_encode, "_SPLIT_FROM", 0)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
     encode(save_picture(tmp_path / "a.png", painting(40, 70)), "tiny-lattice", effort=1)
     order = [s.layers for s in api.info(tmp_path / "a.nfc").sections]
     assert order == [(1,)] * 6 + [(2,)] * 6 + [(3,)] * 6

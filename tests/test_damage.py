@@ -24,7 +24,7 @@ from nfcodec.errors import (
     NfcError,
     TruncatedError,
 )
-from nfcodec.lattice.fit import encode
+from nfcodec.lattice.fit import coded
 from nfcodec.limits import Limits
 from nfcodec.signal import Metadata
 
@@ -50,7 +50,7 @@ def small(kind):
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"),))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "_SPLIT_FROM", 0)  # one section for every layer
+        patch.setattr(coded, "SPLIT_FROM", 0)  # one section for every layer
         return pack(source, kind, quality=85 if kind == "tiny-lattice" else 40, effort=1)[0]
 
 
@@ -233,11 +233,11 @@ def test_the_wrong_init_is_refused(files, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"missing\.safetensors"):
         api.decode(path, tmp_path / "a.png", init=str(tmp_path / "missing.safetensors"))
     for wrong in (init("masked"), init("audio"), None):
-        with pytest.raises(ModelNotFoundError, match=zoo.load(init("image")).sha256[:4].hex()):
+        with pytest.raises(ModelNotFoundError, match=zoo.load(init("image")).sha256[:8].hex()):
             api.decode(path, tmp_path / "a.png", init=wrong)
         with pytest.raises(ModelNotFoundError):
             api.verify(path, init=wrong)
-    assert api.info(path).init == zoo.load(init("image")).sha256[:4].hex()
+    assert api.info(path).init == zoo.load(init("image")).sha256[:8].hex()
 
 
 def test_an_init_with_one_bit_changed_is_another_init(files, tmp_path):
@@ -262,7 +262,7 @@ def test_a_shipped_init_must_have_its_pinned_hash(tmp_path, monkeypatch):
     data, _ = pack(memory("image", painting(9, 9)), "image")
     (tmp_path / "a.nfc").write_bytes(data)
     assert api.verify(tmp_path / "a.nfc").symbols > 0 and api.info(tmp_path / "a.nfc").init == "tiny"
-    promised = real[:4].hex() + "00" * 28
+    promised = real[:8].hex() + "00" * 24
     monkeypatch.setattr(zoo, "index", lambda: {"inits": {"tiny": promised}, "defaults": {"image": "tiny"}})
     with pytest.raises(ModelHashError, match="pinned"):
         api.verify(tmp_path / "a.nfc")

@@ -50,7 +50,7 @@ SIGNALS = {
     "audio": lambda seed: memory("audio", sound(1500, 2, seed)),
     "video": lambda seed: memory("video", moving(6, 20, 27, seed)),
 }
-OVERHEAD = 32  # bytes of header and framing that a plain file may cost
+OVERHEAD = 36  # bytes of header and framing that a plain file may cost
 
 
 def all_symbols(data: bytes, kind: str) -> np.ndarray:
@@ -331,4 +331,4 @@ def test_header_says_what_was_asked():
     data, _ = pack(SIGNALS["audio"](0), "audio", quality=7)
     header = Reader(io.BytesIO(data)).header
     assert (header.quality, header.shape, header.channels, header.sample_type) == (7, (1500,), 2, "i16")
-    assert header.init == zoo.load(init("audio")).sha256[:4] and header.sections == 1
+    assert header.init == zoo.load(init("audio")).sha256[:8] and header.sections == 1

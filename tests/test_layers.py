@@ -4,6 +4,7 @@ Everything here reads the source; no module of nfcodec is imported but in a proc
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -372,3 +373,14 @@ def test_every_package_is_installed():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     found = {module_name(p) for p in sources() if p.name == "__init__.py"}
     assert found == set(listed) - {"nfcodec.models"}
+
+
+def test_sources_are_papers_not_files_that_nobody_has():
+    """A reader has the repository: what is cited by the name of a document must be in it."""
+    found = []
+    for path in sorted([*sources(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").glob("*.md")]):
+        for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            found += [f"{place(path, i)}: {name}" for name in re.findall(r"\b[A-Z]{4,}\.md\b|\b[A-Z]{5,} §", line)]
+    known = {p.name for p in ROOT.rglob("*.md") if ".venv" not in p.parts}
+    found = [f for f in found if f.rsplit(": ", 1)[1] not in known and not f.endswith("FORMAT §")]
+    assert not found, complaint(found)

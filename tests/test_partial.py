@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import MemorySource, memory, moving, opened, pack, painting, psnr_of, sound
+from helpers import STAND_INS, MemorySource, memory, moving, opened, pack, painting, psnr_of, sound, with_region
 
 from nfcodec.container.layout import CRC_BYTES, SIGNATURE, SectionType, crc_bytes, pack_fields
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.errors import CorruptError, FormatError, TruncatedError
-from nfcodec.lattice import regions
-from nfcodec.lattice.fit import encode as encoder
-from nfcodec.lattice.regions import section_run
+from nfcodec.lattice.fit import coded
+from nfcodec.lattice.space import section_run
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import Metadata
@@ -27,8 +26,8 @@ PICTURE = np.clip(painting(*SIZE, 2) + np.random.default_rng(0).normal(0, 9, (*S
 
 @pytest.fixture(autouse=True)
 def small_regions(monkeypatch):
-    monkeypatch.setattr(regions, "REGION", 4)
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 0)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_more_layers_more_quality(data):
             now = quality_of(seen(data[:end])[0])
             assert now > last - 0.3  # a region may differ from what its neighbours expect
             last = now
-            by_layer[section_run(entry.first)[1]] = now
+            by_layer[section_run(entry.first)[2]] = now
     assert by_layer[0] + 1 < by_layer[1] and by_layer[1] + 0.5 < by_layer[2]
     assert by_layer[2] == quality_of(seen(data)[0]) > 30
 
@@ -121,11 +120,11 @@ def test_nothing_there_is_the_mean(data):
     values, alpha = seen(data[: body(data)])
     decoder = opened(data, KIND)
     nothing = LatticeRenderer(
-        decoder.init, decoder.field.layout, decoder.header.quality, 3, lambda i: np.zeros((3, 64, *shape(i)), np.int32)
+        decoder.init, decoder.field.space, decoder.header.quality, 3, lambda i: np.zeros((3, 64, *shape(i)), np.int32)
     )
 
     def shape(region):
-        return decoder.field.layout.region(region).shape
+        return decoder.field.space.box(region).shape
 
     native = [np.arange(n) + 0.5 for n in SIZE]
     np.testing.assert_allclose(values, nothing.render(native), atol=2e-6)
@@ -144,7 +143,7 @@ def test_a_missing_region_leaves_the_others_alone(data):
 
 def test_layers_after_a_missing_one_wait(data):
     """Without the second layer the third cannot be decoded."""
-    layers = [section_run(e.first)[1] if e.type == SectionType.CELLS else -1 for _, e in ends(data)]
+    layers = [section_run(e.first)[2] if e.type == SectionType.CELLS else -1 for _, e in ends(data)]
     first = [i for i, layer in enumerate(layers) if layer == 0]
     third = [i for i, layer in enumerate(layers) if layer == 2]
     np.testing.assert_array_equal(seen(rearranged(data, [*first, *third]))[0], seen(rearranged(data, first))[0])

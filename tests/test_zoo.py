@@ -209,14 +209,14 @@ def test_load_by_path(shipped, tmp_path_factory):
 
 def test_46_by_prefix(shipped, tmp_path_factory):
     digest = zoo.load("tiny").sha256
-    assert zoo.load_prefix(digest[:4]).sha256 == digest
-    assert zoo.name_of_prefix(digest[:4]) == "tiny"
+    assert zoo.load_prefix(digest[:8]).sha256 == digest
+    assert zoo.name_of_prefix(digest[:8]) == "tiny"
     other = tmp_path_factory.mktemp("own") / "own.safetensors"
     own = zoo.write_init(make_init(seed=5), other)
-    assert zoo.load_prefix(own[:4], (str(other),)).sha256 == own
-    assert zoo.name_of_prefix(own[:4]) == own[:4].hex()
-    with pytest.raises(ModelNotFoundError, match=own[:4].hex()):
-        zoo.load_prefix(own[:4])
+    assert zoo.load_prefix(own[:8], (str(other),)).sha256 == own
+    assert zoo.name_of_prefix(own[:8]) == own[:8].hex()
+    with pytest.raises(ModelNotFoundError, match=own[:8].hex()):
+        zoo.load_prefix(own[:8])
     with pytest.raises(ModelNotFoundError):
         zoo.load_prefix(b"\0\1\2\3", (str(other),))
 

@@ -17,9 +17,9 @@ from nfcodec.modules.train.sparse import full_mask
 
 SPEC = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, False, (6, 6))
 PICTURE = FieldSpec("siren", 2, 3, 8, 2, 6, 1, True, True, (6, 6))
-# The network of the papers (SEEDS §1.1) with the two w0 in use.
-SEEDS_30 = FieldSpec("siren", 2, 3, 256, 4, 30, 1, True, False, (178, 178))
-SEEDS_200 = FieldSpec("siren", 2, 3, 256, 4, 200, 1, False, False, (178, 178))
+# The network of the papers with the two w0 in use.
+PAPERS_30 = FieldSpec("siren", 2, 3, 256, 4, 30, 1, True, False, (178, 178))
+PAPERS_200 = FieldSpec("siren", 2, 3, 256, 4, 200, 1, False, False, (178, 178))
 
 
 def generator(seed=0):

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,7 +24,8 @@ _LIFE = 1000  # items, because libraries that leak a little are many
 class ChildProcess:
     """One process. It is starting, idle, or busy with an assignment; ``deadline`` is in monotonic seconds."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, setup), daemon=True)
@@ -36,7 +37,7 @@ class ChildProcess:
         self.assignment: Assignment | None = None
         self.open: dict[int, BatchItem] = {}  # of the assignment, by their place in it: those without an answer
         self.samples = 0.0  # of the assignment, as far as they are known
-        self.deadline = time.monotonic() + START_LIMIT
+        self.deadline = now() + START_LIMIT
         self._done = 0
 
     @property
@@ -57,7 +58,7 @@ class ChildProcess:
     def give(self, assignment: Assignment, targets: Sequence[str], *, patience: float) -> None:
         """Order an assignment's items; ``patience``: seconds until a first word of them is due."""
         self.assignment, self.open, self.samples = assignment, dict(enumerate(assignment.items)), 0.0
-        self.deadline = time.monotonic() + patience
+        self.deadline = self._now() + patience
         self._done += len(assignment.items)
         pairs = zip(assignment.items, targets, strict=True)
         tasks = [Task(item.source, target, assignment.threads, item.replace) for item, target in pairs]

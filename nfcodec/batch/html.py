@@ -92,7 +92,8 @@ def _worst(records: list[dict[str, Any]], pictures: Mapping[str, tuple[bytes, by
     for record in records:
         shown = "".join(_image(png) for png in pictures.get(record["path"], ()))
         unit = escape(str(record.get("rate_unit", "")))
-        numbers = f"<td>{record['psnr']:.2f} dB<td>{record['rate']:.3f} {unit}<td>{_grouped(record['bytes'])} B"
+        size = _grouped(record.get("bytes", 0))
+        numbers = f"<td>{record['psnr']:.2f} dB<td>{record.get('rate', 0.0):.3f} {unit}<td>{size} B"
         rows.append(f"<tr><td>{shown}<td class=text>{escape(_printable(record['path']))}{numbers}")
     head = "<tr><th>input, output<th>file<th>PSNR<th>rate<th>size"
     return f"<h2>The worst files by PSNR</h2><table>{head}{''.join(rows)}</table>"

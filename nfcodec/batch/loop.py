@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from nfcodec.batch.child_process import ChildProcess, end_all
@@ -35,13 +35,27 @@ class Patience:
         return (_BASE + _MARGIN * self.per_sample * samples) * attempt
 
 
+class Watch:
+    """The clock of a loop, and how it waits."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wait(self, signs: Sequence[Connection | int], seconds: float) -> Sequence[Any]:
+        """Those of ``signs`` that have come, after at most so many seconds."""
+        return wait(signs, seconds)
+
+
 class WorkerLoop:
     """Runs a schedule on at most ``workers`` processes; :meth:`run` gives what happens, as it happens."""
 
     def __init__(
-        self, setup: Setup, schedule: Schedule, workers: int, *, place: Callable[[BatchItem], str], patience: Patience
-    ) -> None:
+        self, setup: Setup, schedule: Schedule, workers: int, *, place: Callable[[BatchItem], str], patience: Patience,
+        watch: Watch | None = None,
+    ) -> None:  # fmt: skip
         """``place``: the absolute path of an item's output."""
+        self._watch = watch or Watch()
         self._setup, self._schedule, self._wanted = setup, schedule, workers
         self._place, self._patience = place, patience
         self._workers: list[ChildProcess] = []
@@ -68,7 +82,7 @@ class WorkerLoop:
             self._workers.remove(worker)
             end_all([worker])
         while len(self._workers) < min(self._wanted, self._schedule.unfinished):
-            self._workers.append(ChildProcess(self._setup))
+            self._workers.append(ChildProcess(self._setup, now=self._watch.now))
         for worker in self._workers:
             if worker.idle:
                 assignment = self._schedule.next()
@@ -82,10 +96,10 @@ class WorkerLoop:
     # -- hearing ---------------------------------------------------------------------------------------------
     def _heard(self) -> Sequence[ChildProcess]:
         """The workers from which there is news: a message, their end, or too long a silence."""
-        soonest = min((w.deadline for w in self._workers if not w.idle), default=time.monotonic() + 60.0)
+        soonest = min((w.deadline for w in self._workers if not w.idle), default=self._watch.now() + 60.0)
         signs = [sign for worker in self._workers for sign in worker.signs]
-        heard = set(wait(signs, max(0.0, soonest - time.monotonic())))
-        now = time.monotonic()
+        heard = set(self._watch.wait(signs, max(0.0, soonest - self._watch.now())))
+        now = self._watch.now()
         return [w for w in self._workers if heard & set(w.signs) or (not w.idle and now >= w.deadline)]
 
     def _listen(self, worker: ChildProcess) -> Iterator[Event]:
@@ -94,7 +108,7 @@ class WorkerLoop:
             yield from self._understood(worker, message)
         if not alive:
             yield from self._buried(worker)
-        elif not worker.idle and time.monotonic() >= worker.deadline:
+        elif not worker.idle and self._watch.now() >= worker.deadline:
             worker.kill()
             self._workers.remove(worker)
             yield from self._hung(worker)
@@ -109,7 +123,7 @@ class WorkerLoop:
             if event == "begun":
                 worker.samples += message["samples"]
                 patience = self._patience.seconds(worker.samples, assignment.attempt, len(assignment.items))
-                worker.deadline = time.monotonic() + patience
+                worker.deadline = self._watch.now() + patience
             elif event == "over":
                 worker.assignment, worker.leaving = None, message["leaving"]
             else:

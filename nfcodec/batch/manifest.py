@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from nfcodec.batch.records import checked
 from nfcodec.errors import InputError, OutputError
 from nfcodec.media.reading import named, reason
 
@@ -80,7 +81,8 @@ class BatchState:
 
 
 def read_state(paths: Iterable[Path]) -> BatchState:
-    """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read."""
+    """Merge manifests. Raises :class:`~nfcodec.errors.InputError` for one that cannot be read, and
+    :class:`~nfcodec.errors.ManifestError` for one that says what no batch writes."""
     state = BatchState()
     for path in paths:
         try:
@@ -89,7 +91,7 @@ def read_state(paths: Iterable[Path]) -> BatchState:
             raise InputError(f"cannot read {named(path)}: {reason(error)}") from error
         for record in _records(lines):
             with contextlib.suppress(KeyError, TypeError):
-                state.add(record)
+                state.add(checked(record, named(path)))
     return state
 
 
@@ -97,7 +99,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[Record]:
     """The lines that are whole; of a torn line with the next one glued to it, the next one."""
     for line in lines:
         text = line.decode("utf-8", "replace")
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(text[text.rfind(_BEGIN) :])
             if isinstance(record, dict):
                 yield record

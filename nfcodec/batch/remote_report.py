@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nfcodec.batch.manifest import Record
 from nfcodec.batch.places import Place, place_of
+from nfcodec.batch.records import is_inner
 from nfcodec.batch.remote_tree import Tree
 
 
@@ -24,10 +25,11 @@ def fetched(records: Sequence[Record], runs: Sequence[Record], output: Place) ->
         folders = []
         for i, place in enumerate(inputs):
             name = str(place).rpartition("/")[2]
+            name = name if is_inner(name) else str(i)
             several = len(inputs) > 1
             names = [r["path"] for r in records if not several or r["path"].startswith(f"{name}/")]
             folders.append(_copies(place, [n.partition("/")[2] if several else n for n in names], here / str(i) / name))
-        folder = _copies(output, [r["target"] for r in records], here / "out")
+        folder = _copies(output, [r["target"] for r in records if r["target"]], here / "out")
         last = [{**run, "inputs": [str(f) for f in folders]} for run in runs[-1:]]
         yield [*runs[:-1], *last], folder
 

@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from nfcodec.batch.keys import file_sha256
 from nfcodec.batch.manifest import Record
+from nfcodec.batch.records import lies_in
 from nfcodec.errors import NfcError
 from nfcodec.options import DecodeOptions
 
@@ -19,8 +21,9 @@ def thumbnails(records: Sequence[Record], runs: Sequence[Record], output: Path) 
     sources = [Path(folder) for run in runs[-1:] for folder in run["inputs"]]
     found = {}
     for record in records:
-        decoded = _encoded(output / record["target"], inits[-1])
-        found[record["path"]] = (_original(sources, record["path"]), decoded)
+        place = output / record["target"]
+        decoded = _encoded(place, inits[-1]) if record["target"] and lies_in(place, output) else b""
+        found[record["path"]] = (_original(sources, record), decoded)
     return found
 
 
@@ -42,13 +45,24 @@ def _encoded(path: Path, init: str | None) -> bytes:
             return b""
 
 
-def _original(folders: Sequence[Path], path: str) -> bytes:
-    """The input, where it can still be found and read."""
+def _original(folders: Sequence[Path], record: Record) -> bytes:
+    """The input, where it can still be found and read, and is the one that was encoded.
+
+    By its hash: a manifest that somebody else wrote must not put any picture of this machine into a page.
+    """
+    path = record["path"]
     inner = path.partition("/")[2]
     places = [
         f / (path if len(folders) == 1 else inner) for f in folders if len(folders) == 1 or f.name == _first(path)
     ]
-    return next((_small(place) for place in places if place.is_file()), b"")
+    return next((_small(place) for place in places if place.is_file() and _is_input(place, record)), b"")
+
+
+def _is_input(place: Path, record: Record) -> bool:
+    try:
+        return file_sha256(place) == record.get("sha256")
+    except OSError:
+        return False
 
 
 def _first(path: str) -> str:

@@ -18,6 +18,7 @@ _EPILOG = """\
 Example:
   nfc train photos/ -o photos.safetensors --config photo-siren.toml
   nfc encode --init photos.safetensors photo.png
+  nfc train photos/ -o tuned.safetensors --config photo-lattice.toml --from photo-lattice
 """
 
 
@@ -31,6 +32,9 @@ Example:
     metavar="PATH",
     help="Saved every 15 seconds; training goes on from it when it exists.  [default: OUT with .ckpt]",
 )
+@click.option(
+    "--from", "begin", metavar="INIT", help="Go on from this init (id or path), of the geometry that the config has."
+)
 @click.option("--device", default=_DEVICE, show_default=True, metavar="cpu|cuda", help="Where to compute.")
 @threads_option
 @click.option("-f", "--force", is_flag=True, help="Replace the output when it exists.")
@@ -38,8 +42,8 @@ Example:
 @verbose_option
 @click.pass_obj
 def command(
-    session: Session, /, data: str, output: str, config: str, checkpoint: str | None, device: str, force: bool,
-    as_json: bool,
+    session: Session, /, data: str, output: str, config: str, checkpoint: str | None, begin: str | None,
+    device: str, force: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Meta-train an init on the media in the folder DATA."""
 
@@ -48,7 +52,8 @@ def command(
 
         with training(output, quiet=as_json) as report:
             return api.train(
-                data, output, config=config, checkpoint=checkpoint, device=device, force=force, report=report
+                data, output, config=config, checkpoint=checkpoint, device=device, begin=begin, force=force,
+                report=report,
             )  # fmt: skip
 
     return process([Item(data, output)], work, Reporter(session, text.model, as_json))

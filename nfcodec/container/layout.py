@@ -18,13 +18,20 @@ SIGNATURE = b"\xb1nf\n"
 VERSION = 1
 MAX_HEADER = 127  # bytes of header fields, so that their length is always one byte
 CRC_BYTES = 4
-INIT_BYTES = 4
+INIT_BYTES = 8
+MAX_RATE = 2**31 - 1  # of the numerator and of the denominator: what players and ffmpeg hold
 ANCILLARY = 0x80
 
 # Append only: the positions are codes in the file.
 _SHAPES = (("image", 2), ("audio", 1), ("video", 3), ("array", 1), ("array", 2), ("array", 3))
 _SAMPLE_TYPES = ("u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16")
 _SAMPLE_BITS = 4
+_TYPES_OF = {
+    "image": ("u1", "u8", "u16", "f32"), "video": ("u8", "f32"),
+    "audio": ("u8", "i8", "i16", "i24", "i32", "f32", "f64"),
+    "array": tuple(t for t in _SAMPLE_TYPES if t != "i24"),
+}  # fmt: skip
+_LARGEST_FLOAT = {"f16": 65504.0, "f32": math.ldexp(2.0 - 2.0**-23, 127), "f64": math.ldexp(2.0 - 2.0**-52, 1023)}
 
 _HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _RESERVED = 0x08, 0x10, 0x20, 0x40, 0x80
 
@@ -50,7 +57,7 @@ class Header:
     """The header of a file.
 
     ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
-    ``nfcodec.signal.SignalInfo``. ``init``: first 4 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
+    ``nfcodec.signal.SignalInfo``. ``init``: first 8 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
     ``chunk_rows``: rows of modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
     """
 
@@ -72,17 +79,51 @@ class Header:
         checks = (
             ((self.modality, len(self.shape)) in _SHAPES, f"{self.modality} with {len(self.shape)} axes"),
             (all(0 < n < 1 << 63 for n in self.shape), f"shape {self.shape}"),
-            (self.channels >= 1, f"{self.channels} channels"),
-            (self.sample_type in _SAMPLE_TYPES, f"sample type {self.sample_type}"),
+            (self._channels_fit(), f"{self.channels} channels in {self._what()}"),
+            (not self.alpha or self.modality in ("image", "video"), f"alpha in {self._what()}"),
+            (self._type_fits(), f"sample type {self.sample_type} in {self._what()}"),
             (len(self.init) == INIT_BYTES, f"init prefix of {len(self.init)} bytes"),
             (0 <= self.quality <= 100, f"quality {self.quality} outside 0…100"),
             (self.chunk_rows >= 1, f"{self.chunk_rows} rows of modules per chunk"),
             (self.sections >= 0, f"{self.sections} sections"),
-            (self.rate is None or self.rate > 0, f"rate {self.rate}"),
-            (_good_range(self.value_range), f"value range {self.value_range}"),
+            (self._rate_fits(), f"rate {self.rate} in {self._what()}"),
+            (self._range_fits(), f"value range {self.value_range} in {self._what()}"),
             (self.version == VERSION, f"version {self.version}"),
         )
         return next((message for good, message in checks if not good), None)
+
+    def _what(self) -> str:
+        return f"{self.modality} of {self.sample_type}" + (" with alpha" if self.alpha else "")
+
+    def _type_fits(self) -> bool:
+        """Bilevel pictures are grey and opaque: no format holds others."""
+        bilevel = self.modality == "image" and self.sample_type == "u1"
+        plain = self.channels == 1 and not self.alpha
+        return self.sample_type in _TYPES_OF.get(self.modality, ()) and (plain or not bilevel)
+
+    def _channels_fit(self) -> bool:
+        if self.modality == "audio":
+            return self.channels >= 1
+        return self.channels == 1 or (self.channels == 3 and self.modality != "array")
+
+    def _rate_fits(self) -> bool:
+        if self.rate is None:
+            return True
+        timed = self.modality in ("audio", "video")
+        return timed and self.rate > 0 and max(self.rate.numerator, self.rate.denominator) <= MAX_RATE
+
+    def _range_fits(self) -> bool:
+        """Only where samples are mapped: arrays, float pictures and videos, and float sound, which is symmetric."""
+        if self.value_range is None:
+            return True
+        low, high = self.value_range
+        if not all(map(math.isfinite, (low, high))) or low > high:
+            return False
+        if self.modality == "audio" and not (0 < high == -low):
+            return False
+        least, most = _limits_of(self.sample_type)
+        mapped = self.modality == "array" or self.sample_type in _LARGEST_FLOAT
+        return mapped and least <= low and high <= most
 
     def check_limits(self, limits: Limits) -> None:
         """Raise :class:`nfcodec.errors.LimitError` when the announced signal is over a limit."""
@@ -138,8 +179,12 @@ def first_varint(kind: int, front: bytes) -> int | None:
     return ByteReader(front).varint("chunk index") if kind in CHUNKED and front else None
 
 
-def _good_range(value_range: tuple[float, float] | None) -> bool:
-    return value_range is None or (all(map(math.isfinite, value_range)) and value_range[0] <= value_range[1])
+def _limits_of(sample_type: str) -> tuple[float, float]:
+    """The smallest and the largest sample of a type; of 64-bit integers rounded to binary64, as ranges are."""
+    if sample_type in _LARGEST_FLOAT:
+        return -_LARGEST_FLOAT[sample_type], _LARGEST_FLOAT[sample_type]
+    bits = int(sample_type[1:])
+    return (0.0, float(2**bits - 1)) if sample_type[0] == "u" else (-(2.0 ** (bits - 1)), float(2 ** (bits - 1) - 1))
 
 
 def _flags(header: Header) -> int:

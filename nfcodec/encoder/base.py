@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import BinaryIO
 
-from nfcodec import zoo
-from nfcodec.container.layout import Header, SectionType
+from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
@@ -24,15 +24,16 @@ from nfcodec.silence import Silence, find_silence, pack_silence
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of
-    all symbols, the quality that was used, and what had to be dropped or changed. ``coder``: decodes what was written
-    to verify it, without work that was done already."""
+    """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of all
+    symbols, the id of the init and the quality that were used, and what had to be dropped or changed. ``coder``:
+    decodes what was written to verify it, without work that was done already."""
 
     info: SignalInfo
     bytes: int
     psnr: float
     snr: float
     digest: str
+    init: str
     quality: int
     warnings: tuple[str, ...]
     coder: RegionCoder = ALONE
@@ -60,7 +61,8 @@ class Encoder(ABC):
     ) -> None:
         self.source, self.options = source, options
         self.info = source.info
-        self.prefix = init.sha256[: zoo.PREFIX]
+        self.init_id = init.id
+        self.prefix = init.sha256[: INIT_BYTES]
         self.quality = options.quality
         self.error = ErrorSum()
         self.warnings: list[str] = []
@@ -90,12 +92,13 @@ class Encoder(ABC):
                 payload = pack_silence(self._silence)
                 self.symbols.update(payload)
                 writer.add(SectionType.SILENCE, payload)
-            for kind, payload in self.metadata_sections():
+            for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
-        return Encoded(self.info, size, psnr, snr, self.symbols.hexdigest(), self.quality, warnings, self.coder)
+        digest = self.symbols.hexdigest()
+        return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder)
 
     def written(self, values: Floats) -> Ints:
         """Samples as they would be written, for measuring errors."""
@@ -124,6 +127,7 @@ class Encoder(ABC):
             known = self.error.psnr(self.info.measured_peak) if self.error.count else None
             self._progress(ProgressEvent("encode", self._done, total, known))
 
+    @cached_property
     def metadata_sections(self) -> list[tuple[SectionType, bytes]]:
         """What the file says beside the signal; known when all blocks were read."""
         kept, sections = self.source.metadata, []

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from nfcodec.errors import InternalError
-from nfcodec.lattice.trunk import BATCH_POINTS, LatticeSpec, Params, Tables, evaluate, trunk
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.trunk import BATCH_POINTS, Params, Tables, evaluate, trunk
 from nfcodec.parallel import ordered_map
 
 Floats = npt.NDArray[np.float64]
@@ -194,7 +195,7 @@ def render_grid(
     mirrored. ``tables`` saves evaluations of the trunk when calls see the same offsets.
     Raises :class:`InternalError` when the window lacks a cell that is needed.
     """
-    out = weights.new_empty((spec.planes, *(len(p) for p in positions)))
+    out = weights.new_empty((len(spec.planes), *(len(p) for p in positions)))
     if not out.numel():
         return out
     longest = _LONGEST[spec.axes]
@@ -271,16 +272,16 @@ def _fill(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axis], ta
         seen = _seen(table, patterns)
         functions = [
             torch.cat([f[shared] for _, f in seen for _, shared in spec.parts(plane)]).flatten(1)
-            for plane in range(spec.tables)
+            for plane in range(len(spec.planes))
         ]
         for runs in itertools.product(*(p.runs for p in patterns)):
-            for plane in range(spec.planes):
+            for plane in range(len(spec.planes)):
                 target = out[plane]
                 for axis, (run, pattern) in enumerate(zip(runs, patterns, strict=True)):
                     span = (run.count - 1) * run.step + pattern.size
                     target = target.narrow(axis, run.start, span).unfold(axis, pattern.size, run.step)
                 layers = _layers(spec, weights, plane, runs)
-                target.copy_((layers.T @ functions[min(plane, 1)]).view(target.shape))
+                target.copy_((layers.T @ functions[plane]).view(target.shape))
 
 
 def _fill_lines(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axis], table: Tensor) -> None:
@@ -308,7 +309,7 @@ def _fill_lines(spec: LatticeSpec, out: Tensor, weights: Tensor, piece: list[Axi
 
 def _add(spec: LatticeSpec, target: Tensor, layers: Tensor, functions: Tensor) -> None:
     """Add products of last layers (planes·K + extra, …) and functions (F, …), position by position."""
-    for plane in range(spec.planes):
+    for plane in range(len(spec.planes)):
         for own, shared in spec.parts(plane):
             target[plane] += (layers[own] * functions[shared]).sum(0)
 
@@ -362,7 +363,7 @@ def render_points(
     like, at = params["trunk.0.weight"], np.asarray(points, np.float64)
     parts = (at[i : i + BATCH_POINTS] for i in range(0, len(at), BATCH_POINTS))
     batches = (_reaching(spec, weights_at, cells, part, like) for part in parts)
-    return torch.cat([like.new_empty((0, spec.planes)), *ordered_map(values, batches)])
+    return torch.cat([like.new_empty((0, len(spec.planes))), *ordered_map(values, batches)])
 
 
 def _reaching(
@@ -381,6 +382,6 @@ def _reaching(
 
 def _at_points(spec: LatticeSpec, layers: Tensor, functions: Tensor) -> Tensor:
     """Values (n, planes) of last layers (n, planes·K + extra) and functions (F, n)."""
-    out = layers.new_zeros((spec.planes, len(layers)))
+    out = layers.new_zeros((len(spec.planes), len(layers)))
     _add(spec, out, layers.T, functions)
     return out.T

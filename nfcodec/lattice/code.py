@@ -1,6 +1,6 @@
 """The symbols of lattice regions, to bytes and back, one region or many at once.
 
-A region has three payloads, one per layer of ``context.LAYERS``. A layer of nothing but zeros is the empty payload;
+A region has one payload per layer of its spec, up to three. A layer of nothing but zeros is the empty payload;
 another layer whose range-coded stream happens to be empty is one zero byte, which no stream ends with.
 
 Regions that are coded together (:class:`~nfcodec.lattice.mosaic.Mosaic`) get the very bytes that they get alone: small
@@ -9,6 +9,7 @@ pictures spend their time on the many small steps of a region, and those are tak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_ea
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.lattice.mosaic import Cells, Indices, MeanPass, Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
-from nfcodec.lattice.order import BASES, LAYERS, PASSES, PHASES, PLANES
+from nfcodec.lattice.order import Order
 from nfcodec.lattice.prior import Prior, Scales
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
@@ -31,13 +32,13 @@ _NOTHING = b"\0"  # an empty stream of symbols that are not all zero
 
 Ints = npt.NDArray[np.integer[Any]]
 Symbols = npt.NDArray[np.int32]
-Shape = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """How the symbols of a region are coded: ``mean`` int32 (3, 64, h, w) in eighths of a step, ``scale`` uint8 of
-    that shape. Planes from ``planes`` on are not coded; their entries are zero."""
+    """How the symbols of a region are coded: ``mean`` int32 (P, K, *cells) in eighths of a step, ``scale`` uint8
+    of that shape. Planes from ``planes`` on are not coded; their entries are zero."""
 
     mean: Symbols
     scale: Scales
@@ -46,7 +47,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class RegionSymbols:
-    """Symbols int32 (3, 64, h, w) to encode, within ±2^20. Of ``planes`` < 3 only the first are coded, the others must
+    """Symbols int32 (P, K, *cells) to encode, within ±2^20. Of ``planes`` < P only the first are coded, the others must
     be zero."""
 
     symbols: Symbols
@@ -56,7 +57,7 @@ class RegionSymbols:
     def __post_init__(self) -> None:
         """Raise :class:`InternalError` unless the symbols can be coded."""
         symbols = self.symbols
-        if symbols.ndim != 4 or symbols.shape[:2] != (PLANES, BASES) or symbols.dtype != np.int32:
+        if symbols.ndim < 3 or symbols.dtype != np.int32:
             raise InternalError(f"symbols {symbols.dtype} {symbols.shape}")
         _check_region(self.shape, self.quality, self.planes)
         if symbols.min() < -LARGEST_SYMBOL or symbols.max() > LARGEST_SYMBOL:
@@ -66,15 +67,21 @@ class RegionSymbols:
 
     @property
     def shape(self) -> Shape:
-        """Cells (h, w)."""
-        return self.symbols.shape[2], self.symbols.shape[3]
+        """Cells along each axis."""
+        return self.symbols.shape[2:]
+
+    def check(self, order: Order) -> None:
+        """Raise :class:`InternalError` unless these are symbols of the lattice."""
+        shape, wanted = self.symbols.shape, (order.planes, order.spec.bases)
+        if shape[:2] != wanted or len(self.shape) != order.axes or self.planes > order.planes:
+            raise InternalError(f"symbols {shape}, {self.planes} planes of them, for {wanted} on {order.axes} axes")
 
 
 @dataclass(frozen=True, slots=True)
 class RegionBytes:
     """Payloads of a region of ``shape`` cells to decode. Layers that are missing at the end are zeros.
 
-    Raises :class:`CorruptError` for too many layers, and :class:`LimitError`, before anything is allocated.
+    The limits apply before anything is allocated.
     """
 
     payloads: Sequence[bytes]
@@ -85,17 +92,23 @@ class RegionBytes:
 
     def __post_init__(self) -> None:
         _check_region(self.shape, self.quality, self.planes)
-        h, w = self.shape
-        self.limits.check("max_symbols", PLANES * BASES * h * w, f"region of {h}×{w} cells")
-        if len(self.payloads) > len(LAYERS):
-            raise CorruptError(f"{len(self.payloads)} layers where there are {len(LAYERS)}")
+
+    def check(self, order: Order) -> None:
+        """Raise :class:`CorruptError` for too many layers, :class:`LimitError` for too many symbols, and
+        :class:`InternalError` for other axes or planes than those of the lattice."""
+        if len(self.shape) != order.axes or self.planes > order.planes:
+            raise InternalError(f"region of {self.shape} cells, {self.planes} planes, on {order.axes} axes")
+        cells = math.prod(self.shape)
+        self.limits.check("max_symbols", order.spec.coded * cells, f"region of {'×'.join(map(str, self.shape))} cells")
+        if len(self.payloads) > len(order.spec.layers):
+            raise CorruptError(f"{len(self.payloads)} layers where there are {len(order.spec.layers)}")
 
 
-def _check_region(shape: tuple[int, ...], quality: int, planes: int) -> None:
-    """Raise :class:`InternalError` unless (h, w), the quality and the planes exist."""
-    if len(shape) != 2 or min(shape) < 1:
+def _check_region(shape: Shape, quality: int, planes: int) -> None:
+    """Raise :class:`InternalError` unless the cells, the quality and the planes exist."""
+    if not shape or min(shape) < 1:
         raise InternalError(f"region of {shape} cells")
-    if not 0 <= quality <= 100 or not 1 <= planes <= PLANES:
+    if not 0 <= quality <= 100 or planes < 1:
         raise InternalError(f"quality {quality} with {planes} planes")
 
 
@@ -103,11 +116,11 @@ class RegionCoder(Protocol):
     """Codes regions for those who have no use for the others that may be coded at the same time."""
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
-        """The payloads of the three layers of a region."""
+        """The payloads of the layers of a region."""
         ...
 
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
-        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
         ...
 
 
@@ -127,7 +140,7 @@ class _Means:
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
         features, base = known.mean_features(self.plane, self.means)
-        mean, scale = prior.means[2 * self.plane + self.means.edge](features)
+        mean, scale = prior.mean_network(self.plane, self.means.kind)(features)
         return (mean + 8 * base).astype(np.int32), scale
 
     def remember(self, known: Neighbourhood, values: Ints) -> None:
@@ -136,23 +149,14 @@ class _Means:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The step of the coded order that codes one phase of one pass: symbol by symbol, cells row by row."""
+    """The step of the coded order that codes one phase of one pass: symbol by symbol, cells in order of the axes."""
 
     number: int
     phase: int
     cells: Cells
-
-    @property
-    def plane(self) -> int:
-        return PASSES[self.number][0]
-
-    @property
-    def low(self) -> int:
-        return PASSES[self.number][1]
-
-    @property
-    def high(self) -> int:
-        return PASSES[self.number][2]
+    plane: int
+    low: int
+    high: int
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
         return prior.phases[self.number][self.phase](known.features(self.number, self.phase, self.cells.flat))
@@ -169,31 +173,38 @@ def _steps(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
     if layer == 0:
         for means in mosaic.mean_passes:
             yield from (_Means(p, means) for p in range(planes))
-    for number in range(*LAYERS[layer]):
-        if PASSES[number][0] < planes:
-            for phase in range(len(PHASES)):
-                cells = mosaic.phase(phase)
-                if len(cells):
-                    yield _Group(number, phase, cells)
+    order = mosaic.order
+    for number in order.layer(layer):
+        coded = order.spec.passes[number]
+        for phase in range(len(order.phases)) if coded[0] < planes else ():
+            cells = mosaic.phase(phase)
+            if len(cells):
+                yield _Group(number, phase, cells, *coded)
 
 
 @lru_cache(maxsize=16)
-def _mosaic_of(shapes: tuple[Shape, ...]) -> Mosaic:
+def _mosaic_of(shapes: tuple[Shape, ...], order: Order) -> Mosaic:
     """Their places are worked out once: the same regions are coded again and again while they are adapted."""
-    return Mosaic(shapes)
+    return Mosaic(shapes, order)
+
+
+def _empty(order: Order, mosaic: Mosaic) -> Symbols:
+    return np.zeros((order.planes, order.spec.bases, *mosaic.shape), np.int32)
 
 
 # -- encoding --------------------------------------------------------------------------------------------
 class _Canvas:
     """Symbols of regions on a mosaic, and what a decoder knows of them."""
 
-    def __init__(self, regions: Sequence[RegionSymbols]) -> None:
-        self.planes = regions[0].planes
-        self.mosaic = _mosaic_of(tuple(r.shape for r in regions))
-        canvas = np.zeros((PLANES, BASES, *self.mosaic.shape), np.int32)
+    def __init__(self, order: Order, regions: Sequence[RegionSymbols]) -> None:
+        for region in regions:
+            region.check(order)
+        self.planes, self.layers = regions[0].planes, range(len(order.spec.layers))
+        self.mosaic = _mosaic_of(tuple(r.shape for r in regions), order)
+        canvas = _empty(order, self.mosaic)
         for i, region in enumerate(regions):
             self.mosaic.patch(canvas, i)[...] = region.symbols
-        self.symbols = canvas.reshape(PLANES, BASES, -1)
+        self.symbols = canvas.reshape(*canvas.shape[:2], -1)
         self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
 
     def steps(self, layer: int) -> Iterator[_Step]:
@@ -211,9 +222,9 @@ def predict(prior: Prior, region: RegionSymbols) -> Prediction:
 
     Symbol q costs ``logistic.bits(q − base, scale, mean − 8 · base)`` bits with base = (mean + 4) >> 3.
     """
-    canvas = _Canvas([region])
+    canvas = _Canvas(prior.order, [region])
     mean, scale = np.zeros(canvas.symbols.shape, np.int32), np.zeros(canvas.symbols.shape, np.uint8)
-    for layer in range(len(LAYERS)):
+    for layer in canvas.layers:
         for step in canvas.steps(layer):
             place = slice(step.low, step.high), step.cells.flat
             mean[step.plane][place], scale[step.plane][place] = step.expect(prior, canvas.known)
@@ -223,7 +234,7 @@ def predict(prior: Prior, region: RegionSymbols) -> Prediction:
 
 
 def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.float64]:
-    """What the coder charges for each symbol, float64 (3, 64, h, w); layers of nothing but zeros cost less."""
+    """What the coder charges for each symbol, float64 (P, K, *cells); layers of nothing but zeros cost less."""
     bits = np.zeros(symbols.shape)
     for plane in range(prediction.planes):  # one at a time, for the memory
         mean = prediction.mean[plane]
@@ -252,13 +263,13 @@ def _not_zero(values: Ints, owners: Indices | None, patches: int) -> npt.NDArray
 
 
 def encode_regions(prior: Prior, regions: Sequence[RegionSymbols]) -> list[list[bytes]]:
-    """The payloads of the three layers of every region; all must have the same number of planes.
+    """The payloads of the layers of every region; all must have the same number of planes.
 
     Every payload is decoded once more. Its tables come from what a decoder knows at that point, so that a decoder
     comes to the same ones.
     """
-    canvas = _Canvas(regions)
-    layers = [_encode_layer(prior, canvas, layer) for layer in range(len(LAYERS))]
+    canvas = _Canvas(prior.order, regions)
+    layers = [_encode_layer(prior, canvas, layer) for layer in canvas.layers]
     return [list(payloads) for payloads in zip(*layers, strict=True)]
 
 
@@ -306,7 +317,7 @@ def _stream(payload: bytes, *, limits: Limits = DEFAULT_LIMITS, echo: bool = Tru
 def _decode_layer(
     prior: Prior, regions: Sequence[RegionBytes], layer: int, symbols: Symbols, known: Neighbourhood
 ) -> None:  # fmt: skip
-    """Fill ``symbols`` (3, 64, cells) and ``known`` with one layer of those regions in which it is not empty."""
+    """Fill ``symbols`` (P, K, cells) and ``known`` with one layer of those regions in which it is not empty."""
     payloads = [r.payloads[layer] if layer < len(r.payloads) else b"" for r in regions]
     there = np.array([bool(p) for p in payloads])
     decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
@@ -332,16 +343,19 @@ def _decode_layer(
 
 
 def decode_regions(prior: Prior, regions: Sequence[RegionBytes]) -> list[Symbols]:
-    """Inverse of :func:`encode_regions`: int32 (3, 64, h, w) for every region.
+    """Inverse of :func:`encode_regions`: int32 (P, K, *cells) for every region.
 
     Raises :class:`CorruptError` when any of them is damaged: who needs the others decodes each alone.
     """
-    mosaic, planes = _mosaic_of(tuple(r.shape for r in regions)), regions[0].planes
-    symbols = np.zeros((PLANES, BASES, mosaic.shape[0] * mosaic.shape[1]), np.int32)
+    order, planes = prior.order, regions[0].planes
+    for region in regions:
+        region.check(order)
+    mosaic = _mosaic_of(tuple(r.shape for r in regions), order)
+    canvas = _empty(order, mosaic)
+    symbols = canvas.reshape(*canvas.shape[:2], -1)
     known = Neighbourhood(mosaic, planes=planes, qualities=np.array([r.quality for r in regions]))
-    for layer in range(len(LAYERS)):
+    for layer in range(len(order.spec.layers)):
         _decode_layer(prior, regions, layer, symbols, known)
-    canvas = symbols.reshape(PLANES, BASES, *mosaic.shape)
     return [np.ascontiguousarray(mosaic.patch(canvas, i)) for i in range(len(regions))]
 
 
@@ -349,18 +363,18 @@ class Alone:
     """Codes every region by itself; see :class:`RegionCoder`."""
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
-        """The payloads of the three layers of a region."""
+        """The payloads of the layers of a region."""
         return encode_regions(prior, [region])[0]
 
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
-        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
+        """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
         return decode_regions(prior, [region])[0]
 
 
 ALONE = Alone()
 
 
-KnownKey = tuple[tuple[bytes, ...], tuple[int, ...], int, int]  # payloads, shape, quality, planes
+KnownKey = tuple[Prior, tuple[bytes, ...], Shape, int, int]  # payloads, shape, quality, planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,10 +386,10 @@ class Known:
     other: RegionCoder = ALONE
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
-        """The payloads of the three layers of a region."""
+        """The payloads of the layers of a region."""
         return self.other.encode(prior, region)
 
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
-        """The symbols int32 (3, 64, h, w) of a region. Raises :class:`CorruptError`."""
-        found = self.symbols.get((tuple(region.payloads), region.shape, region.quality, region.planes))
+        """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
+        found = self.symbols.get((prior, tuple(region.payloads), region.shape, region.quality, region.planes))
         return self.other.decode(prior, region) if found is None else found

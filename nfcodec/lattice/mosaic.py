@@ -7,6 +7,7 @@ coded by the same table, as in a mosaic of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,20 +16,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.lattice.order import DIAGONAL, EDGE, LEVEL_CLASSES, PHASES
+from nfcodec.lattice.order import LEVEL_CLASSES, Order
 
 GAP = 2  # cells; even
 _ROOT = 1 << 40  # above every distance of means
 
-Shape = tuple[int, int]
+Shape = tuple[int, ...]
 Indices = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Cells that are coded at once, patch by patch and row by row: ``flat`` (n,) positions on the canvas, ``owner``
-    (n,) the patches that they belong to."""
+    """Cells that are coded at once, patch by patch and in order of the axes: ``flat`` (n,) positions on the canvas,
+    ``owner`` (n,) the patches that they belong to."""
 
     flat: Indices
     owner: Indices
@@ -39,13 +40,15 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class MeanPass:
-    """Means that are coded at once: their ``cells``; ``neighbours`` (n, 16) positions on the canvas, −1 where there
-    is none; ``level`` the class of their distance; ``edge`` which of the two networks."""
+    """Means that are coded at once: their ``cells``; ``neighbours`` (n, m) positions on the canvas, −1 where there
+    is none, the first ``nearest`` of them nearest; ``level`` the class of their distance; ``kind`` the number of their
+    class in the order, which has a network of its own."""
 
-    edge: bool
+    kind: int
     level: int
     cells: Cells
     neighbours: Indices
+    nearest: int
 
 
 def _even(n: int) -> int:
@@ -53,49 +56,60 @@ def _even(n: int) -> int:
 
 
 def _packed(shapes: Sequence[Shape]) -> tuple[list[Shape], Shape]:
-    """Corners of the patches on shelves, the tallest patches first, and the shape of the canvas."""
-    area = sum((h + GAP) * (w + GAP) for h, w in shapes)
-    widest = max(max(w for _, w in shapes), int(area**0.5))
-    corners: list[Shape] = [(0, 0)] * len(shapes)
+    """Corners of the patches on shelves, the tallest patches first, and the shape of the canvas.
+
+    Shelves are of the last two axes: all patches start at 0 along those before, and with one axis there is one shelf.
+    """
+    lead = tuple(max(n) for n in zip(*(s[:-2] for s in shapes), strict=True))
+    rows = [(1, *s) if len(s) == 1 else s[-2:] for s in shapes]
+    area = sum((h + GAP) * (w + GAP) for h, w in rows)
+    shelf = sum(w + GAP for _, w in rows) if len(shapes[0]) == 1 else int(area**0.5)
+    widest = max(max(w for _, w in rows), shelf)
+    corners: list[tuple[int, int]] = [(0, 0)] * len(rows)
     top, left, right, below = 0, 0, 0, 0
-    for i in sorted(range(len(shapes)), key=lambda i: shapes[i], reverse=True):
-        h, w = shapes[i]
+    for i in sorted(range(len(rows)), key=lambda i: rows[i], reverse=True):
+        h, w = rows[i]
         if left and left + w > widest:
             top, left = below + GAP, 0
         corners[i] = top, left
         below, right = max(below, top + _even(h)), max(right, left + w)
         left += _even(w) + GAP
-    return corners, (max(t + h for (t, _), (h, _) in zip(corners, shapes, strict=True)), right)
+    tall = max(t + h for (t, _), (h, _) in zip(corners, rows, strict=True))
+    kept = min(len(shapes[0]), 2)
+    return [(*(0 for _ in lead), *c[2 - kept :]) for c in corners], (*lead, *(tall, right)[2 - kept :])
 
 
 class Mosaic:
-    """Where the cells of regions of ``shapes`` (h, w) lie, and in which order they are coded."""
+    """Where the cells of regions of ``shapes`` (n_1, …, n_d) lie, and in which order they are coded."""
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
-        self.shapes = tuple(shapes)
+    def __init__(self, shapes: Sequence[Shape], order: Order) -> None:
+        self.shapes, self.order = tuple(shapes), order
         self.corners, self.shape = _packed(self.shapes)
-        y, x, owner = (np.concatenate(part) for part in zip(*map(self._local, range(len(shapes))), strict=True))
-        self._y, self._x, self._owner = y, x, owner
+        self._strides = tuple(int(np.prod(self.shape[axis + 1 :])) for axis in range(order.axes))
+        places, owners = zip(*map(self._local, range(len(shapes))), strict=True)
+        self._at, self._owner = np.concatenate(places, 1), np.concatenate(owners)
 
-    def _local(self, patch: int) -> tuple[Indices, Indices, Indices]:
-        h, w = self.shapes[patch]
-        y, x = np.divmod(np.arange(h * w), w)
-        return y, x, np.full(h * w, patch)
+    def _local(self, patch: int) -> tuple[Indices, Indices]:
+        shape = self.shapes[patch]
+        places = np.indices(shape).reshape(len(shape), -1)
+        return places, np.full(places.shape[1], patch)
 
     def only(self, patches: npt.NDArray[np.bool_]) -> Mosaic:
         """The same canvas, but only the cells of some ``patches`` (n,) are coded."""
         if patches.all():
             return self
         fewer = object.__new__(Mosaic)
-        fewer.shapes, fewer.corners, fewer.shape = self.shapes, self.corners, self.shape
+        fewer.shapes, fewer.order, fewer.corners, fewer.shape = self.shapes, self.order, self.corners, self.shape
         kept = patches[self._owner]
-        fewer._y, fewer._x, fewer._owner = self._y[kept], self._x[kept], self._owner[kept]
+        fewer._strides, fewer._at, fewer._owner = self._strides, self._at[:, kept], self._owner[kept]
         return fewer
 
     def patch(self, canvas: npt.NDArray[Any], patch: int) -> npt.NDArray[Any]:
-        """The part (…, h, w) of a canvas (…, H, W) that is one patch."""
-        (top, left), (h, w) = self.corners[patch], self.shapes[patch]
-        return canvas[..., top : top + h, left : left + w]
+        """The part (…, n_1, …, n_d) of a canvas (…, N_1, …, N_d) that is one patch."""
+        corner, shape = self.corners[patch], self.shapes[patch]
+        place: tuple[Any, ...] = (..., *(slice(c, c + n) for c, n in zip(corner, shape, strict=True)))
+        part: npt.NDArray[Any] = canvas[place]
+        return part
 
     def inside(self) -> npt.NDArray[np.bool_]:
         """Whether a cell of the canvas belongs to a patch."""
@@ -104,10 +118,12 @@ class Mosaic:
             self.patch(canvas, i)[...] = True
         return canvas
 
-    def _canvas_position(self, y: Indices, x: Indices, owner: Indices) -> Indices:
-        top, left = np.array(self.corners).T
-        flat: Indices = (y + top[owner]) * self.shape[1] + x + left[owner]
-        return flat
+    def _canvas_position(self, at: Sequence[Indices] | Indices, owner: Indices) -> Indices:
+        corners, flat = np.array(self.corners).T, np.int64(0)
+        for along, corner, stride in zip(at, corners, self._strides, strict=True):
+            flat = flat + (along + corner[owner]) * stride
+        found: Indices = np.asarray(flat)
+        return found
 
     def phase(self, phase: int) -> Cells:
         """The cells of a phase."""
@@ -116,39 +132,56 @@ class Mosaic:
     @cached_property
     def _phases(self) -> list[Cells]:
         found = []
-        for y, x in PHASES:
-            mine = (self._y % 2 == y) & (self._x % 2 == x)
+        for parities in self.order.phases:
+            mine = np.logical_and.reduce([at % 2 == p for at, p in zip(self._at, parities, strict=True)])
             owner = self._owner[mine]
-            found.append(Cells(self._canvas_position(self._y[mine], self._x[mine], owner), owner))
+            found.append(Cells(self._canvas_position(self._at[:, mine], owner), owner))
         return found
 
     # -- means -------------------------------------------------------------------------------------------
     @cached_property
     def mean_passes(self) -> list[MeanPass]:
         """The passes over the means, coarse to fine; the first is the first cell of every patch."""
-        low_y, low_x = _lowest_bit(self._y), _lowest_bit(self._x)
-        unit, edge = np.minimum(low_y, low_x), low_y != low_x
-        return list(self._mean_passes(unit, edge))
+        low = _lowest_bit(self._at)
+        unit = low.min(0)
+        return list(self._mean_passes(unit, low == unit))
 
-    def _mean_passes(self, unit: Indices, edge: npt.NDArray[np.bool_]) -> Iterator[MeanPass]:
+    def _mean_passes(self, unit: Indices, odd: npt.NDArray[np.bool_]) -> Iterator[MeanPass]:
+        """``unit`` (n,): the distance at which each cell is coded; ``odd`` (d, n): along which axes it is an odd
+        multiple of that."""
         size = 1 << (max(max(s) for s in self.shapes) - 1).bit_length()
-        yield self._mean_pass(False, _ROOT, np.flatnonzero(unit == _ROOT))
+        count = odd.sum(0)
+        yield self._mean_pass(0, _ROOT, np.flatnonzero(unit == _ROOT), odd)
         while size:
-            for which in (False, True):
-                cells = np.flatnonzero((unit == size) & (edge == which))
+            for kind, cells_of in enumerate(self.order.mean_classes):
+                cells = np.flatnonzero((unit == size) & (count == cells_of.odd))
                 if len(cells):
-                    yield self._mean_pass(which, size, cells)
+                    yield self._mean_pass(kind, size, cells, odd)
             size >>= 1
 
-    def _mean_pass(self, edge: bool, unit: int, cells: Indices) -> MeanPass:
-        y, x, owner = self._y[cells], self._x[cells], self._owner[cells]
-        h, w = np.array(self.shapes).T[:, owner, None]
-        offsets = unit * np.array(EDGE if edge else DIAGONAL)
-        ny, nx = _reflected(y[:, None], offsets[:, 0], h), _reflected(x[:, None], offsets[:, 1], w)
-        at = self._canvas_position(ny, nx, owner[:, None])
-        near = np.where((ny < 0) | (nx < 0), -1, at)
+    def _mean_pass(self, kind: int, unit: int, cells: Indices, odd: npt.NDArray[np.bool_]) -> MeanPass:
+        chosen, at, owner = self.order.mean_classes[kind], self._at[:, cells], self._owner[cells]
+        sizes, offsets = np.array(self.shapes).T, unit * np.array(chosen.offsets).T
+        around = [
+            _reflected(along[:, None], offset, n[owner, None])
+            for along, offset, n in zip(at, offsets, sizes, strict=True)
+        ]
+        outside = np.logical_or.reduce([place < 0 for place in around])
+        if self.order.axes > 2:
+            outside |= ~self._known_neighbours(kind, odd[:, cells])
+        near = np.where(outside, -1, self._canvas_position(around, owner[:, None]))
         level = min(unit.bit_length() - 1, LEVEL_CLASSES - 1)
-        return MeanPass(edge, level, Cells(self._canvas_position(y, x, owner), owner), near)
+        return MeanPass(kind, level, Cells(self._canvas_position(at, owner), owner), near, chosen.nearest)
+
+    def _known_neighbours(self, kind: int, odd: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which neighbours (n, m) of cells with ``odd`` axes (d, n) come before them."""
+        chosen = self.order.mean_classes[kind]
+        found = np.zeros((odd.shape[1], len(chosen.offsets)), bool)
+        for axes in itertools.product((False, True), repeat=len(odd)):
+            odd_axes = frozenset(i for i, is_odd in enumerate(axes) if is_odd)
+            if len(odd_axes) == chosen.odd:
+                found[(odd == np.array(axes)[:, None]).all(0)] = chosen.known(odd_axes)
+        return found
 
 
 def _lowest_bit(n: Indices) -> Indices:

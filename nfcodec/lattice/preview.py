@@ -9,7 +9,7 @@ by a little.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from nfcodec.families import Box, Preview
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.order import LAYERS, PASSES
-from nfcodec.lattice.regions import Layout
-from nfcodec.lattice.synthesis import to_values
-from nfcodec.lattice.trunk import by_plane, render, table
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.space import Space
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.trunk import render, table
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Floats, Span
 
@@ -35,8 +36,17 @@ class Seen(Protocol):
     """What a preview asks of the lattice of a file."""
 
     init: LatticeInit
-    layout: Layout
     info: SignalInfo
+
+    @property
+    def level(self) -> Level:
+        """Its only level."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """The cells of that level."""
+        ...
 
     @property
     def covered(self) -> bool:
@@ -59,12 +69,13 @@ class _Rough:
     @property
     def bases(self) -> int:
         """Symbols per plane in these layers: the lowest ones."""
-        return max(high for _, _, high in PASSES[: LAYERS[self.layers - 1][1]])
+        spec = self.field.level.spec
+        return max((high for _, _, high in spec.passes[: spec.layers[self.layers - 1]]), default=1)
 
     @property
     def per_cell(self) -> tuple[int, int]:
         """Means along each side of a cell."""
-        tall, wide = self.field.init.spec.spacing
+        tall, wide = self.field.level.spec.spacing
         return tall // self.side, wide // self.side
 
 
@@ -76,9 +87,9 @@ def preview(field: Seen, step: int, box: Box, *, rough: bool) -> Preview | None:
 
 def _seen(field: Seen, step: int, *, rough: bool) -> _Rough | None:
     """The least of a lattice that shows means over ``step`` samples; None where the whole field is needed."""
-    if len(set(field.init.spec.spacing)) > 1 or field.covered:
+    if len(set(field.level.spec.spacing)) > 1 or field.covered:
         return None
-    half = field.init.spec.spacing[0] // 2
+    half = field.level.spec.spacing[0] // 2
     if half >= LEAST_PREVIEW and step % half == 0:
         return _Rough(field, half, 1)
     quarter = half // 2
@@ -87,14 +98,15 @@ def _seen(field: Seen, step: int, *, rough: bool) -> _Rough | None:
 
 def _preview(seen: _Rough, box: Box) -> Floats:
     """Values (⌈h/side⌉, ⌈w/side⌉, C) of a box that starts at multiples of the side."""
-    field, side, (tall, wide) = seen.field, seen.side, seen.field.init.spec.spacing
-    (x, y, width, height), (rows, columns) = box, field.layout.cells
+    field, side, (tall, wide) = seen.field, seen.side, seen.field.level.spec.spacing
+    (x, y, width, height), (rows, columns) = box, field.space.cells
     # A mean is reached by its own cell and by the next one on that side.
     first = max(0, y // tall - 1), max(0, x // wide - 1)
     stop = min(rows, -(-(y + height) // tall) + 1), min(columns, -(-(x + width) // wide) + 1)
     with torch.no_grad():
         weights = field.lowest((first[0], stop[0]), (first[1], stop[1]), seen.bases, seen.layers)
-        values = [to_values(planes, field.info.channels) for planes in _bands(seen, weights)]
+        planes, offset = field.init.planes, offset_of(field.info.modality)
+        values = [planes.to_values(part, field.info.channels, offset) for part in _bands(seen, weights)]
     top, left = (n // side - m * f for n, m, f in zip((y, x), seen.per_cell, first, strict=True))
     bottom, right = top - (-height // side), left - (-width // side)
     return np.asarray(torch.cat(values)[top:bottom, left:right].numpy(), np.float32)
@@ -102,7 +114,7 @@ def _preview(seen: _Rough, box: Box) -> Floats:
 
 def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
     """Planes (3, m·rows, m·columns), m means per cell, of last layers (3·bases, h, w), some rows of cells at a time."""
-    few, functions = replace(seen.field.init.spec, bases=seen.bases, extra=0), _mean_functions(seen)
+    few, functions = _few(seen.field.level.spec, seen.bases), _mean_functions(seen)
     dense = seen.per_cell[0]
     for start in range(0, weights.shape[1], _BAND):
         stop = min(start + _BAND, weights.shape[1])
@@ -111,11 +123,16 @@ def _bands(seen: _Rough, weights: Tensor) -> Iterator[Tensor]:
         yield planes[:, dense * (start - above) : dense * (stop - above)]
 
 
+def _few(spec: LatticeSpec, bases: int) -> LatticeSpec:
+    """The spec of the lowest ``bases`` of every plane."""
+    return LatticeSpec.of(spacing=spec.spacing, planes=spec.planes, bases=bases)
+
+
 def _mean_functions(seen: _Rough) -> Tensor:
     """The lowest functions of the trunk (2·bases, ∏ 2·per_cell) averaged over the squares."""
-    spec, (high, wide) = seen.field.init.spec, seen.per_cell
+    spec, (high, wide) = seen.field.level.spec, seen.per_cell
     with torch.no_grad():
-        whole = table(spec, seen.field.init.trunk, spec.spacing)
-        parts = [t[: seen.bases] for t in by_plane(spec, whole)[: spec.tables]]
+        whole = table(spec, tensors(seen.field.level.trunk), spec.spacing)
+        parts = [whole[k : k + seen.bases] for k in range(0, spec.tables * spec.bases, spec.bases)]
         squares = torch.cat(parts).reshape(-1, 2 * high, seen.side, 2 * wide, seen.side)
         return squares.mean((2, 4)).flatten(1)

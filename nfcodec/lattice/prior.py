@@ -24,7 +24,8 @@ import numpy.typing as npt
 from nfcodec.entropy import logistic
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.neighbourhood import seen_features
-from nfcodec.lattice.order import LARGEST_FEATURE, PASSES, PHASES, PLANES, feature_count, mean_feature_count
+from nfcodec.lattice.order import LARGEST_FEATURE, Order, order_of
+from nfcodec.lattice.spec import LatticeSpec
 
 LARGEST_MEAN = 126  # M, in eighths of a step
 LARGEST_HIDDEN = 255
@@ -91,25 +92,35 @@ class Network:
         return Network((replace(first, weight=first.weight[:, inputs]), *rest))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
-    """``groups``: one network per entry of ``context.PASSES``; ``means``: diagonal and edge network of each plane."""
+    """The networks of one level. ``groups``: one per pass of the spec; ``means``: one per plane and class of cells
+    (:attr:`Order.mean_classes`), plane by plane."""
 
+    spec: LatticeSpec
     groups: tuple[Network, ...]
     means: tuple[Network, ...]
+
+    @property
+    def order(self) -> Order:
+        """What its features are, and in which order symbols are coded."""
+        return order_of(self.spec)
+
+    def mean_network(self, plane: int, kind: int) -> Network:
+        """The network for the means of a plane in cells of class ``kind``."""
+        return self.means[len(self.order.mean_classes) * plane + kind]
 
     @cached_property
     def phases(self) -> tuple[tuple[Network, ...], ...]:
         """The networks of ``groups``, for each phase without the inputs that are zero in all its cells."""
-        numbered = enumerate(self.groups)
-        return tuple(tuple(n.only(seen_features(i, phase)) for phase in range(len(PHASES))) for i, n in numbered)
+        order = self.order
+        phases = range(len(order.phases))
+        return tuple(tuple(n.only(seen_features(order, i, p)) for p in phases) for i, n in enumerate(self.groups))
 
     def validate(self) -> None:
         """Raise :class:`CorruptError` unless shapes fit the features and every sum stays exact."""
-        sizes = [(feature_count(i), high - low) for i, (_, low, high) in enumerate(PASSES)]
-        _check_networks("group", self.groups, sizes)
-        sizes = [(mean_feature_count(p), 1) for p in range(PLANES) for _ in range(2)]
-        _check_networks("mean", self.means, sizes)
+        _check_networks("group", self.groups, self.order.groups)
+        _check_networks("mean", self.means, self.order.means)
 
 
 def _check_networks(kind: str, networks: Sequence[Network], sizes: list[tuple[int, int]]) -> None:

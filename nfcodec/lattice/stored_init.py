@@ -1,4 +1,4 @@
-"""A lattice init as named tensors and JSON, as they stand in a safetensors file.
+"""A lattice init as named arrays and JSON, as they stand in a safetensors file.
 
 Weights of the networks are stored in half precision and of the prior as small integers; the trunk, whose errors
 every sample would see, in single precision.
@@ -11,60 +11,81 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from nfcodec.errors import CorruptError
-from nfcodec.lattice import order
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
-from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.lattice.spec import LatticeSpec
 
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
+# What inits of photographs call the tables of the first step.
+_RENAMED = {"analysis.luma": "analysis.0", "analysis.chroma": "analysis.1"}
 _HALF = ("restore", "first_step", "detail")
 
 
-def build(meta: dict[str, Any], tensors: dict[str, Tensor], digest: bytes) -> LatticeInit:
+def build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> LatticeInit:
     """The init of a file's tensors; :class:`CorruptError`, KeyError, TypeError or ValueError for anything else."""
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
-    groups: dict[str, dict[str, Tensor]] = {g: {} for g in ("trunk", *_HALF, "prior")}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition("/")
-        if group in groups:
-            groups[group][rest] = tensor
-    floats = {g: {n: t.float() for n, t in groups[g].items()} for g in ("trunk", *_HALF)}
+    specs = meta["levels"] if "levels" in meta else [meta["spec"]]
+    levels = [_level(LatticeSpec.from_dict(spec), _of_level(tensors, i)) for i, spec in enumerate(specs)]
     low, high = (float(t) for t in meta["trade"])
-    init = LatticeInit(
-        id=meta["id"], modality=meta["modality"], spec=LatticeSpec.from_dict(meta["spec"]), trunk=floats["trunk"],
-        restore=floats["restore"], log_step=tensors["log_step"].float(), first_step=floats["first_step"],
-        detail=floats["detail"], prior=_prior(groups["prior"]), trade=(low, high), sha256=digest,
-    )  # fmt: skip
+    init = LatticeInit(meta["id"], meta["modality"], tuple(levels), (low, high), digest)
     init.validate()
     return init
 
 
-def contents(init: LatticeInit) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata; the inverse of :func:`build`."""
-    tensors = {"log_step": init.log_step.float().contiguous()}
-    for group in ("trunk", *_HALF):
-        for name, tensor in getattr(init, group).items():
-            tensors[f"{group}/{name}"] = (tensor.half() if group in _HALF else tensor.float()).contiguous()
-    for prefix, network in _named(init.prior):
-        for i, layer in enumerate(network.layers):
-            tensors[f"prior/{prefix}.{i}.weight"] = torch.from_numpy(_narrow(layer.weight))
-            tensors[f"prior/{prefix}.{i}.bias"] = torch.from_numpy(layer.bias.astype(np.int32))
-            tensors[f"prior/{prefix}.{i}.shift"] = torch.from_numpy(layer.shift.astype(np.uint8))
+def _prefix(number: int) -> str:
+    """What the tensors of a level begin with; those of the first with nothing."""
+    return f"level.{number}/" if number else ""
+
+
+def _of_level(tensors: dict[str, Any], number: int) -> dict[str, Array]:
+    prefix = _prefix(number)
+    return {name.removeprefix(prefix): np.asarray(t) for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _level(spec: LatticeSpec, arrays: dict[str, Array]) -> Level:
+    groups: dict[str, dict[str, Array]] = {g: {} for g in ("trunk", *_HALF, "prior")}
+    for name, array in arrays.items():
+        group, _, rest = name.partition("/")
+        if group in groups:
+            groups[group][_RENAMED.get(rest, rest)] = array
+    floats = {g: {n: a.astype(np.float32) for n, a in groups[g].items()} for g in ("trunk", *_HALF)}
+    log_step = arrays["log_step"].astype(np.float32)
+    return Level(spec=spec, log_step=log_step, prior=_prior(spec, groups["prior"]), **floats)
+
+
+def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and metadata; the inverse of :func:`build`."""
+    levels = enumerate(init.levels)
+    arrays = {_prefix(i) + name: array for i, level in levels for name, array in _arrays(level).items()}
     meta = {
-        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
-        "trade": list(init.trade),
+        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "trade": list(init.trade),
+        "levels": [level.spec.to_dict() for level in init.levels],
     }  # fmt: skip
-    return tensors, meta
+    return arrays, meta
 
 
-def _narrow(weight: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _arrays(level: Level) -> dict[str, Array]:
+    arrays: dict[str, Array] = {"log_step": level.log_step}
+    for group in ("trunk", *_HALF):
+        for name, array in getattr(level, group).items():
+            arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)
+    for prefix, network in _named(level.prior):
+        for i, layer in enumerate(network.layers):
+            arrays[f"prior/{prefix}.{i}.weight"] = _narrow(layer.weight)
+            arrays[f"prior/{prefix}.{i}.bias"] = layer.bias.astype(np.int32)
+            arrays[f"prior/{prefix}.{i}.shift"] = layer.shift.astype(np.uint8)
+    return arrays
+
+
+def _narrow(weight: Array) -> Array:
     return weight.astype(np.int8 if np.abs(weight).max(initial=0) < 128 else np.int16)
 
 
@@ -73,26 +94,22 @@ def _named(prior: Prior) -> list[tuple[str, Network]]:
     return named + [(f"mean.{i}", n) for i, n in enumerate(prior.means)]
 
 
-def _floats(whole: Tensor) -> Floats:
-    return whole.numpy().astype(np.float32)
-
-
 def product(a: Floats, b: Floats) -> Floats:
     """a·b on as many threads as torch may use."""
     out: Floats = torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
     return out
 
 
-def _network(tensors: dict[str, Tensor], prefix: str) -> Network:
+def _network(tensors: dict[str, Array], prefix: str) -> Network:
     layers = []
     for i in range(3):
         weight, bias, shift = (tensors[f"{prefix}.{i}.{part}"] for part in ("weight", "bias", "shift"))
-        if weight.dtype not in (torch.int8, torch.int16) or bias.dtype != torch.int32 or shift.dtype != torch.uint8:
+        if weight.dtype not in (np.int8, np.int16) or bias.dtype != np.int32 or shift.dtype != np.uint8:
             raise CorruptError(f"layer {prefix}.{i} of the prior does not hold integers")
-        layers.append(Layer(_floats(weight), _floats(bias), shift.numpy().astype(np.int32), product))
+        layers.append(Layer(weight.astype(np.float32), bias.astype(np.float32), shift.astype(np.int32), product))
     return Network((layers[0], layers[1], layers[2]))
 
 
-def _prior(tensors: dict[str, Tensor]) -> Prior:
-    groups = tuple(_network(tensors, f"group.{i}") for i in range(len(order.PASSES)))
-    return Prior(groups, tuple(_network(tensors, f"mean.{i}") for i in range(2 * order.PLANES)))
+def _prior(spec: LatticeSpec, tensors: dict[str, Array]) -> Prior:
+    groups = tuple(_network(tensors, f"group.{i}") for i in range(len(spec.passes)))
+    return Prior(spec, groups, tuple(_network(tensors, f"mean.{i}") for i in range(len(order_of(spec).means))))

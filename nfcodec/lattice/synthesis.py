@@ -1,4 +1,4 @@
-"""From the symbols of a region to the last layers of its cells, and between planes and the values of a signal."""
+"""From the symbols of a region to the last layers of its cells."""
 
 from __future__ import annotations
 
@@ -8,41 +8,24 @@ import torch
 from torch import Tensor
 
 from nfcodec.lattice import restore
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.rotations import opponent_matrix
-
-_ROOT3: float = 3.0**0.5
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.tensors import tensors
 
 
-def last_layers(init: LatticeInit, symbols: Tensor, quality: int) -> Tensor:
-    """W̃ (N, 3·K + extra, h, w) of symbols (N, 3, K, h, w): dequantized, and D's correction in units of the steps."""
-    k3 = 3 * init.spec.bases
-    hats = init.hats(quality).expand(len(symbols), -1)
-    size = init.steps(quality)
-    blocks = init.blocks(init.restore, "d")
-    out = restore.apply_net(init.restore, "d", blocks, restore.inputs(symbols, hats))
+def last_layers(level: Level, symbols: Tensor, quality: int) -> Tensor:
+    """W̃ (N, P·K + extra, *cells) of symbols (N, P, K, *cells): dequantized, and D's correction in units of the
+    steps."""
+    k3 = level.spec.coded
+    hats = torch.from_numpy(level.hats(quality)).to(symbols).expand(len(symbols), -1)
+    size = torch.as_tensor(level.steps(quality))
+    blocks = level.blocks(level.restore, "d")
+    out = restore.apply_net(tensors(level.restore), "d", blocks, restore.inputs(symbols, hats))
     plain = symbols.flatten(1, 2) + out[:, :k3]
     extra = out[:, k3:] * size[0].mean()
-    return torch.cat([plain * size.reshape(1, -1, 1, 1), extra], 1)
+    return torch.cat([plain * size.reshape(1, -1, *(1,) * level.spec.axes), extra], 1)
 
 
-def region_layers(init: LatticeInit, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
-    """W̃ (3·K + extra, h, w) of the symbols (3, K, h, w) of one region."""
+def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Tensor:
+    """W̃ (P·K + extra, *cells) of the symbols (P, K, *cells) of one region."""
     with torch.no_grad():
-        return last_layers(init, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]
-
-
-def to_planes(values: Tensor) -> Tensor:
-    """Planes (3, …) of values (…, C) in [0, 1]; of grey ones the chroma planes are zero."""
-    centred = values - 0.5
-    if values.shape[-1] == 1:
-        grey = centred.movedim(-1, 0) * _ROOT3
-        return torch.cat([grey, torch.zeros(2, *grey.shape[1:])])
-    return torch.einsum("ij,...j->i...", opponent_matrix(), centred)
-
-
-def to_values(planes: Tensor, channels: int) -> Tensor:
-    """Values (…, C) of planes (3, …); the inverse of :func:`to_planes`."""
-    if channels == 1:
-        return planes[0].unsqueeze(-1) / _ROOT3 + 0.5
-    return torch.einsum("ij,i...->...j", opponent_matrix(), planes) + 0.5
+        return last_layers(level, torch.from_numpy(symbols.astype(np.float32))[None], quality)[0]

@@ -17,107 +17,20 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.errors import CorruptError
-from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.parallel import ordered_map
 
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
-Part = tuple[slice, slice]
 _WINDOW_POWER = 8
 # Points of one evaluation stay near the processor's cache.
 BATCH_POINTS = 1 << 12
-
-
-@dataclass(frozen=True, slots=True)
-class LatticeSpec:
-    """``spacing`` s of the cells in samples, one per axis, even; ``bases`` K coded functions per plane, ``extra``
-    further functions of the first plane that only the weight network drives; ``width`` of the two sine layers;
-    ``w0``: frequency factor of the first one; ``planes``: outputs of the field, all but the first share functions."""
-
-    spacing: tuple[int, ...] = (8, 8)
-    bases: int = 64
-    extra: int = 0
-    width: int = 192
-    w0: float = 12.0
-    planes: int = 3
-
-    @property
-    def kind(self) -> str:
-        """The kind of field."""
-        return "lattice"
-
-    @property
-    def axes(self) -> int:
-        """Number of axes of the domain."""
-        return len(self.spacing)
-
-    @property
-    def tables(self) -> int:
-        """How many sets of K functions there are: one for the first plane, one for all others."""
-        return min(self.planes, 2)
-
-    @property
-    def functions(self) -> int:
-        """Outputs of the trunk: K of the first plane, K of the others, then the extra ones."""
-        return self.tables * self.bases + self.extra
-
-    @property
-    def weights(self) -> int:
-        """Numbers in the last layer of a cell: K of each plane, then the extra ones of the first."""
-        return self.planes * self.bases + self.extra
-
-    def parts(self, plane: int) -> tuple[Part, ...]:
-        """Which weights of a cell a plane uses, each range with that of the functions they multiply."""
-        k = self.bases
-        own = slice(plane * k, (plane + 1) * k), slice(min(plane, 1) * k, (min(plane, 1) + 1) * k)
-        if plane or not self.extra:
-            return (own,)
-        return own, (slice(self.planes * k, self.weights), slice(self.tables * k, self.functions))
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors of the trunk."""
-        h = self.width
-        return {
-            "trunk.0.weight": (h, self.axes), "trunk.0.bias": (h,), "trunk.1.weight": (h, h), "trunk.1.bias": (h,),
-            "trunk.2.weight": (self.functions, h),
-        }  # fmt: skip
-
-    def validate(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Raise :class:`CorruptError` or :class:`LimitError` when the numbers cannot describe a lattice."""
-        positive = min((self.bases, self.width, self.planes, *self.spacing), default=0) >= 1
-        even = all(s % 2 == 0 for s in self.spacing)
-        if not (positive and even and 1 <= self.axes <= 3 and self.extra >= 0 and 0.0 < self.w0 < math.inf):
-            raise CorruptError(f"impossible lattice spec {self}")
-        limits.check("max_parameters", sum(math.prod(s) for s in self.shapes().values()), "lattice trunk")
-        limits.check("max_parameters", self.functions * math.prod(2 * s for s in self.spacing), "lattice table")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data; the inverse of :meth:`from_dict`."""
-        return {**asdict(self), "spacing": list(self.spacing), "w0": float(self.w0)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> LatticeSpec:
-        """Read what :meth:`to_dict` wrote; unknown or missing keys and wrong types are a :class:`CorruptError`."""
-        try:
-            if set(data) != {f.name for f in fields(cls)}:
-                raise KeyError("other keys than those of a lattice spec")
-            spec = cls(**{**data, "spacing": tuple(data["spacing"])})
-            whole = (spec.bases, spec.extra, spec.width, spec.planes, *spec.spacing)
-            if {type(n) for n in whole} != {int} or type(spec.w0) is not float:
-                raise TypeError("whole numbers, and one with a fraction for w0, are needed")
-            spec.validate(limits)
-        except (TypeError, KeyError, ValueError) as error:
-            raise CorruptError(f"bad lattice spec {data!r}: {error}") from error
-        return spec
 
 
 def trunk(spec: LatticeSpec, params: Params, where: Tensor) -> Tensor:
@@ -184,10 +97,9 @@ def evaluate(
     return out.reshape(spec.functions, *(len(o) for o in offsets))
 
 
-def by_plane(spec: LatticeSpec, functions: Tensor) -> tuple[Tensor, Tensor]:
-    """Functions (F, P) as those of the first plane (K + extra, P) and those of the others (K, P)."""
-    k, coded = spec.bases, spec.tables * spec.bases
-    return torch.cat([functions[:k], functions[coded:]]), functions[k:coded]
+def of_plane(spec: LatticeSpec, functions: Tensor, plane: int) -> Tensor:
+    """Those of the functions (F, …) that a plane is made of: (K, …), and for the first one the extra ones too."""
+    return torch.cat([functions[shared] for _, shared in spec.parts(plane)])
 
 
 def overlap(patches: Tensor, per_cell: tuple[int, ...]) -> Tensor:
@@ -248,14 +160,18 @@ def unfold(values: Tensor, per_cell: tuple[int, ...]) -> Tensor:
     return cut(surround(values, per_cell), per_cell)
 
 
+def plane_patches(spec: LatticeSpec, weights: Tensor, functions: Tensor) -> Tensor:
+    """What every cell adds to its reach, plane by plane: (N, P, *cells, ∏ 2·per_cell) of last layers (N, P·K + extra,
+    *cells) and a table of the trunk."""
+    found = []
+    for plane in range(len(spec.planes)):
+        own = torch.cat([weights[:, part] for part, _ in spec.parts(plane)], 1)
+        found.append(own.movedim(1, -1) @ of_plane(spec, functions, plane))
+    return torch.stack(found, 1)
+
+
 def render(spec: LatticeSpec, weights: Tensor, functions: Tensor, per_cell: tuple[int, ...]) -> Tensor:
-    """Planes (N, planes, *samples) from last layers (N, planes·K + extra, *cells) and a table of the trunk."""
-    k, coded = spec.bases, spec.planes * spec.bases
-    first, others = by_plane(spec, functions)
-    own = torch.cat([weights[:, :k], weights[:, coded:]], 1)
-    planes = fold(own.movedim(1, -1) @ first, per_cell).unsqueeze(1)
-    if spec.planes == 1:
-        return planes
-    rest = weights[:, k:coded].reshape(-1, k, *weights.shape[2:])
-    more = fold(rest.movedim(1, -1) @ others, per_cell)
-    return torch.cat([planes, more.reshape(len(weights), -1, *more.shape[1:])], 1)
+    """Planes (N, P, *samples) from last layers (N, P·K + extra, *cells) and a table of the trunk."""
+    patches = plane_patches(spec, weights, functions)
+    planes = fold(patches.flatten(0, 1), per_cell)
+    return planes.reshape(*patches.shape[:2], *planes.shape[1:])

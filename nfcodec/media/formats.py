@@ -31,10 +31,20 @@ def default_suffix(info: SignalInfo, metadata: Metadata) -> str:
     Videos with alpha, and those that came from an animated picture, become APNG, which keeps both.
     """
     if info.modality == "image":
-        return "tif" if info.sample_type.startswith("f") else "png"
+        return ("tif" if _grey(info) else "npy") if _floats(info) else "png"
     if info.modality == "video":
+        if _floats(info):
+            return "npy"
         return "png" if info.alpha or read_tags(metadata.tags)[0].animation else "mp4"
     return "wav" if info.modality == "audio" else "npy"
+
+
+def _floats(info: SignalInfo) -> bool:
+    return info.sample_type.startswith("f")
+
+
+def _grey(info: SignalInfo) -> bool:
+    return info.channels == 1 and not info.alpha
 
 
 def check_output(format: str, info: SignalInfo) -> None:
@@ -49,9 +59,10 @@ def check_output(format: str, info: SignalInfo) -> None:
 
 
 def _problem(form: str, info: SignalInfo) -> str | None:
-    if info.modality == "image" and info.sample_type.startswith("f") and form not in ("tif", "npy"):
-        return "it has floating-point pixels"
-    if info.modality in ("image", "video"):
+    pixels = info.modality in ("image", "video")
+    if pixels and _floats(info) and form != "npy" and not (form == "tif" and _grey(info)):
+        return "it has floating-point pixels" + (" of several channels" if form == "tif" else "")
+    if pixels:
         side, bound = max(info.shape[-2:]), _MAX_SIDE.get(form)
         return f"{side} pixels are over its {bound}" if bound and side > bound else None
     bound = _MAX_CHANNELS.get(form)
@@ -60,4 +71,7 @@ def _problem(form: str, info: SignalInfo) -> str | None:
     fastest = _MAX_RATE.get(form)
     if fastest and info.rate and info.rate > fastest:
         return f"{float(info.rate):g} Hz is over its {fastest}"
+    rate = round(info.rate or 0)
+    if form == "flac" and rate > 0xFFFF and rate % 10:
+        return f"{rate} Hz is over its {0xFFFF} and no multiple of 10"
     return None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # What describes a TIFF picture rather than its storage: title, maker, model, software, date, artist, copyright.
-_TIFF_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-_TIFF_FOLDERS = (0x8769, 0x8825)
+DESCRIPTIVE_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+EXIF_FOLDERS = (0x8769, 0x8825)
 # Resolutions that programs write when they know none.
 _USUAL_DPI = (1.0, 72.0, 96.0)
 
@@ -73,10 +73,10 @@ def _tiff_exif(image: Image.Image, notes: list[str]) -> bytes:
     exif = PillowImage.Exif()
     try:
         source = image.getexif()
-        for number in _TIFF_TAGS:
+        for number in DESCRIPTIVE_TAGS:
             if number in source:
                 exif[number] = source[number]
-        for folder in _TIFF_FOLDERS:
+        for folder in EXIF_FOLDERS:
             content = source.get_ifd(folder)
             if content:
                 exif[folder] = dict(content)

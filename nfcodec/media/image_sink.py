@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.errors import OutputError
+from nfcodec.media.image_metadata import DESCRIPTIVE_TAGS, EXIF_FOLDERS
 from nfcodec.media.metadata import is_exif, jpeg_exif
 from nfcodec.media.png import PngShape, PngWriter
 from nfcodec.media.reading import named, reason
@@ -174,9 +176,11 @@ class PillowSink:
             image = to_pillow(self._pixels, self._kind)
             if self._form == "gif" and image.mode != "L":
                 image = self._reduced(image)
-            options = dict(self._spec.options) | self._payloads()
-            with open(self._path, "wb") as file:
-                image.save(file, self._spec.pillow, **options)
+            _with_payloads(partial(self._save, image), self._payloads, self.warnings)
+
+    def _save(self, image: Image.Image, payloads: dict[str, Any]) -> None:
+        with open(self._path, "wb") as file:
+            image.save(file, self._spec.pillow, **(dict(self._spec.options) | payloads))
 
     def _reduced(self, image: Image.Image) -> Image.Image:
         self.warnings.append("gif holds 256 colours: the picture is reduced to them")
@@ -214,10 +218,28 @@ def _tiff_tags(metadata: Metadata) -> Image.Exif:
 
     tags = Image.Exif()
     if metadata.exif:
-        tags.load(metadata.exif)
+        stored = Image.Exif()
+        stored.load(metadata.exif)
+        # Not the others: where and how pixels are stored is the business of the one who writes them.
+        tags.update({number: stored[number] for number in DESCRIPTIVE_TAGS if number in stored})
+        folders = {number: dict(stored.get_ifd(number)) for number in EXIF_FOLDERS}
+        tags.update({number: folder for number, folder in folders.items() if folder})
     if metadata.xmp:
         tags[_TIFF_XMP] = metadata.xmp
     return tags
+
+
+def _with_payloads(
+    save: Callable[[dict[str, Any]], None], payloads: Callable[[], dict[str, Any]], warnings: list[str]
+) -> None:
+    """Save with the metadata; where Pillow cannot hold it, as it is damaged or too large, without."""
+    try:
+        save(payloads())
+    except Exception as error:  # nearly any class
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the metadata
+            raise
+        save({})
+        warnings.append(f"metadata dropped: it cannot be written ({reason(error)})")
 
 
 def fitting_metadata(metadata: Metadata, form: str, warnings: list[str]) -> Metadata:
@@ -280,15 +302,18 @@ class AnimationSink:
             if self._count != self._info.shape[0]:
                 raise OutputError(f"cannot write {named(self._path)}: {self._count} of {self._info.shape[0]} frames")
             with _writing(self._path):
-                self._save()
+                _with_payloads(self._save, self._payloads, self.warnings)
         finally:
             self.abort()
 
-    def _save(self) -> None:
+    def _payloads(self) -> dict[str, Any]:
+        if self._form != "webp":
+            return {}
+        return {"icc_profile": self._metadata.icc, "exif": self._metadata.exif, "xmp": self._metadata.xmp}
+
+    def _save(self, payloads: dict[str, Any]) -> None:
         frames = self._frames()
-        options = dict(_FORMATS[self._form].options)
-        if self._form == "webp":
-            options |= {"icc_profile": self._metadata.icc, "exif": self._metadata.exif, "xmp": self._metadata.xmp}
+        options = dict(_FORMATS[self._form].options) | payloads
         if self._form == "gif":
             options["disposal"] = 2 if self._info.alpha else 0
             # Pillow writes no loop count for "once", and counts the repetitions after the first run.

@@ -151,9 +151,22 @@ class Summary:
         return next((s for s in self.streams if s.kind == "audio"), None)
 
 
+# What ffmpeg may find in a recording: its demuxers that open no other file.
+_FORMATS = ",".join((
+    "aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "eac3", "flac", "flv", "matroska,webm",
+    "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv",
+))  # fmt: skip
+
+
+def sound_options(path: Path, demuxer: str) -> list[str]:
+    """ffmpeg's options that name a recording. A playlist, which no demuxer was named for, would make it read other
+    files."""
+    return ["-format_whitelist", _FORMATS, *source_options(path, demuxer)]
+
+
 def summarize(path: Path, demuxer: str) -> Summary:
     """Ask ffmpeg what a file holds. Raises ``RuntimeError`` where there is no ffmpeg."""
-    result = run([*source_options(path, demuxer), "-f", "ffmetadata", "pipe:1"], level="info", timeout=60)
+    result = run([*sound_options(path, demuxer), "-f", "ffmetadata", "pipe:1"], level="info", timeout=60)
     # The second half of the log tells of the output.
     log = result.log.split("\nOutput #0")[0]
     match = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", log, re.MULTILINE)
@@ -204,7 +217,7 @@ class FfmpegReader:
         if track is None:
             raise ValueError(complaint(summary.log) if not summary.streams else "it has no sound")
         self.kind, self._piped = _form(track)
-        command = [*source_options(path, demuxer), "-map", f"0:{track.index}", "-c:a", _PIPES[self._piped][0]]
+        command = [*sound_options(path, demuxer), "-map", f"0:{track.index}", "-c:a", _PIPES[self._piped][0]]
         self._child = Child([*command, "-f", "wav", "-bitexact", "pipe:1"])
         try:
             self.channels, self.rate, mask = _wave_head(self._child.output)
@@ -274,7 +287,7 @@ def telling(*errors: BaseException | None) -> str:
 
 def packet_length(path: Path, demuxer: str, rate: int) -> int:
     """Samples of the first sound track by its packets, none of which is decoded; for files that do not say."""
-    child = Child([*source_options(path, demuxer), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"])
+    child = Child([*sound_options(path, demuxer), "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"])
     total, base = 0, 1.0
     try:
         for line in child.output:

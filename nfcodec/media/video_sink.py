@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nfcodec.errors import OutputError
-from nfcodec.media.ffmpeg import Child, input_url, run
-from nfcodec.media.probe import probe
+from nfcodec.errors import MediaReadError, OutputError
+from nfcodec.media.ffmpeg import Child, complaint, input_url, run
+from nfcodec.media.probe import probe, source_options
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import convert_alpha, quantize
 from nfcodec.signal import Block, SignalInfo
@@ -21,6 +21,7 @@ _MUXER = {"mp4": "mp4", "mkv": "matroska", "webm": "webm"}
 # Sound that a container takes as it is; anything else is converted with a warning.
 _SOUND = {"mp4": ("aac", "mp3", "opus", "ac3", "eac3", "flac", "alac", "mp2"), "webm": ("opus", "vorbis")}
 _CONVERT = {"mp4": ["-c:a", "aac", "-b:a", "256k"], "webm": ["-c:a", "libopus", "-b:a", "160k"]}
+_SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(1000)
 # Say which matrix turns the pixels into YUV, and mark it, so that players turn them back alike.
 _BT709 = [
     "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv",
@@ -40,9 +41,10 @@ class VideoSink:
         if info.alpha and not self._alpha:
             self.warnings.append(f"alpha dropped: {form} is written without it (mkv, png and npy keep it)")
         self._sound: Path | None = None
+        self._codec: list[str] = []
         try:
             if sidecar:
-                self._sound = _store(sidecar)
+                self._take_sound(sidecar)
             self._child = Child(self._command(tags), feed=True)
         except (OSError, RuntimeError) as error:
             self._forget_sound()
@@ -50,12 +52,12 @@ class VideoSink:
 
     def _command(self, tags: Tags) -> list[str]:
         _, height, width = self._info.shape
-        rate = self._info.rate or Fraction(25)
+        rate = self._rate()
         form = "gray" if self._info.channels == 1 and not self._alpha else "rgba" if self._alpha else "rgb24"
         frames = ["-f", "rawvideo", "-pix_fmt", form, "-s", f"{width}x{height}"]
         frames += ["-r", f"{rate.numerator}/{rate.denominator}", "-i", "pipe:0"]
-        sound = ["-f", "matroska", "-i", input_url(self._sound)] if self._sound else []
-        maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._sound_codec()] if self._sound else [])]
+        sound = source_options(self._sound, "matroska") if self._sound else []
+        maps = ["-map", "0:v:0", *(["-map", "1:a:0", *self._codec] if self._sound else [])]
         filters = self._filters(tags.pixel_aspect)
         output = ["-f", _MUXER[self._form], "-y", input_url(self._path)]
         return [*frames, *sound, *maps, *filters, *self._video_codec(), *output]
@@ -80,9 +82,40 @@ class VideoSink:
         speed = ["-deadline", "good", "-cpu-used", "5", "-row-mt", "1"]
         return ["-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", *speed, "-pix_fmt", colour, *_BT709]
 
-    def _sound_codec(self) -> list[str]:
-        assert self._sound is not None
-        codec = probe(self._sound, "matroska")[0].codec
+    def _rate(self) -> Fraction:
+        """Frames per second within what containers hold: Matroska counts milliseconds."""
+        rate = Fraction(self._info.rate or 25)
+        shown = min(max(rate, _SLOWEST), _FASTEST)
+        if shown != rate:
+            self.warnings.append(f"the frame rate {float(rate):g}/s is written as {float(shown):g}/s")
+        return shown.limit_denominator(1_000_000)
+
+    def _take_sound(self, sidecar: bytes) -> None:
+        """Keep the sound for ffmpeg, if it can be written: a damaged one must not spoil the pictures."""
+        self._sound = _store(sidecar)
+        try:
+            self._codec = self._sound_codec(self._sound)
+            why = self._trial(self._sound)
+        except MediaReadError:
+            why = "it cannot be read"
+        if why:
+            self._forget_sound()
+            self.warnings.append(f"sound dropped: {why}")
+
+    def _trial(self, sound: Path) -> str:
+        """Why the sound alone cannot be written to this container; "" when it can."""
+        place = sound.with_suffix(".trial")
+        try:
+            output = ["-f", _MUXER[self._form], "-y", input_url(place)]
+            result = run([*source_options(sound, "matroska"), "-map", "0:a:0", *self._codec, *output])
+            return "" if result.code == 0 else complaint(result.log) or f"ffmpeg failed with code {result.code}"
+        finally:
+            place.unlink(missing_ok=True)
+
+    def _sound_codec(self, sound: Path) -> list[str]:
+        codec = next((s.codec for s in probe(sound, "matroska") if s.kind == "audio"), None)
+        if codec is None:
+            raise MediaReadError(f"{named(sound)} has no sound")
         if codec in _SOUND.get(self._form, (codec,)):
             return ["-c:a", "copy"]
         chosen = _CONVERT[self._form]
@@ -132,8 +165,3 @@ def _store(sidecar: bytes) -> Path:
     with tempfile.NamedTemporaryFile(suffix=".mka", delete=False) as file:
         file.write(sidecar)
     return Path(file.name)
-
-
-def has_sound(path: Path) -> bool:
-    """Whether a written file has a sound track."""
-    return run(["-i", input_url(path), "-map", "0:a:0", "-t", "0", "-f", "null", "-"]).code == 0

@@ -1,4 +1,4 @@
-"""SIREN: a coordinate network with sine activations (SEEDS §1.1).
+"""SIREN: a coordinate network with sine activations (Sitzmann et al. 2020, §3).
 
 Layer l computes h_l = sin(w0 · (h_{l-1} W_l + b_l)); the last layer is linear. Every function takes
 parameters with a leading module axis, so that many modules are evaluated in one batched product.
@@ -35,7 +35,7 @@ def init_bound(spec: FieldSpec, layer: int) -> float:
 
 
 def init_params(spec: FieldSpec, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Random parameters without a module axis; biases share the bound of their weights (SEEDS §1.1)."""
+    """Random parameters without a module axis; biases share the bound of their weights (Sitzmann et al. 2020, §3.2)."""
     out: dict[str, Tensor] = {}
     for t in tensors(spec):
         bound = init_bound(spec, int(t.name.split(".")[0]))

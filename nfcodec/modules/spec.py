@@ -16,7 +16,7 @@ class TensorSpec:
     """One named parameter tensor of a module.
 
     ``role`` tells how its delta is coded: "weight" and "bias" by the factorized prior on the mask's support,
-    "cell" by a context prior. Only "weight" tensors are ever pruned (Meta-SparseINR §3: biases never are).
+    "cell" by a context prior. Only "weight" tensors are ever pruned (Lee et al. 2021, §3: biases never are).
     """
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nfcodec.errors import CorruptError, OptionError
+from nfcodec.media.atomic import atomic_output
 
 Tensors = dict[str, Tensor]
 _ADAM = "adam"
@@ -21,10 +21,9 @@ def write_state(path: Path, tensors: Tensors, numbers: dict[str, float], config:
     """Replace the checkpoint; a crash while writing leaves the previous file."""
     from safetensors.torch import save_file
 
-    temporary = path.with_name(path.name + ".tmp")
     plain = {k: v.detach().contiguous() for k, v in tensors.items()}
-    save_file(plain, temporary, {"state": json.dumps({**numbers, "config": repr(config)})})
-    os.replace(temporary, path)
+    with atomic_output(path, force=True) as temporary:
+        save_file(plain, temporary, {"state": json.dumps({**numbers, "config": repr(config)})})
 
 
 def read_state(path: Path, names: tuple[str, ...], config: object) -> tuple[Tensors, list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,6 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nfcodec.metrics import psnr_of
+
+NOTHING = math.nan  # a mean before its first value
+
+
+def _known(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,8 @@ class Running(ABC):
             now = time.monotonic()
             if report and (now - told > 1.0 or self.at == self.total):
                 eta = (now - begin) / (self.at - first) * (self.total - self.at)
-                report(Report(self.at, self.total, self.loss, psnr_of(self.error), self.bits, eta))
+                numbers = _known(self.loss), psnr_of(_known(self.error)), _known(self.bits)
+                report(Report(self.at, self.total, *numbers, eta))
                 told = now
             if checkpoint and now - saved > every:
                 self.save(checkpoint)
@@ -70,5 +78,5 @@ class Running(ABC):
 
 
 def smooth(old: float, new: float) -> float:
-    """A running mean that starts at its first value."""
-    return new if old == 0.0 else 0.98 * old + 0.02 * new
+    """A running mean that starts at its first value: where the old one is ``NOTHING``."""
+    return new if math.isnan(old) else 0.98 * old + 0.02 * new

@@ -26,8 +26,8 @@ class Training(Protocol):
         """The config of ``data["field"]`` and of the other tables, which are read already."""
         ...
 
-    def new_trainer(self, config: Any, folder: Path, *, device: str) -> Running:
-        """A trainer at step 0, with the media of ``folder`` in memory."""
+    def new_trainer(self, config: Any, folder: Path, *, device: str, begin: Any) -> Running:
+        """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: the init to go on from, or None."""
         ...
 
     def finished(self, trainer: Any) -> families.Init:
@@ -62,9 +62,15 @@ def load_config(path: Path) -> Any:
         raise OptionError(f"config {path}: field: {error}") from error
 
 
-def new_trainer(config: Any, folder: Path, *, device: str = "cpu") -> Running:
-    """A trainer at step 0, with the media of ``folder`` in memory."""
-    return _training(config.field.kind).new_trainer(config, folder, device=device)
+def new_trainer(
+    config: Any, folder: Path, *, device: str = "cpu", begin: families.Init | None = None
+) -> Running:  # fmt: skip
+    """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: an init of the same kind to go on from,
+    instead of from nothing (:class:`OptionError` for one of another kind)."""
+    kind = config.field.kind
+    if begin is not None and begin.kind != kind:
+        raise OptionError(f"init {begin.id} is of the field {begin.kind}, the config of {kind}")
+    return _training(kind).new_trainer(config, folder, device=device, begin=begin)
 
 
 def finished(config: Any, trainer: Running) -> families.Init:

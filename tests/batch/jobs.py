@@ -1,8 +1,10 @@
 """A batch of jobs that need no codec: what an input says is what happens to it. Run as a program, it is a batch.
 
-    python jobs.py IN OUT [WORKERS]         resumes where a batch is; folders or URLs
+    python jobs.py IN OUT WORKERS [GATE]    resumes where a batch is; folders or URLs
 
-Everything else than the words below is written backwards.
+Everything else than the words below is written backwards. At a gate (gate.py) workers stop with each file: "begun",
+with an empty temporary file; "half" and "whole", when that much is in it; "named", when the file has its name and the
+parent does not know yet.
 """
 
 from __future__ import annotations
@@ -27,12 +29,15 @@ from nfcodec.batch.task import Begun, Task, TaskFunction
 from nfcodec.errors import MediaReadError, OutputError
 from nfcodec.media.atomic import atomic_output
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from gate import stop_at  # noqa: E402 - also when this file is the program
+
 
 class Panic(BaseException):
     """As native code raises it."""
 
 
-def copier(pause: float, shift: int) -> TaskFunction:
+def copier(pause: float, shift: int, gate: str | None = None) -> TaskFunction:
     def work(task: Task, begun: Begun, coder: Any) -> dict[str, Any]:  # noqa: ARG001
         try:
             data = Path(task.source).read_bytes()
@@ -41,12 +46,16 @@ def copier(pause: float, shift: int) -> TaskFunction:
         begun(len(data))
         os.makedirs(os.path.dirname(task.target), exist_ok=True)
         with atomic_output(Path(task.target), force=task.force) as temporary:
-            _happen(data, task)
+            stop_at(gate, "begun", task.source)
+            _happen(data, task, gate)
             half = len(data) // 2
             back = bytes((b + shift) % 256 for b in data[::-1])
             temporary.write_bytes(back[:half])
+            stop_at(gate, "half", task.source)
             time.sleep(pause)
             temporary.write_bytes(back)
+            stop_at(gate, "whole", task.source)
+        stop_at(gate, "named", task.source)
         record = {
             "input_bytes": len(data),
             "bytes": len(data),
@@ -61,7 +70,7 @@ def copier(pause: float, shift: int) -> TaskFunction:
     return work
 
 
-def _happen(data: bytes, task: Task) -> None:
+def _happen(data: bytes, task: Task, gate: str | None) -> None:
     """Do what the first word of the input says; with "once", only the first time (a flag file remembers it)."""
     word, _, rest = data.decode("latin-1").partition(" ")
     if rest == "once":
@@ -72,6 +81,7 @@ def _happen(data: bytes, task: Task) -> None:
     if word == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif word == "hang":
+        stop_at(gate, "hang", task.source)
         time.sleep(600)
     elif word == "memory":
         raise MemoryError
@@ -102,6 +112,7 @@ class Copy:
     shift: int = 0
     begin: Any = None
     limit: float = 0.0
+    gate: str | None = None
     name: str = "copy"
 
     def sort(self, found: FoundFile) -> Any:
@@ -113,7 +124,7 @@ class Copy:
         return BatchItem(found.path, found.source, stem_of(found.path) + ".out", float(size))
 
     def setup(self) -> Any:
-        return self.begin or partial(copier, self.pause, self.shift)
+        return self.begin or partial(copier, self.pause, self.shift, self.gate)
 
     def settings(self) -> dict[str, Any]:
         return {"shift": self.shift}
@@ -130,7 +141,8 @@ class Copy:
 
 def main() -> None:
     source, output, workers = place_of(sys.argv[1]), place_of(sys.argv[2]), int(sys.argv[3])
-    summary = run(BatchRequest((source,), output, Copy(pause=0.01)), RunOptions(workers=workers, resume=True))  # type: ignore[arg-type]
+    action = Copy(gate=sys.argv[4] if len(sys.argv) > 4 else None)
+    summary = run(BatchRequest((source,), output, action), RunOptions(workers=workers, resume=True))  # type: ignore[arg-type]
     sys.exit(3 if summary.counts.failed else 0)
 
 

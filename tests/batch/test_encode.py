@@ -24,7 +24,8 @@ from nfcodec.errors import ChecksumError, MediaReadError, ModelError, OutputErro
 from nfcodec.lattice.code import ALONE
 
 from .conftest import lines, tree
-from .test_kill import children, done
+from .gate import children
+from .test_kill import done
 
 OPTIONS = EncodeOptions(effort=1, init=init("image"))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,29 +16,32 @@ import pytest
 from nfcodec.batch.manifest import manifests
 
 from .conftest import copied, fill, numbered, tree
+from .gate import Gate, kill_parent, kill_worker
 
 JOBS = Path(__file__).with_name("jobs.py")
-COUNT = 60
+COUNT = 70
+POINTS = ("begun", "half", "whole", "named")
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc to find workers")
-
-
-def children(pid: int) -> list[int]:
-    """The child processes of ``pid`` that run spawned code."""
-    return [int(p.name) for p in Path("/proc").glob("[0-9]*") if _is_worker(p, pid)]
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open and /proc to watch workers")
 
 
-def _is_worker(process: Path, parent: int) -> bool:
-    try:
-        fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[1]) == parent and b"spawn_main" in (process / "cmdline").read_bytes()
-    except (OSError, IndexError, ValueError):
-        return False
-
-
-def start(folder: Path, workers: int = 2) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(folder: Path, gate: Gate | None = None, workers: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+    """A batch from ``in`` to ``out``; it is no more when the block ends."""
     command = [sys.executable, str(JOBS), str(folder / "in"), str(folder / "out"), str(workers)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command += [gate.address] if gate else []
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def finish(folder: Path) -> None:
+    """Let a batch come to its end without a gate."""
+    with started(folder) as process:
+        errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors.decode()
 
 
 def done(output: Path) -> list[str]:
@@ -65,67 +68,63 @@ def check(folder: Path, files: dict[str, bytes]) -> None:
     assert {p.rsplit(".", 1)[0] + ".out" for p in paths} <= set(found)
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, its parent's interest in it aside."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+def check_stopped(folder: Path, files: dict[str, bytes], source: str, point: str) -> None:
+    """What a process that was killed at ``point`` of a file has left of it."""
+    path = Path(source).relative_to(folder / "in").as_posix()
+    target = Path(path).with_suffix(".out")
+    size = {"begun": 0, "half": len(files[path]) // 2, "whole": len(files[path])}
+    sizes = [p.stat().st_size for p in (folder / "out" / target.parent).glob(f".{target.name}.tmp-*")]
+    assert (folder / "out" / target).exists() == (point == "named") and path not in done(folder / "out")
+    assert (size.get(point) in sizes) == (point != "named"), (point, sizes)
 
 
-def killed(folder: Path, chance: random.Random) -> bool:
-    """Run until a few more items are done, kill the parent or first a worker; returns whether it was too late."""
-    process, victims = start(folder), []
-    goal, limit = len(done(folder / "out")) + chance.randrange(4), time.monotonic() + 30
-    try:
-        while len(done(folder / "out")) < goal and process.poll() is None and time.monotonic() < limit:
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0.0, 0.03))
-        victims = children(process.pid)
-        if victims and chance.random() < 0.4:
-            os.kill(chance.choice(victims), signal.SIGKILL)
-            time.sleep(chance.uniform(0.0, 0.1))
-    finally:
-        process.kill()
-        process.communicate()
-    while not all(map(gone, victims)) and time.monotonic() < limit:
-        time.sleep(0.005)
-    assert all(map(gone, victims)), "workers outlive their parent"
-    return process.returncode == 0
-
-
-def test_kills_at_random_moments(tmp_path: Path) -> None:
+def test_kills_at_all_moments(tmp_path: Path) -> None:
+    """A worker and then its parent, at every point of the work on a file, after more and fewer files."""
     files = numbered(COUNT)
     fill(tmp_path / "in", files)
-    chance, counts, torn = random.Random(4), [], 0
-    while not killed(tmp_path, chance):
-        check(tmp_path, files)
-        counts.append(len(done(tmp_path / "out")))
-        torn += any(".tmp-" in name for name in tree(tmp_path / "out"))
-        assert len(counts) < 100
-    assert len(counts) >= 10 and len(set(counts)) >= 8 and torn >= 3, "the kills came at telling moments"
-    process = start(tmp_path)
-    errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 0, errors.decode()
+    counts = []
+    for passed in (0, 3):
+        for point in POINTS:
+            with Gate() as gate, started(tmp_path, gate) as process:
+                first = gate.until(process, point, passed)
+                kill_worker(first)
+                check(tmp_path, files)
+                check_stopped(tmp_path, files, first.name, point)
+                second = gate.until(process, point, passed)
+                kill_parent(process)
+                assert process.returncode == -signal.SIGKILL
+            check(tmp_path, files)
+            check_stopped(tmp_path, files, second.name, point)
+            counts.append(len(done(tmp_path / "out")))
+    assert counts == sorted(counts) and 0 < counts[-1] < COUNT, "every run goes on where the last one was"
+    finish(tmp_path)
     check(tmp_path, files)
     assert tree(tmp_path / "out") == copied(files), "byte for byte, and no temporary file"
     assert sorted(done(tmp_path / "out")) == sorted(files)
 
 
-def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
+def test_killed_workers_cost_nothing(tmp_path: Path) -> None:
     files = numbered(30)
     fill(tmp_path / "in", files)
-    process = start(tmp_path)
-    kills, limit = 0, time.monotonic() + 30
-    while process.poll() is None and kills < 3 and time.monotonic() < limit:
-        victims = children(process.pid)
-        if len(done(tmp_path / "out")) > 4 * kills + 2 and victims:
-            os.kill(victims[kills % len(victims)], signal.SIGKILL)
-            kills += 1
-        time.sleep(0.005)
-    errors = process.communicate(timeout=60)[1]
+    with Gate() as gate, started(tmp_path, gate) as process:
+        for point in POINTS:
+            kill_worker(gate.until(process, point, 3))
+        gate.open_until_end(process)
+        errors = process.communicate()[1]
     assert process.returncode == 0, errors.decode()
-    assert kills >= 2 and tree(tmp_path / "out") == copied(files)
+    check(tmp_path, files)
+    assert tree(tmp_path / "out") == copied(files) and sorted(done(tmp_path / "out")) == sorted(files)
+
+
+PROGRAM = """
+import signal, sys
+def stop(*_): raise KeyboardInterrupt
+if __name__ == '__main__':
+    signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)
+    sys.path.insert(0, {folder!r})
+    import jobs
+    jobs.main()
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -133,28 +132,20 @@ def test_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     """As the command line does it: workers unwind, so that not even a temporary file stays."""
     files = numbered(40)
     fill(tmp_path / "in", files)
-    code = "import signal, sys, runpy\n" + (
-        "def stop(*_): raise KeyboardInterrupt\n"
-        "if __name__ == '__main__':\n"
-        "    signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
-        f"    sys.path.insert(0, {str(JOBS.parent)!r})\n"
-        "    import jobs\n"
-        "    jobs.main()\n"
-    )
     script = tmp_path / "program.py"
-    script.write_text(code)
-    command = [sys.executable, str(script), str(tmp_path / "in"), str(tmp_path / "out"), "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
-        limit = time.monotonic() + 30
-        while len(done(tmp_path / "out")) < 4 and time.monotonic() < limit:
-            time.sleep(0.01)
-        os.killpg(process.pid, number)
-        errors = process.communicate(timeout=30)[1]
+    script.write_text(PROGRAM.format(folder=str(JOBS.parent)))
+    with Gate() as gate:
+        command = [sys.executable, str(script), str(tmp_path / "in"), str(tmp_path / "out"), "2", gate.address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+            waiting = gate.until(process, "half", 6)
+            assert [n for n in tree(tmp_path / "out") if ".tmp-" in n] != [], "there is something to clear away"
+            os.killpg(process.pid, number)
+            errors = process.communicate(timeout=120)[1]
+    assert Path(waiting.name).suffix == ".in"
     assert process.returncode != 0 and errors.count(b"Traceback") == 1, "the workers say nothing"
     assert [n for n in tree(tmp_path / "out") if ".tmp-" in n] == []
     check(tmp_path, files)
     assert 4 <= len(done(tmp_path / "out")) < 40
-    finish = start(tmp_path)
-    finish.communicate(timeout=60)
-    assert finish.returncode == 0 and tree(tmp_path / "out") == copied(files)
+    finish(tmp_path)
+    assert tree(tmp_path / "out") == copied(files)
     check(tmp_path, files)

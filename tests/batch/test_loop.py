@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import closing
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,58 @@ import pytest
 
 from nfcodec.batch import child_process
 from nfcodec.batch.events import BatchItem, Failure, Finished, Started
-from nfcodec.batch.loop import Patience, WorkerLoop
+from nfcodec.batch.loop import Patience, Watch, WorkerLoop
 from nfcodec.batch.schedule import Schedule
 from nfcodec.errors import InternalError, NfcError, OutputError
 
 from .conftest import Files, fill, numbered, tree
+from .gate import GIVE_UP, Gate
 from .jobs import Copy, broken, stillborn
 
 
+class Stopwatch(Watch):
+    """A clock that stands still, until the only thing that still happens is an item that hangs.
+
+    Others pass the gate; who hangs is not let on. Then time goes on to the next limit, and not further.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate, self._time, self._hanging, self.waited = gate, 1000.0, False, list[float]()
+
+    def now(self) -> float:
+        return self._time
+
+    def wait(self, signs: Any, seconds: float) -> Any:
+        while True:
+            ready = wait([*signs, self._gate.socket], 0.0 if self._hanging else GIVE_UP)
+            assert ready or self._hanging, "nothing happens, and nobody hangs"
+            if self._gate.socket in ready:
+                visit = self._gate.next()
+                self._hanging = self._hanging or visit.point == "hang"
+                if visit.point != "hang":
+                    visit.pass_on()
+            elif ready:
+                return ready
+            else:
+                self._hanging = False
+                self._time += seconds
+                self.waited.append(seconds)
+                return []
+
+
 def engine(
-    folder: Path, files: Files, *, workers: int = 1, setup: Any = None, fixed: float | None = None, small: float = 0.0
+    folder: Path, files: Files, *, workers: int = 1, setup: Any = None, small: float = 0.0, gate: Gate | None = None
 ) -> WorkerLoop:
     fill(folder / "in", files)
+    watch, action = (None, Copy()) if gate is None else (Stopwatch(gate), Copy(gate=gate.address))
     items = [BatchItem(n, str(folder / "in" / n), n + ".out", float(len(data))) for n, data in files.items()]
 
     def place(item: BatchItem) -> str:
         return str(folder / "out" / item.target)
 
     schedule = Schedule(items, workers, small=small)
-    return WorkerLoop(setup or Copy().setup(), schedule, workers, place=place, patience=Patience(fixed=fixed))
+    setup = setup or action.setup()
+    return WorkerLoop(setup, schedule, workers, place=place, patience=Patience(), watch=watch)
 
 
 def verdicts(engine: WorkerLoop) -> dict[str, Any]:
@@ -89,7 +122,8 @@ def test_trouble_in_company(tmp_path: Path) -> None:
 
 def test_a_hanging_worker_and_its_company(tmp_path: Path) -> None:
     files = {"hang": b"hang", "once": b"hang once", **numbered(12)}
-    found = verdicts(engine(tmp_path, files, small=100, fixed=0.4))
+    with Gate() as gate:
+        found = verdicts(engine(tmp_path, files, small=100, gate=gate))
     assert (found["hang"].error, found["hang"].attempts) == ("TimedOut", 2) and found["once"] == 2
     assert all(isinstance(found[n], int) for n in numbered(12))
 
@@ -101,11 +135,16 @@ def test_a_full_disk_stops_in_company(tmp_path: Path) -> None:
 
 def test_a_hanging_worker_is_ended(tmp_path: Path) -> None:
     files = {"hang": b"hang", "once": b"hang once", "good": b"good"}
-    began = time.monotonic()
-    found = verdicts(engine(tmp_path, files, workers=2, fixed=0.7))
-    assert time.monotonic() - began < 30
+    with Gate() as gate:
+        loop = engine(tmp_path, files, gate=gate)
+        found = verdicts(loop)
+        waited = loop._watch.waited  # type: ignore[attr-defined]
     assert found["good"] == 1 and found["once"] == 2
     assert (found["hang"].error, found["hang"].attempts) == ("TimedOut", 2)
+    # Two first attempts and one second one hang; a worker's first word has come by then.
+    hangs = (("once", 1), ("hang", 1), ("hang", 2))
+    limits = [Patience().seconds(len(files[name]), attempt) for name, attempt in hangs]
+    assert waited == pytest.approx(limits)
 
 
 def test_time_limits_follow_the_prediction() -> None:

@@ -74,7 +74,7 @@ def test_torn_manifests_concatenated(tmp_path: Path) -> None:
 
 def test_nonsense_is_passed_over(tmp_path: Path) -> None:
     good = write(tmp_path / "m", ("done", DONE)).read_bytes()
-    (tmp_path / "m").write_bytes(b'\xff\xfe\n[1]\n"x"\n{}\n{"type":"done"}\n{"type":"done","path":[]}\n\n' + good)
+    (tmp_path / "m").write_bytes(b'\xff\xfe\n[1]\n"x"\n{}\n{"type":"done"}\n{"type":"done","path":"b"}\n\n' + good)
     assert set(read_state([tmp_path / "m"]).last) == {"a"}
     with pytest.raises(InputError, match="cannot read"):
         read_state([tmp_path / "missing"])

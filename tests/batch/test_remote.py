@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from nfcodec.batch.runner import preview, retry, run
 from nfcodec.errors import MediaReadError, OptionError, OutputError, OutputExistsError
 
 from .conftest import Files, copied, fill, lines, numbered, tree
+from .gate import Gate, kill_parent
 from .jobs import Copy
 from .test_kill import JOBS, done
 from .test_runner import failed_of_copy, numbers
@@ -246,15 +246,14 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     urls = [f"file://{tmp_path}/{name}" for name in ("in", "out")]
     home = state_folder(Url(urls[1]))
     command = [sys.executable, str(JOBS), *urls, "1"]
-    for goal in (3, 11, 17):
-        with subprocess.Popen(command) as process:
-            limit = time.monotonic() + 60
-            while len(done(home)) < goal and process.poll() is None and time.monotonic() < limit:
-                time.sleep(0.002)
-            process.kill()
+    for point in ("half", "whole", "named"):
+        with Gate() as gate, subprocess.Popen([*command, gate.address]) as process:
+            gate.until(process, point, 5)
+            kill_parent(process)
         whole = {n: data for n, data in tree(tmp_path / "out").items() if ".tmp-" not in n}
         assert whole == {n: copied(numbered(30))[n] for n in whole}, "nothing half under its name"
         assert {p.replace(".in", ".out") for p in done(home)} <= set(whole)
+    assert 0 < len(done(home)) < 30
     assert subprocess.run(command, check=False).returncode == 0
     assert tree(tmp_path / "out") == copied(numbered(30))
     assert sorted(done(home)) == sorted(numbered(30)) and not (home / "transit").exists()

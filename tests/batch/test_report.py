@@ -14,6 +14,7 @@ from helpers import init, painting, save_picture
 
 from nfcodec import EncodeOptions, api
 from nfcodec.batch.html import page
+from nfcodec.batch.keys import file_sha256
 from nfcodec.batch.manifest import Manifest
 from nfcodec.batch.publish import write_report
 from nfcodec.batch.report_content import distribution, report_of, status_of
@@ -99,6 +100,7 @@ def test_a_report_with_pictures(tmp_path: Path) -> None:
             options = EncodeOptions(quality=10 * i, effort=1, init=init("image"))
             result = api.encode(source / name, out / f"{i}.nfc", options=options)
             values = {"bytes": result.bytes, "rate": result.rate, "rate_unit": "bpp", "psnr": result.psnr}
+            values["sha256"] = file_sha256(source / name)
             manifest.append("done", path=name, target=f"{i}.nfc", input_bytes=9000, **values, time=1.0)
         sound = {"rate": 31.5, "rate_unit": "kbps", "psnr": None, "bytes": 5, "input_bytes": 10}
         manifest.append("done", path="s.wav", target="s.nfc", **sound, time=1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -263,12 +262,15 @@ def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
     from nfcodec.train.running import Report
 
     seen: list[Any] = []
+    clock = [1000.0]
+    for name in ("tqdm.std.time", "time.monotonic"):
+        monkeypatch.setattr(name, lambda: clock[0])
 
     def fake(data: str, output: str, *, report: Any = None, **named: Any) -> ModelInfo:
         seen.append((data, output, named))
         for step in (1, 2, 300):
             if report:
-                time.sleep(0.11)  # tqdm draws ten times a second
+                clock[0] += 1.0  # tqdm draws ten times a second
                 report(Report(step, 300, 0.01234, 31.2, 0.456, 3725.0))
         return ModelInfo("mine", "image", "siren", "ab" * 32, 1000, 2000, 1500, output, False)
 

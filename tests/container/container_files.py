@@ -9,7 +9,7 @@ from nfcodec.container.reader import Reader
 from nfcodec.container.varint import encode_varint
 from nfcodec.container.writer import Writer
 
-INIT = bytes.fromhex("c0ffee01")
+INIT = bytes.fromhex("c0ffee0123456789")
 IMAGE = Header("image", (512, 768), 3, "u8", INIT, 75, 8)
 AUDIO = Header("audio", (480_000,), 2, "i16", INIT, 50, 1, rate=Fraction(48_000))
 VIDEO = Header("video", (250, 1080, 1920), 3, "u8", INIT, 0, 2, rate=Fraction(30_000, 1001))

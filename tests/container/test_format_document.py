@@ -19,8 +19,10 @@ from nfcodec.entropy import logistic, quantizer, tables
 from nfcodec.entropy.lossless import _FILTERS
 from nfcodec.lattice import order
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
-from nfcodec.lattice.regions import LayerRun, pack_run, section_run, unpack_run
+from nfcodec.lattice.space import LayerRun, pack_run, section_run, unpack_run
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.modules.deltas import decode_deltas, encode_deltas
 
 TEXT = (Path(nfcodec.container.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
@@ -28,7 +30,7 @@ PROSE = " ".join(TEXT.split())
 SCALE = np.array([18, 18, 18, 6])
 TENSOR = np.array([0, 0, 1, 1])
 DELTAS = [[1, 0, -2, 0]]
-HEADER = Header("image", (1, 1), 3, "u8", bytes.fromhex("c0ffee01"), 75, 1, sections=1)
+HEADER = Header("image", (1, 1), 3, "u8", bytes.fromhex("c0ffee0123456789"), 75, 1, sections=1)
 
 
 def block(name):
@@ -67,7 +69,7 @@ def test_worked_example_is_what_the_writer_writes():
 CELLS = np.zeros((3, 64, 1, 2), np.int32)
 CELLS[0, 0, 0] = 5, 6
 CELLS[0, 1, 0] = 0, -1
-CELLS_HEADER = Header("image", (1, 9), 1, "u8", bytes.fromhex("c0ffee02"), 75, 1, sections=1)
+CELLS_HEADER = Header("image", (1, 9), 1, "u8", bytes.fromhex("c0ffee0223456789"), 75, 1, sections=1)
 
 
 def same_everywhere(mean, scale):
@@ -80,8 +82,8 @@ def same_everywhere(mean, scale):
         last = Layer(np.zeros((2 * symbols, 1), np.float32), bias, np.ones(2 * symbols, np.int32))
         return Network((first, second, last))
 
-    groups = tuple(network(order.feature_count(i), b - a) for i, (_, a, b) in enumerate(order.PASSES))
-    return Prior(groups, tuple(network(order.mean_feature_count(i // 2), 1) for i in range(6)))
+    order = order_of(LatticeSpec())
+    return Prior(order.spec, tuple(network(*n) for n in order.groups), tuple(network(*n) for n in order.means))
 
 
 def test_worked_lattice_decodes():

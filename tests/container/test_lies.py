@@ -38,7 +38,12 @@ def fields(
 
 
 def ranged(low, high):
-    return fields(flags=0x60, rest=struct.pack("<2d", low, high))
+    return fields(flags=0x64, samples=b"\x06", rest=struct.pack("<2d", low, high))
+
+
+def sound(samples=b"\x11", shape=b"\x40", rest=b"\x01\x01", flags=0x51):
+    """Two channels of u8 at 1 Hz."""
+    return fields(flags=flags, samples=samples, shape=shape, rest=rest)
 
 
 def varint(value):
@@ -59,15 +64,15 @@ LIES = {
     "header_length_0": (raw_front(b"") + DELTA, TruncatedError, "header flags"),
     "header_length_128": (raw_front(bytes(128)), CorruptError, "128 header bytes"),
     "header_one_byte_too_long": (fields(rest=b"\0"), CorruptError, "1 bytes too many"),
-    "header_one_byte_too_short": (raw_front(fields()[6:15]), TruncatedError, "chunk rows"),
-    "header_checksum_wrong": (fields()[:17] + bytes(4) + DELTA, ChecksumError, "header"),
+    "header_one_byte_too_short": (raw_front(fields()[6:19]), TruncatedError, "chunk rows"),
+    "header_checksum_wrong": (fields()[:21] + bytes(4) + DELTA, ChecksumError, "header"),
     "flag_bit_7": (fields(flags=0xC0), UnsupportedFeatureError, "reserved"),
     "modality_6": (fields(flags=0x46), CorruptError, "modality code 6"),
     "modality_7": (fields(flags=0x47), CorruptError, "modality code 7"),
     "sample_type_13": (fields(samples=b"\x2d"), CorruptError, "sample type code 13"),
     "sample_type_15": (fields(samples=b"\x2f"), CorruptError, "sample type code 15"),
-    "channels_2_to_the_40": (fields(samples=varint(2**44 | 1)), LimitError, "max_channels"),
-    "channels_65": (fields(samples=varint(64 << 4 | 1)), LimitError, "max_channels"),
+    "channels_2_to_the_40": (sound(samples=varint(2**44 | 1)), LimitError, "max_channels"),
+    "channels_65": (sound(samples=varint(64 << 4 | 1)), LimitError, "max_channels"),
     "height_0": (fields(shape=b"\x00\x08"), CorruptError, "shape (0, 8)"),
     "width_0": (fields(shape=b"\x08\x00"), CorruptError, "shape (8, 0)"),
     "width_2_to_the_31": (fields(shape=b"\x08" + varint(2**31)), LimitError, "max_dimension"),
@@ -87,10 +92,32 @@ LIES = {
     "range_nan": (ranged(float("nan"), 1.0), CorruptError, "value range"),
     "range_infinite": (ranged(0.0, float("inf")), CorruptError, "value range"),
     "range_upside_down": (ranged(1.0, 0.0), CorruptError, "value range"),
-    "range_cut": (fields(flags=0x60, rest=bytes(15)), TruncatedError, "value range"),
-    "frames_over_the_limit": (fields(flags=0x42, shape=varint(2_592_001) + b"\x08\x08"), LimitError, "max_frames"),
-    "samples_over_the_limit": (fields(flags=0x41, shape=varint(2**31 + 1)), LimitError, "max_samples"),
-    "array_over_the_limit": (fields(flags=0x45, shape=varint(2**20) * 3), LimitError, "max_array"),
+    "range_cut": (fields(flags=0x64, samples=b"\x06", rest=bytes(15)), TruncatedError, "value range"),
+    "frames_over_the_limit": (
+        fields(flags=0x52, shape=varint(2_592_001) + b"\x08\x08", rest=b"\x01\x01"),
+        LimitError,
+        "max_frames",
+    ),
+    "samples_over_the_limit": (sound(shape=varint(2**31 + 1)), LimitError, "max_samples"),
+    "array_over_the_limit": (fields(flags=0x45, samples=b"\x01", shape=varint(2**20) * 3), LimitError, "max_array"),
+    "picture_of_two_channels": (fields(samples=b"\x11"), CorruptError, "2 channels"),
+    "picture_of_i64": (fields(samples=b"\x2a"), CorruptError, "sample type i64"),
+    "bilevel_in_colour": (fields(samples=b"\x20"), CorruptError, "sample type u1"),
+    "bilevel_with_alpha": (fields(flags=0x48, samples=b"\x00"), CorruptError, "sample type u1"),
+    "picture_with_a_rate": (fields(flags=0x50, rest=b"\x01\x01"), CorruptError, "rate 1"),
+    "picture_of_u8_with_a_range": (fields(flags=0x60, rest=bytes(16)), CorruptError, "value range"),
+    "sound_of_u16": (sound(samples=b"\x12"), CorruptError, "sample type u16"),
+    "sound_with_alpha": (sound(flags=0x59), CorruptError, "alpha"),
+    "sound_of_silence": (sound(samples=b"\x16", flags=0x71, rest=b"\x01\x01" + bytes(16)), CorruptError, "value range"),
+    "rate_of_32_bits": (sound(rest=varint(2**31) + b"\x01"), CorruptError, "rate 2147483648"),
+    "period_of_32_bits": (sound(rest=b"\x01" + varint(2**31)), CorruptError, "rate 1/2147483648"),
+    "array_of_channels": (fields(flags=0x44, samples=b"\x16"), CorruptError, "2 channels"),
+    "array_with_alpha": (fields(flags=0x4C, samples=b"\x06"), CorruptError, "alpha"),
+    "array_range_over_its_type": (
+        fields(flags=0x64, samples=b"\x01", rest=struct.pack("<2d", 0, 256)),
+        CorruptError,
+        "value range",
+    ),
     "no_section": (fields(body=b""), TruncatedError, "section type"),
     "section_count_too_small": (raw_file(DELTA, raw_section(*files.alpha(0)), count=1), CorruptError, "after the last"),
     "section_count_too_large": (raw_file(DELTA, count=2), TruncatedError, "section type"),

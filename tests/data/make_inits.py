@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from nfcodec import zoo
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.train import config as lattice_config
 from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, PruneConfig
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import Crops
-from nfcodec.lattice.trunk import LatticeSpec
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
 from nfcodec.modules.train.export import export

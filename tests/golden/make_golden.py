@@ -67,10 +67,10 @@ def main() -> None:
     import io
 
     from nfcodec.decoder import Decoder
-    from nfcodec.lattice.fit import encode
+    from nfcodec.lattice.fit import coded
     from nfcodec.options import DecodeOptions
 
-    encode._SPLIT_FROM = 0  # a section for every layer, as larger pictures have them
+    coded.SPLIT_FROM = 0  # a section for every layer, as larger pictures have them
     expected, stored = json.loads((HERE / "expected.json").read_text()), dict(np.load(HERE / "samples.npz"))
     for name, (source, kind, options) in sources().items():
         if not force and name not in names:

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import itertools
 import tracemalloc
@@ -13,12 +12,13 @@ from nfcodec.coords import sample_positions
 from nfcodec.errors import InternalError
 from nfcodec.lattice import anywhere
 from nfcodec.lattice.anywhere import plan_axis, reached, render_grid, render_points
-from nfcodec.lattice.trunk import LatticeSpec, Tables, render, table
+from nfcodec.lattice.spec import LatticeSpec, Plane
+from nfcodec.lattice.trunk import Tables, render, table
 
 SPECS = {
-    1: LatticeSpec(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=2),
-    2: LatticeSpec(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
-    3: LatticeSpec(spacing=(2, 4, 6), bases=3, extra=0, width=8, w0=4.0, planes=1),
+    1: LatticeSpec.of(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=(Plane("mid"), Plane("side", 1))),
+    2: LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
+    3: LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, w0=4.0, planes=(Plane("grey"),)),
 }
 CLOSE = 1e-5  # of the largest value
 
@@ -42,7 +42,7 @@ def functions(spec, params, t):
 
 def at_point(spec, params, weights, point):
     """The sum over all cells, each with the mirrored copies of the point that it reaches: (planes,)."""
-    cells, k, total = weights.shape[1:], spec.bases, np.zeros(spec.planes)
+    cells, k, total = weights.shape[1:], spec.bases, np.zeros(len(spec.planes))
     copies = [(x, -x, 2 * s * n - x) for x, s, n in zip(point, spec.spacing, cells, strict=True)]
     for cell in np.ndindex(*cells):
         for copy in itertools.product(*copies):
@@ -50,7 +50,7 @@ def at_point(spec, params, weights, point):
             if np.abs(t).max() >= 1.0:
                 continue
             phi, own = functions(spec, params, t[None])[0], weights[(slice(None), *cell)].double().numpy()
-            for plane in range(spec.planes):
+            for plane in range(len(spec.planes)):
                 start = 0 if plane == 0 else k
                 total[plane] += own[plane * k : plane * k + k] @ phi[start : start + k]
             if spec.extra:
@@ -61,7 +61,7 @@ def at_point(spec, params, weights, point):
 def by_hand(spec, params, weights, positions):
     points = itertools.product(*positions)
     out = np.stack([at_point(spec, params, weights, p) for p in points], 1)
-    return torch.from_numpy(out).reshape(spec.planes, *(len(p) for p in positions))
+    return torch.from_numpy(out).reshape(len(spec.planes), *(len(p) for p in positions))
 
 
 def same(found, wanted):
@@ -458,7 +458,7 @@ def test_planning_takes_memory_of_the_axis_only():
 
 
 def test_one_plane_needs_no_second_table():
-    spec = dataclasses.replace(SPECS[2], planes=1)
+    spec = LatticeSpec.of(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0, planes=(Plane("grey"),))
     _, params, weights, origin, cells = field((9, 5), spec)
     assert params["trunk.2.weight"].shape[0] == 7
     same(

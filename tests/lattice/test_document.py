@@ -5,11 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from helpers import STAND_INS, memory, opened, pack, painting, with_region
 from helpers import init as path_of
-from helpers import memory, opened, pack, painting
 from safetensors.numpy import load
 
-from nfcodec.lattice import regions
 from nfcodec.options import DecodeOptions
 
 PATH = path_of("tiny-lattice")
@@ -95,19 +94,19 @@ T = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 @pytest.mark.parametrize(("channels", "scale", "quality"), [(3, 1, 80), (1, 1, 40), (3, 2, 95)])
 def test_samples_by_the_document(init, channels, scale, quality, monkeypatch):
-    monkeypatch.setattr(regions, "REGION", 2)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 2, 2))
     spec, t = init
     picture = painting(21, 27, channels=channels)
     data, _ = pack(memory("image", picture), "tiny-lattice", quality=quality, effort=1)
     decoder = opened(data, "tiny-lattice")
-    assert not decoder.init.detail
+    assert not decoder.init.levels[0].detail
     layers = np.empty((196, 3, 4))
     for chunk in range(2):
         symbols, start = decoder.symbols(chunk), 0
-        for r in decoder.field.layout.row(chunk):
+        for r in decoder.field.space.row(chunk):
             size = 192 * r.shape[0] * r.shape[1]
             q = symbols[start : start + size].reshape(3, 64, *r.shape).astype(np.float64)
-            layers[:, r.top : r.bottom, r.left : r.right] = restored(t, q, quality)
+            layers[r.cells] = restored(t, q, quality)
             start += size
     found = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=scale))])
     points = np.random.default_rng(0).integers(0, (21 * scale, 27 * scale), (60, 2))

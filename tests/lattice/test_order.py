@@ -8,10 +8,14 @@ import torch
 
 from nfcodec.lattice import order
 from nfcodec.lattice.fit import twin
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood, seen_features
+from nfcodec.lattice.order import order_of
+from nfcodec.lattice.spec import LatticeSpec
 
+SPEC = LatticeSpec()
+ORDER = order_of(SPEC)
 SHAPES = [(2, 2), (5, 3), (7, 10), (16, 9), (1, 6)]
 
 
@@ -23,7 +27,7 @@ def random_symbols(shape, seed=0):
 
 def known_of(symbols, quality, planes=3):
     shape = symbols.shape[2:]
-    known = Neighbourhood(Mosaic([shape]), planes=planes, qualities=[quality])
+    known = Neighbourhood(Mosaic([shape], ORDER), planes=planes, qualities=[quality])
     for plane in range(planes):
         known.put_means(plane, np.arange(shape[0] * shape[1]), symbols[plane, 0].ravel())
         for phase in range(4):
@@ -35,8 +39,8 @@ def known_of(symbols, quality, planes=3):
 def all_features(known, number, phase):
     """With those that are always zero."""
     found = known.features(number, phase, known.mosaic.phase(phase).flat)
-    out = np.zeros((order.feature_count(number), found.shape[1]), found.dtype)
-    out[seen_features(number, phase)] = found
+    out = np.zeros((ORDER.feature_count(number), found.shape[1]), found.dtype)
+    out[seen_features(ORDER, number, phase)] = found
     return out
 
 
@@ -47,13 +51,13 @@ def float_features(symbols, quality, monkeypatch):
     def network(params, prefix, x):
         seen[prefix] = (16 * x).numpy()
         kind, number, *_ = prefix.split(".")
-        n = 1 if kind == "m" else order.PASSES[int(number)][2] - order.PASSES[int(number)][1]
+        n = 1 if kind == "m" else SPEC.passes[int(number)][2] - SPEC.passes[int(number)][1]
         return torch.zeros(n, x.shape[1]), torch.zeros(n, x.shape[1])
 
     monkeypatch.setattr(twin, "_network", network)
     batch = torch.from_numpy(symbols).float()[None]
-    prior = twin.FloatPrior(symbols.shape[2:], 1)
-    prior.bits({}, batch, LatticeInit.hats(quality)[None], batch)
+    prior = twin.FloatPrior(ORDER, symbols.shape[2:], 1)
+    prior.bits({}, batch, torch.from_numpy(Level.hats(quality))[None], batch)
     return seen
 
 
@@ -64,10 +68,10 @@ def test_features_are_those_of_training(shape, quality, monkeypatch):
     wanted = float_features(symbols, quality, monkeypatch)
     known = known_of(symbols, quality)
     cells = np.arange(shape[0] * shape[1]).reshape(shape)
-    for number in range(len(order.PASSES)):
+    for number in range(len(SPEC.passes)):
         for phase in range(4):
             found = all_features(known, number, phase)
-            where = cells[order.phase_cells(phase)].ravel()
+            where = cells[ORDER.phase_cells(phase)].ravel()
             assert found.dtype == np.float32
             assert np.array_equal(found, wanted[f"p.{number}"][:, where])
 
@@ -78,18 +82,18 @@ def test_mean_features_are_those_of_training(shape, monkeypatch):
     wanted = float_features(symbols, 60, monkeypatch)
     known = known_of(symbols, 60)
     for plane in range(3):
-        for edge in (False, True):
-            steps = [step for step in known.mosaic.mean_passes if step.edge == edge]
+        for kind in (0, 1):
+            steps = [step for step in known.mosaic.mean_passes if step.kind == kind]
             found = [known.mean_features(plane, step)[0] for step in steps]
-            assert np.array_equal(np.concatenate(found, 1), wanted[f"m.{plane}.{'edge' if edge else 'diagonal'}"])
+            assert np.array_equal(np.concatenate(found, 1), wanted[f"m.{2 * plane + kind}"])
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 1), (33, 20)])
 def test_features_are_counted_and_stay_in_range(shape):
     known = known_of(random_symbols(shape), 50)
-    for number in range(len(order.PASSES)):
+    for number in range(len(SPEC.passes)):
         found = known.features(number, 0, known.mosaic.phase(0).flat)
-        assert found.shape == (len(seen_features(number, 0)), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
+        assert found.shape == (len(seen_features(ORDER, number, 0)), math.ceil(shape[0] / 2) * math.ceil(shape[1] / 2))
         assert np.abs(found).max() <= order.LARGEST_FEATURE
 
 
@@ -106,7 +110,7 @@ def test_absent_planes_are_zeros():
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 1), (33, 20), (16, 16)])
 def test_means_are_visited_once_and_after_their_neighbours(shape):
     known = np.zeros(shape[0] * shape[1], bool)
-    for step in Mosaic([shape]).mean_passes:
+    for step in Mosaic([shape], ORDER).mean_passes:
         assert not known[step.cells.flat].any()
         assert known[step.neighbours[step.neighbours >= 0]].all()
         known[step.cells.flat] = True
@@ -115,9 +119,9 @@ def test_means_are_visited_once_and_after_their_neighbours(shape):
 
 def test_passes_visit_every_symbol_once_and_layers_every_pass():
     for plane in range(3):
-        runs = sorted((low, high) for p, low, high in order.PASSES if p == plane)
+        runs = sorted((low, high) for p, low, high in SPEC.passes if p == plane)
         assert [runs[0][0], *(h for _, h in runs)] == [*(low for low, _ in runs), 64]
-    assert [i for layer in order.LAYERS for i in range(*layer)] == list(range(13))
+    assert [i for layer in range(3) for i in ORDER.layer(layer)] == list(range(13))
 
 
 def test_companding_is_the_rounded_logarithm():
@@ -135,9 +139,9 @@ def test_quality_features_share_sixteen():
 
 
 def test_neighbours_known_in_each_phase():
-    assert order.known_mask().sum(1).tolist() == [0, 4, 4, 8]
-    for number, (_, low, high) in enumerate(order.PASSES):
-        unseen = [order.feature_count(number) - len(seen_features(number, phase)) for phase in range(4)]
+    assert ORDER.known_mask.sum(1).tolist() == [0, 4, 4, 8]
+    for number, (_, low, high) in enumerate(SPEC.passes):
+        unseen = [ORDER.feature_count(number) - len(seen_features(ORDER, number, phase)) for phase in range(4)]
         assert unseen == [n * (high - low) + 3 for n in (8, 4, 4, 0)]
 
 

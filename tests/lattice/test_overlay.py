@@ -4,14 +4,24 @@ import io
 
 import numpy as np
 import pytest
-from helpers import decode_array, memory, opened, pack, painting, save_picture, there_and_back, unpack
+from helpers import (
+    STAND_INS,
+    decode_array,
+    memory,
+    opened,
+    pack,
+    painting,
+    save_picture,
+    there_and_back,
+    unpack,
+    with_region,
+)
 
 from nfcodec import api
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.errors import CorruptError
-from nfcodec.lattice import regions
 from nfcodec.lattice.fit.palette_search import even_parts
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import SignalInfo
@@ -37,7 +47,7 @@ def mixed():
 
 @pytest.fixture
 def small_regions(monkeypatch):
-    monkeypatch.setattr(regions, "REGION", 4)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
 
 
 def overlays(data):

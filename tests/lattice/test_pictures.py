@@ -8,14 +8,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import MemorySource, init, memory, opened, pack, painting, psnr_of, save_picture, there_and_back, unpack
+from helpers import (
+    STAND_INS,
+    MemorySource,
+    init,
+    memory,
+    opened,
+    pack,
+    painting,
+    psnr_of,
+    save_picture,
+    there_and_back,
+    unpack,
+    with_region,
+)
 
 from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
-from nfcodec.lattice import regions
-from nfcodec.lattice.fit import encode as encoder
-from nfcodec.lattice.regions import Layout, section_run
+from nfcodec.lattice.fit import coded
+from nfcodec.lattice.space import Space, section_run
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.media.samples import quantize
 from nfcodec.options import DecodeOptions
@@ -27,8 +40,8 @@ CLOSE = {"atol": 3e-5}
 @pytest.fixture
 def small_regions(monkeypatch):
     """Regions of 4 × 4 cells, 32 × 32 pixels, and a section for every layer."""
-    monkeypatch.setattr(regions, "REGION", 4)
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 0)
+    monkeypatch.setitem(STAND_INS, "tiny-lattice", with_region("tiny-lattice", 4, 4))
+    monkeypatch.setattr(coded, "SPLIT_FROM", 0)
 
 
 def picture(height, width, seed=0, channels=3, effort=1, **options):
@@ -67,10 +80,10 @@ def test_many_regions(tmp_path, size, small_regions):
 def test_small_regions_share_a_section_and_layers_come_coarse_to_fine(small_regions, monkeypatch):
     data = picture(40, 40)
     runs = [section_run(e.first) for e in opened(data, KIND).index]
-    assert runs == [(region, layer, 1) for layer in range(3) for region in range(4)]
-    monkeypatch.setattr(encoder, "_SPLIT_FROM", 1 << 30)
+    assert runs == [(region, 0, layer, 1) for layer in range(3) for region in range(4)]
+    monkeypatch.setattr(coded, "SPLIT_FROM", 1 << 30)
     merged = picture(40, 40)
-    assert [section_run(e.first) for e in opened(merged, KIND).index] == [(region, 0, 3) for region in range(4)]
+    assert [section_run(e.first) for e in opened(merged, KIND).index] == [(region, 0, 0, 3) for region in range(4)]
     assert len(merged) < len(data) and opened(merged, KIND).digest() == opened(data, KIND).digest()
     np.testing.assert_array_equal(unpack(merged, KIND), unpack(data, KIND))
 
@@ -160,7 +173,7 @@ def test_regions_change_little(small_regions, monkeypatch):
     """Cut into regions the picture looks as it does in one piece."""
     many = picture(70, 100, 2)
     cut = unpack(many, KIND)
-    monkeypatch.setattr(regions, "REGION", 128)
+    monkeypatch.delitem(STAND_INS, KIND)
     one = picture(70, 100, 2)
     whole = unpack(one, KIND)
     original = painting(70, 100, 2)
@@ -297,5 +310,5 @@ def test_symbols_do_not_depend_on_threads(small_regions):
 
 def test_layout_of_the_test(small_regions):
     """The tests above are about what they say: several regions, the last ones cut off."""
-    layout = Layout.of((70, 100), (8, 8))
-    assert (layout.rows, layout.columns, layout.region(11).shape) == (3, 4, (1, 1))
+    space = Space.of((70, 100), replace(LatticeSpec(), region=(4, 4)))
+    assert (*space.counts, space.box(11).shape) == (3, 4, (1, 1))

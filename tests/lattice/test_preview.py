@@ -8,7 +8,6 @@ from helpers import MemorySource, memory, moving, opened, pack, painting, sound,
 
 from nfcodec.decoder.reduced import reduced
 from nfcodec.errors import ChecksumError, OptionError
-from nfcodec.lattice.regions import LAYERS
 from nfcodec.media.samples import dequantize
 from nfcodec.options import PREVIEW_STEPS
 from nfcodec.signal import SignalInfo
@@ -80,7 +79,7 @@ def test_several_regions_meet_without_a_seam():
     decoder = opened(data, "tiny-lattice")
     found, exact = reduced(decoder, 4).block.values, means(unpack(data, "tiny-lattice"), 4)
     off = np.abs(found - exact).mean((0, 2))
-    assert decoder.field.layout.columns == 2
+    assert decoder.field.space.row_size == 2
     assert off[250:262].max() < 2 * off[100:200].max()
 
 
@@ -110,7 +109,7 @@ def test_a_preview_reads_the_first_layer_only():
     data = bytearray(pack(memory("image", noise), "tiny-lattice", effort=1)[0])
     decoder = opened(bytes(data), "tiny-lattice")
     sections = [e for e in decoder.index if e.first is not None]
-    assert len(sections) == LAYERS
+    assert len(sections) == 3
     data[sections[-1].offset + 40] ^= 1
     assert reduced(opened(bytes(data), "tiny-lattice"), 4).block.values.shape == (24, 24, 3)
     assert reduced(opened(bytes(data), "tiny-lattice"), 2, rough=True).block.values.shape == (48, 48, 3)

@@ -13,7 +13,6 @@ import pytest
 from nfcodec.entropy import coder, logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolEncoder
 from nfcodec.errors import CorruptError, InternalError, LimitError
-from nfcodec.lattice import order
 from nfcodec.lattice.code import (
     ALONE,
     LARGEST_SYMBOL,
@@ -23,7 +22,9 @@ from nfcodec.lattice.code import (
     predict,
     region_bits,
 )
+from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.limits import Limits
 
 # SHA-256 of the payloads of golden_symbols under golden_prior. Part of the format.
@@ -32,6 +33,8 @@ GOLDEN = (
     "52d30717922f9dc44ca1908ebc06eeeed05e85add00b066af2157b2fd09da0c8",
     "ebd8bd99a4c148f4f8ea886b57a9b4181e00e973d91d8bb1a4701a7f26d06e05",
 )
+SPEC = LatticeSpec()
+ORDER = order_of(SPEC)
 SHAPES = [(1, 1), (1, 7), (5, 3), (16, 16), (33, 20)]
 
 
@@ -66,9 +69,9 @@ def random_network(lcg, inputs, symbols, hidden=6):
 @cache
 def golden_prior():
     lcg = Lcg(1)
-    groups = [random_network(lcg, order.feature_count(i), b - a) for i, (_, a, b) in enumerate(order.PASSES)]
-    means = [random_network(lcg, order.mean_feature_count(p), 1) for p in range(3) for _ in range(2)]
-    prior = Prior(tuple(groups), tuple(means))
+    groups = [random_network(lcg, *sizes) for sizes in ORDER.groups]
+    means = [random_network(lcg, *sizes) for sizes in ORDER.means]
+    prior = Prior(SPEC, tuple(groups), tuple(means))
     prior.validate()
     return prior
 
@@ -122,9 +125,10 @@ def test_fewer_layers_give_the_first_passes(layers, planes):
     symbols = random_symbols(shape, planes)
     payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, planes))
     wanted = np.zeros_like(symbols)
-    for first, last in order.LAYERS[:layers]:
+    for layer in range(layers):
         wanted[:, 0] = symbols[:, 0]
-        for plane, low, high in order.PASSES[first:last]:
+        for number in ORDER.layer(layer):
+            plane, low, high = SPEC.passes[number]
             wanted[plane, low:high] = symbols[plane, low:high]
     found = ALONE.decode(golden_prior(), RegionBytes(payloads[:layers], shape, 50, planes))
     assert np.array_equal(found, wanted)
@@ -166,9 +170,8 @@ def constant_prior(mean, scale):
         last = Layer(np.zeros((2 * symbols, 1), np.float32), bias, np.ones(2 * symbols, np.int32))
         return Network((hidden, replace(hidden, weight=np.zeros((1, 1), np.float32)), last))
 
-    groups = tuple(network(order.feature_count(i), b - a) for i, (_, a, b) in enumerate(order.PASSES))
-    means = tuple(network(order.mean_feature_count(p), 1) for p in range(3) for _ in range(2))
-    prior = Prior(groups, means)
+    groups, means = (tuple(network(*sizes) for sizes in kind) for kind in (ORDER.groups, ORDER.means))
+    prior = Prior(SPEC, groups, means)
     prior.validate()
     return prior
 
@@ -232,7 +235,7 @@ def test_known_streams_are_known_by_every_byte():
     region = RegionSymbols(random_symbols((4, 4)), 50, 3)
     payloads = ALONE.encode(golden_prior(), region)
     marked = region.symbols + 1
-    known = Known({(tuple(payloads), (4, 4), 50, 3): marked})
+    known = Known({(golden_prior(), tuple(payloads), (4, 4), 50, 3): marked})
     assert known.decode(golden_prior(), RegionBytes(payloads, (4, 4), 50, 3)) is marked
     fewer = RegionBytes(payloads[:2], (4, 4), 50, 3)
     assert np.array_equal(known.decode(golden_prior(), fewer), ALONE.decode(golden_prior(), fewer))
@@ -243,7 +246,8 @@ def test_known_streams_are_known_by_every_byte():
 
 def test_a_layer_in_the_middle_may_be_empty():
     symbols = random_symbols((6, 5))
-    for plane, low, high in order.PASSES[slice(*order.LAYERS[1])]:
+    for number in ORDER.layer(1):
+        plane, low, high = SPEC.passes[number]
         symbols[plane, low:high] = 0
     payloads = ALONE.encode(golden_prior(), RegionSymbols(symbols, 50, 3))
     assert [bool(data) for data in payloads] == [True, False, True]

@@ -11,14 +11,14 @@ from reference_lattice import counts, reference_region
 from nfcodec import zoo
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
-from nfcodec.lattice.regions import unpack_run
+from nfcodec.lattice.space import unpack_run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
 def prior():
-    return zoo.load(path_of("tiny-lattice")).prior
+    return zoo.load(path_of("tiny-lattice")).levels[0].prior
 
 
 @pytest.fixture(scope="module")

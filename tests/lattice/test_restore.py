@@ -4,7 +4,7 @@ import torch
 from nfcodec.lattice.restore import apply_net, compand, input_count, inputs, net_shapes
 
 K, Q, WIDTH, OUT, BLOCKS = 5, 4, 6, 7, 2
-C = input_count(K, Q)
+C = input_count(3, K, 2, Q)
 
 
 def random_net(seed=0, blocks=BLOCKS):
@@ -33,7 +33,7 @@ def test_smallest_lattices(h, w):
 
 @pytest.mark.parametrize("planes", [1, 2, 3])
 def test_count_of_the_inputs(planes):
-    assert inputs(random_symbols(planes=planes), HATS).shape[1] == input_count(K, Q, planes)
+    assert inputs(random_symbols(planes=planes), HATS).shape[1] == input_count(planes, K, 2, Q)
 
 
 def test_shapes_name_every_tensor_that_is_used():

@@ -10,6 +10,8 @@ import pytest
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols, decode_regions, encode_regions
 from nfcodec.lattice.mosaic import GAP, Mosaic
+from nfcodec.lattice.order import order_of
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.together import MOST, Together
 
 from .test_prior import golden_prior, random_symbols
@@ -32,7 +34,7 @@ def bytes_of(region, payloads):
 def test_patches_keep_their_distance(seed):
     rng = np.random.default_rng(seed)
     shapes = [tuple(int(n) for n in rng.integers(1, 40, 2)) for _ in range(int(rng.integers(1, 17)))]
-    mosaic = Mosaic(shapes)
+    mosaic = Mosaic(shapes, order_of(LatticeSpec()))
     taken = np.full([n + 2 * GAP for n in mosaic.shape], -1)
     for i, ((top, left), (h, w)) in enumerate(zip(mosaic.corners, shapes, strict=True)):
         assert top % 2 == left % 2 == 0
@@ -47,7 +49,7 @@ def test_patches_keep_their_distance(seed):
 
 
 def test_patches_are_packed_tightly():
-    mosaic = Mosaic([(16, 16)] * 16)
+    mosaic = Mosaic([(16, 16)] * 16, order_of(LatticeSpec()))
     assert np.prod(mosaic.shape) < 1.35 * 16 * 16 * 16
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import io
 import resource
 import struct
@@ -20,7 +21,9 @@ from .helpers import ffmpeg, load, picture, read, write
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Model="m"/></x:xmpmeta>'
 
 
+@functools.cache
 def srgb():
+    """Made once: the time is in it, to the second."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

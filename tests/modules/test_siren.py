@@ -4,13 +4,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import PICTURE, SEEDS_30, SEEDS_200, SPEC, generator, own_forward, random_params, stacked
+from tiny import PAPERS_30, PAPERS_200, PICTURE, SPEC, generator, own_forward, random_params, stacked
 
 from nfcodec.modules import siren
 from nfcodec.modules.train.sparse import apply_mask, full_mask, magnitude, prune
 from nfcodec.modules.values import to_values
 
-BOTH = pytest.mark.parametrize("spec", [SEEDS_30, SEEDS_200], ids=["w0=30", "w0=200"])
+BOTH = pytest.mark.parametrize("spec", [PAPERS_30, PAPERS_200], ids=["w0=30", "w0=200"])
 
 
 def numpy_siren(weights, biases, x, w0):
@@ -39,10 +39,10 @@ def points(n=2000, axes=2):
 
 
 def test_count_of_parameters():
-    shapes = siren.tensors(SEEDS_200)
+    shapes = siren.tensors(PAPERS_200)
     assert sum(math.prod(t.shape) for t in shapes if t.role == "weight") == 197_888
     assert sum(math.prod(t.shape) for t in shapes if t.role == "bias") == 1_027
-    video = dataclasses.replace(SEEDS_200, axes=3, tile=(8, 16, 16))
+    video = dataclasses.replace(PAPERS_200, axes=3, tile=(8, 16, 16))
     assert sum(math.prod(t.shape) for t in siren.tensors(video)) == 199_171
     assert [t.name for t in siren.tensors(SPEC)] == ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
 

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout, Region
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.space import Box, Space
 
 Symbols = npt.NDArray[np.int32]
 
@@ -22,7 +23,6 @@ Symbols = npt.NDArray[np.int32]
 ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)
 # The effort from which rounds look ahead: two that do save more than eight that do not.
 _AHEAD = 4
-_SYMBOL_BOUND = 2**30
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
 
@@ -48,35 +48,39 @@ class Plan:
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
-        return 3.0 * init.trade_off(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+        return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
 def rounded(y: Tensor, rounding: float) -> Symbols:
     """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
     drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
-    return torch.round(drawn).clamp(-_SYMBOL_BOUND, _SYMBOL_BOUND).to(torch.int32).numpy()
+    return torch.round(drawn).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(torch.int32).numpy()
 
 
 def region_weights(
-    init: LatticeInit, wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region
+    level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
-    """The first steps' last layers (3, K, h, w) of a region in the mirrored planes ``wide`` of a picture of ``shape``
+    """The first steps' last layers (P, K, *cells) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
-    around = layout.around(region, init.inner_steps - 1)
+    around = space.around(region, level.inner_steps - 1)
     with torch.inference_mode():
-        weights = analysis(init, cut_window(wide, shape, layout, around, init.spec.spacing))
-    y, x = region.top - around.top, region.left - around.left
-    return weights[:, :, y : y + region.shape[0], x : x + region.shape[1]]
+        weights = analysis(level, cut_window(wide, shape, space, around, level.spec.spacing))
+    return weights[region.within(around)]
 
 
-def adapt_region(init: LatticeInit, window: Window, weights: Tensor, plan: Plan, *, planes: int) -> Symbols:
-    """Symbols (3, K, h, w) of a window, from its :func:`region_weights`; those of planes that are not used are zero."""
+def adapt_region(
+    level: Level, window: Window, weights: Tensor, plan: Plan, *, planes: int, trade: float
+) -> Symbols:  # fmt: skip
+    """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
+    ``trade``: λ of planes."""
     with torch.inference_mode():
-        symbols = rounded(corrected(init, weights, plan.quality), plan.rounding)
+        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
     problem = Problem(
-        init, window, weights.clone(), quality=plan.quality, planes=planes, trade=plan.trade(init), ahead=plan.ahead
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
     )  # fmt: skip
-    return refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
+    # A change by one may leave the range that the format holds.
+    found = refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
+    return np.clip(found, -LARGEST_SYMBOL, LARGEST_SYMBOL)

@@ -24,54 +24,37 @@ from nfcodec.encoder.progress import SearchProgress
 from nfcodec.encoder.targets import Attempt, Trial, find, goal_of
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
-from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder, RegionSymbols
-from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
+from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
+from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.lattice.fit.coded import CodedRegion, LevelFit
 from nfcodec.lattice.fit.palette import Draft, filled
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
-from nfcodec.lattice.fit.window import cut_window, mirrored
+from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import LAYERS, LayerRun, Layout, Region, pack_run
-from nfcodec.lattice.stored import LatticeRenderer
-from nfcodec.lattice.synthesis import to_planes
+from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.space import Space, pack_run
+from nfcodec.lattice.stored import LatticeRenderer, LevelRenderer
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import ordered_map
 from nfcodec.signal import Block, Floats, Ints, Source
+from nfcodec.silence import Silence, pack_silence
+from nfcodec.types import Positions
 
 Symbols = npt.NDArray[np.int32]
 
-# Layers of a smaller region share one section: twelve bytes of framing would be felt.
-_SPLIT_FROM = 4096
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5
 
 
 @dataclass(frozen=True)
-class CodedRegion:
-    """Symbols of one region and the payloads of its layers."""
-
-    symbols: Symbols
-    payloads: tuple[bytes, ...]
-
-    def runs(self, region: int) -> list[LayerRun]:
-        """The sections that hold the region."""
-        if sum(map(len, self.payloads)) < _SPLIT_FROM:
-            return [LayerRun(region, 0, self.payloads)]
-        return [LayerRun(region, i, (p,)) for i, p in enumerate(self.payloads)]
-
-
-@dataclass(frozen=True)
 class CodedPicture:
-    """All regions, and the error of what they decode to."""
+    """All regions of all levels, and the error of what they decode to."""
 
     quality: int
-    regions: list[CodedRegion]
+    levels: list[list[CodedRegion]]
     error: ErrorSum
     overlays: tuple[Draft | None, ...] = ()
-
-    def known(self, planes: int) -> dict[KnownKey, Symbols]:
-        """The symbols of all regions by what a decoder reads."""
-        return {(r.payloads, r.symbols.shape[2:], self.quality, planes): r.symbols for r in self.regions}
 
     def overlay_sections(self) -> list[bytes]:
         """The payloads of the OVERLAY sections."""
@@ -81,19 +64,21 @@ class CodedPicture:
         """Of all sections that hold the picture."""
         return [*self.overlay_sections(), *(payload for _, payload in self.sections())]
 
-    def sections(self) -> list[tuple[int, bytes]]:
-        """(first layer, payload) of every CELLS section: coarse layers first, each layer region by region."""
-        runs = [run for i, region in enumerate(self.regions) for run in region.runs(i)]
-        return [(run.first, pack_run(run)) for layer in range(LAYERS) for run in runs if run.first == layer]
+    def sections(self) -> list[tuple[tuple[int, int], bytes]]:
+        """((level, first layer), payload) of every CELLS section: coarse levels and layers first, each layer region by
+        region."""
+        runs = [run for level in self.levels for i, region in enumerate(level) for run in region.runs(i)]
+        runs.sort(key=lambda run: (run.level, run.first))  # stable
+        return [((run.level, run.first), pack_run(run, len(self.levels))) for run in runs]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture (h, w, C), what the lattice is to show of it as mirrored planes, and what lies over that, chunk by
-    chunk. ``empty``: nothing of the lattice shows."""
+    """A picture (*n, C), what the lattice is to show of it as planes (P, *n), and what lies over that, chunk by chunk.
+    ``empty``: nothing of the lattice shows."""
 
     values: Floats
-    wide: Tensor
+    planes: Tensor
     overlays: tuple[Draft | None, ...] = ()
     empty: bool = False
 
@@ -108,16 +93,19 @@ class LatticeEncoder(Encoder):
         super().__init__(source, init, options, progress)
         self.init, self.coder = init, coder
         self._check_field()
-        self.layout = Layout.of(self.info.shape, init.spec.spacing)
-        self.rows = self.layout.chunk_rows
-        self._chunk_length = self.rows * init.spec.spacing[0]
+        self.fits = [LevelFit(init, i, self.info.channels) for i in range(len(init.levels))]
+        self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
+        self.space, self.offset = self.spaces[0], offset_of(self.info.modality)
+        self.rows = self.space.chunk_rows
+        self._chunk_length = self.rows * init.levels[0].spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
+        self._quiet: Silence | None = None
 
     def _check_field(self) -> None:
-        info = self.info
-        if len(info.shape) != self.init.spec.axes or info.channels not in (1, 3):
+        info, init = self.info, self.init
+        if len(info.shape) != init.axes or not init.planes.takes(info.channels):
             raise UnsupportedMediaError(
-                f"init {self.init.id} takes pictures of 1 or 3 channels, "
+                f"init {init.id} takes {init.modality} of {init.axes} axes and 1 or {init.planes.channels} channels, "
                 f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
             )
 
@@ -130,15 +118,20 @@ class LatticeEncoder(Encoder):
         cells = picture.sections()
         for payload in picture.overlay_sections():
             writer.add(SectionType.OVERLAY, payload)
-        for _, payload in (c for c in cells if c[0] == 0):
+        for _, payload in (c for c in cells if c[0] == (0, 0)):
             writer.add(SectionType.CELLS, payload)
         for payload in planes:
             writer.add(SectionType.ALPHA, payload)
-        for _, payload in (c for c in cells if c[0] > 0):
+        for _, payload in (c for c in cells if c[0] > (0, 0)):
             writer.add(SectionType.CELLS, payload)
         self._hash(picture, alpha)
-        self.coder = Known(picture.known(self.info.channels), self.coder)
+        self.coder = Known(self._known(picture), self.coder)
         return len(values)
+
+    def _known(self, picture: CodedPicture) -> dict[KnownKey, Symbols]:
+        """The symbols of all regions by what a decoder reads."""
+        every = [(fit, region) for fit, level in zip(self.fits, picture.levels, strict=True) for region in level]
+        return {key: found for fit, r in every for key, found in fit.known(r, picture.quality).items()}
 
     def _collect(self) -> tuple[Floats, Ints | None]:
         """The whole picture. Its rows are needed twice where a target is searched for."""
@@ -146,7 +139,9 @@ class LatticeEncoder(Encoder):
         if not blocks:
             raise UnsupportedMediaError("the input holds no samples")
         alpha = [b.alpha for b in blocks if b.alpha is not None]
-        return np.concatenate([b.values for b in blocks]), np.concatenate(alpha) if alpha else None
+        values = np.concatenate([b.values for b in blocks])
+        self._quiet = self.find_silence(values, 0)
+        return values, np.concatenate(alpha) if alpha else None
 
     def _alpha_payloads(self, alpha: Ints) -> Iterator[bytes]:
         for chunk, top in enumerate(range(0, len(alpha), self._chunk_length)):
@@ -155,8 +150,11 @@ class LatticeEncoder(Encoder):
     # -- rate control ------------------------------------------------------------------------------------
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
-        rest = [*alpha, *(payload for _, payload in self.metadata_sections())]
-        scene, parts = Scene(values, self._wide(values)), even_parts(values, self.info, effort=self.options.effort)
+        rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
+        rest += [pack_silence(self._quiet)] if self._quiet else []
+        plain = len(self.spaces) == 1 and self.init.axes == 2
+        parts = even_parts(values, self.info, effort=self.options.effort) if plain else None
+        scene = Scene(values, self._planes(values))
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
@@ -187,13 +185,15 @@ class LatticeEncoder(Encoder):
         return front_size(replace(self.header(), sections=len(payloads))) + sum(section_size(len(p)) for p in payloads)
 
     # -- overlays ----------------------------------------------------------------------------------------
-    def _wide(self, values: Floats) -> Tensor:
-        """Mirrored planes of the whole picture."""
-        return mirrored(to_planes(torch.from_numpy(values)), self.layout, self.init.spec.spacing)
+    def _planes(self, values: Floats) -> Tensor:
+        """Planes (P, *n) of the whole picture."""
+        planes: Tensor = self.init.planes.to_planes(torch.from_numpy(values), self.offset)
+        return planes
 
     def _below(self, values: Floats, overlays: Overlays) -> Scene:
         """The picture with ``overlays``."""
-        return Scene(values, self._wide(filled(values, overlays.opaque)), overlays.drafts, bool(overlays.opaque.all()))
+        planes = self._planes(filled(values, overlays.opaque))
+        return Scene(values, planes, overlays.drafts, bool(overlays.opaque.all()))
 
     def _overlaid(self, scene: Scene, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
         """The picture with an overlay where that pays, seen at effort 1, and without one where it does not."""
@@ -215,16 +215,15 @@ class LatticeEncoder(Encoder):
 
     def _error_bits(self, plan: Plan) -> float:
         """Bits that one unit of squared error of 8-bit samples is worth."""
-        grey = 3.0 if self.info.channels == 1 else 1.0
-        return grey / (255.0**2 * plan.trade(self.init))
+        return self.init.planes.unit(self.info.channels) / (255.0**2 * plan.trade(self.init))
 
     def _costs(
         self, picture: CodedPicture, rendered: Floats, parts: EvenParts, plan: Plan
     ) -> npt.NDArray[np.float64]:  # fmt: skip
         """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
         errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
-        regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.regions]
-        bits = lattice_costs(regions, self.layout.columns, self.init.spec.spacing[0])
+        regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.levels[0]]
+        bits = lattice_costs(regions, self.space.row_size, self.init.levels[0].spec.spacing[0])
         return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
 
     def _weight(self, picture: CodedPicture, plan: Plan) -> float:
@@ -238,45 +237,56 @@ class LatticeEncoder(Encoder):
         return replace(picture, error=self._error(scene.values, self._rendered(picture)))
 
     def _coded(self, scene: Scene, plan: Plan) -> CodedPicture:
-        """The picture before its error is known."""
-        return CodedPicture(plan.quality, list(self._encoded(scene, plan)), ErrorSum(), scene.overlays)
+        """The picture before its error is known: level after level, each fitted to what those before it left."""
+        left, levels = scene.planes, list[list[CodedRegion]]()
+        for number in range(len(self.spaces)):
+            levels.append(list(self._encoded(number, None if self.constant or scene.empty else left, plan)))
+            if number + 1 < len(self.spaces):
+                left = left - self._shown(number, levels[-1], plan.quality)
+        return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays)
 
-    def _encoded(self, scene: Scene, plan: Plan) -> Iterator[CodedRegion]:
-        """Every region alone, on one thread each; a single one has all threads to itself."""
-        many = self.layout.count > 1
+    def _encoded(self, number: int, planes: Tensor | None, plan: Plan) -> Iterator[CodedRegion]:
+        """Every region of a level alone, on one thread each; a single one has all threads to itself. ``planes`` (P,
+        *n): what the level is to show; None for nothing."""
+        space, spec = self.spaces[number], self.init.levels[number].spec
+        wide = None if planes is None else mirrored(planes[self.init.places(number)], space, spec.spacing)
+        many = space.count > 1
         workers = torch.get_num_threads() if many else 1
 
         def coded(index: int) -> CodedRegion:
-            rounds = -(-(self.layout.count - index) // workers)
+            rounds = -(-(space.count * (len(self.spaces) - number) - index) // workers)
             fair = replace(plan, deadline=share(plan.deadline, rounds))
-            return self._region(scene, self.layout.region(index), fair)
+            return self.fits[number].region(wide, self.info.shape, space, space.box(index), fair, self.coder)
 
-        for index, region in enumerate((ordered_map if many else map)(coded, range(self.layout.count))):
-            self.tick(float(np.prod(self.layout.region(index).shape) * np.prod(self.init.spec.spacing)))
+        for index, region in enumerate((ordered_map if many else map)(coded, range(space.count))):
+            self.tick(float(np.prod(space.box(index).shape) * np.prod(spec.spacing)) / len(self.spaces))
             yield region
 
-    def _region(self, scene: Scene, region: Region, plan: Plan) -> CodedRegion:
-        planes, spacing = self.info.channels, self.init.spec.spacing
-        if self.constant or scene.empty:
-            symbols = np.zeros((3, self.init.spec.bases, *region.shape), np.int32)
-        else:
-            window = cut_window(scene.wide, self.info.shape, self.layout, region, spacing)
-            weights = region_weights(self.init, scene.wide, self.info.shape, self.layout, region)
-            symbols = adapt_region(self.init, window, weights, plan, planes=planes)
-        payloads = self.coder.encode(self.init.prior, RegionSymbols(symbols, plan.quality, planes))
-        return CodedRegion(symbols, tuple(payloads))
+    def _shown(self, number: int, regions: list[CodedRegion], quality: int) -> Tensor:
+        """Planes (P, *n) of one level."""
+        level = self.init.levels[number]
+        renderer = LevelRenderer(level, self.spaces[number], quality, lambda i: regions[i].symbols)
+        out = torch.zeros(len(self.init.planes.names), *self.info.shape)
+        with torch.no_grad():
+            out[self.init.places(number)] = renderer.planes(self._native(0, self.info.shape[0]))
+        return out
+
+    def _native(self, top: int, bottom: int) -> list[Positions]:
+        """The samples of the rows [top, bottom) along each axis."""
+        rest = [sample_positions(0.0, float(n), n) for n in self.info.shape[1:]]
+        return [sample_positions(float(top), float(bottom), bottom - top), *rest]
 
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
         """What the picture decodes to, a row of regions at a time."""
-        regions = picture.regions
+        levels, height = picture.levels, self.info.shape[0]
         renderer = LatticeRenderer(
-            self.init, self.layout, picture.quality, self.info.channels, lambda i: regions[i].symbols
+            self.init, self.spaces, picture.quality, self.info, lambda region, level: levels[level][region].symbols
         )  # fmt: skip
-        height, width = self.info.shape
-        columns = sample_positions(0.0, float(width), width)
         for chunk, top in enumerate(range(0, height, self._chunk_length)):
             bottom = min(height, top + self._chunk_length)
-            values = renderer.render([sample_positions(float(top), float(bottom), bottom - top), columns])
+            values = renderer.render(self._native(top, bottom))
+            if self._quiet:
+                self._quiet.apply(values, self._native(top, bottom)[0])
             over = picture.overlays[chunk] if picture.overlays else None
             yield values if over is None else over.overlay.over(values)
 
@@ -290,9 +300,10 @@ class LatticeEncoder(Encoder):
 
     def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:
         """The digest in the decoder's order: row of regions by row, each followed by its overlay and its alpha."""
-        for y in range(self.layout.rows):
-            for region in self.layout.row(y):
-                self.symbols.update(picture.regions[region.index].symbols.astype("<i4").tobytes())
+        for y in range(self.space.rows):
+            for region in self.space.row(y):
+                for coded in (level[region.index] for level in picture.levels):
+                    self.symbols.update(coded.symbols.astype("<i4").tobytes() if coded.payloads else b"")
             over = picture.overlays[y] if picture.overlays else None
             if over is not None:
                 self.symbols.update(over.overlay.numbers().astype("<i4").tobytes())

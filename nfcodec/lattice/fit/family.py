@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
+from nfcodec.encoder.attempts import encode_to_goal
 from nfcodec.encoder.base import Encoded
+from nfcodec.encoder.targets import goal_of
+from nfcodec.errors import OptionError
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.lattice.fit.encode import LatticeEncoder
+from nfcodec.lattice.fit.stream import StreamEncoder
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
@@ -17,6 +21,17 @@ def encode(
     source: Source, out: BinaryIO, init: LatticeInit, options: EncodeOptions, *, progress: Progress | None,
     again: Callable[[], Source] | None, coder: RegionCoder,
 ) -> Encoded:  # fmt: skip
-    """Encode a picture, which is held in memory: ``again`` is not needed for a target."""
-    del again
-    return LatticeEncoder(source, init, options, progress, coder).run(out)
+    """Encode a signal. One of several axes is held in memory, and ``again`` is not needed for a target; one of one axis
+    is read chunk by chunk, as often as a target takes."""
+    if init.axes > 1:
+        return LatticeEncoder(source, init, options, progress, coder).run(out)
+
+    def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
+        return StreamEncoder(signal, init, chosen, heard, coder).run(to)
+
+    goal = goal_of(options, source.info.samples)
+    if goal is None:
+        return encoded(source, out, options, progress)
+    if again is None:
+        raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
+    return encode_to_goal(again, encoded, out, options, goal, source.info.samples, progress)

@@ -19,8 +19,8 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
-from nfcodec.lattice.fit.window import Canvas, Window
-from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
+from nfcodec.lattice.init import Level
 from nfcodec.lattice.synthesis import last_layers
 
 Symbols = npt.NDArray[np.int32]
@@ -32,7 +32,7 @@ _FIRST_ROUND, _REST = 5.5, 2.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Symbols (3, K, h, w), what the prior says of them, their cost in bits (error in units of λ included)."""
+    """Symbols (P, K, *cells), what the prior says of them, their cost in bits (error in units of λ included)."""
 
     symbols: Symbols
     prediction: Prediction
@@ -49,45 +49,35 @@ class Problem:
     is also judged by the bits of later symbols, which takes as long again."""
 
     def __init__(
-        self, init: LatticeInit, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
         ahead: bool = False,
     ) -> None:  # fmt: skip
-        self.init, self.window, self.quality, self.planes, self.trade = init, window, quality, planes, trade
-        self.canvas = Canvas(init, window.outer)
+        self.level, self.window, self.quality, self.planes, self.trade = level, window, quality, planes, trade
+        self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
-        shape = plain.shape[2], plain.shape[3]
-        self.later = (FloatPrior(shape, 1), float_params(init.prior)) if ahead else None
-        size = init.steps(quality)
-        norms = torch.stack([self.canvas.first[: init.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
-        self.curvature = (size.square() * norms)[:, :, None, None].numpy()
+        shape = tuple(plain.shape[2:])
+        self.later = (FloatPrior(level.prior.order, shape, 1), float_params(level.prior)) if ahead else None
+        size = torch.from_numpy(level.steps(quality))
+        norms = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))]).square().sum(2)
+        self.curvature = (size.square() * norms)[(..., *(None,) * level.spec.axes)].numpy()
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
-        """What the canvas shall show, and the weight (H, W) of its samples."""
-        k, half = self.init.spec.bases, self.init.spec.spacing[0] // 2
-        extra = plain.new_zeros(self.init.spec.extra, *plain.shape[2:])
-        share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
-        weight = torch.zeros_like(share[0])
-        inside = self.window.inside
-        weight[half:-half, half:-half] = inside
-        top, bottom, left, right = self.window.outer
-        weight[:half] = 0.0 if top else weight[half]
-        weight[-half:] = 0.0 if bottom else weight[-half - 1]
-        weight[:, :half] = 0.0 if left else weight[:, half : half + 1]
-        weight[:, -half:] = 0.0 if right else weight[:, -half - 1 : -half]
-        # Samples that only this region reaches are the picture's own.
-        y = slice(half if top else 2 * half, -half if bottom else -2 * half)
-        x = slice(half if left else 2 * half, -half if right else -2 * half)
-        share[:, y, x] = self.window.samples[:, y, x]
-        return share, weight
+        """What the canvas shall show, and the weight (*samples) of its samples."""
+        spacing = self.level.spec.spacing
+        share = self.canvas(plain.flatten(0, 1))
+        # Samples that only this region reaches are the signal's own.
+        own = (slice(None), *own_samples(self.window, spacing))
+        share[own] = self.window.samples[own]
+        return share, sample_weights(self.window, spacing)
 
     def error(self, symbols: Tensor) -> Tensor:
         """Squared error, summed."""
-        shown = self.canvas(last_layers(self.init, symbols[None], self.quality)[0])
+        shown = self.canvas(last_layers(self.level, symbols[None], self.quality)[0])
         return ((shown - self.target).square() * self.weight).sum()
 
     def state(self, symbols: Symbols) -> State:
         """Measure ``symbols``."""
-        prediction = predict(self.init.prior, RegionSymbols(symbols, self.quality, self.planes))
+        prediction = predict(self.level.prior, RegionSymbols(symbols, self.quality, self.planes))
         bits = float(region_bits(prediction, symbols)[: self.planes].sum())
         with torch.inference_mode():
             error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
@@ -106,7 +96,7 @@ class Problem:
             return 0.0
         twin, params = self.later
         q = torch.from_numpy(symbols.astype(np.float32))[None]
-        return twin.neighbours_slope(params, q, self.init.hats(self.quality)[None])[0].numpy()
+        return twin.neighbours_slope(params, q, torch.from_numpy(self.level.hats(self.quality))[None])[0].numpy()
 
 
 def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.lattice import order
-from nfcodec.lattice.mosaic import Mosaic
+from nfcodec.lattice.mosaic import MeanPass, Mosaic
+from nfcodec.lattice.order import LEVEL_CLASSES, Offset, Order
 from nfcodec.lattice.prior import Network, Prior
 
 Params = dict[str, Tensor]
@@ -26,18 +26,14 @@ MEAN_UNIT, SCALE_UNIT, SCALE_ZERO = 8.0, 4.0, 18.0
 LAYER_NAMES = ("0", "1", "out")
 
 
-def network_names() -> tuple[list[str], list[str]]:
+def network_names(order: Order) -> tuple[list[str], list[str]]:
     """What the networks of groups and of means are called among parameters, in the order of the integer prior."""
-    kinds = ("diagonal", "edge")
-    return (
-        [f"p.{i}" for i in range(len(order.PASSES))],
-        [f"m.{plane}.{kind}" for plane in range(order.PLANES) for kind in kinds],
-    )
+    return [f"p.{i}" for i in range(len(order.groups))], [f"m.{i}" for i in range(len(order.means))]
 
 
 def float_params(prior: Prior) -> Params:
     """The parameters whose rounding the integer prior is."""
-    groups, means = network_names()
+    groups, means = network_names(prior.order)
     pairs = [*zip(groups, prior.groups, strict=True), *zip(means, prior.means, strict=True)]
     return {f"{name}.{key}": t for name, network in pairs for key, t in _float_network(network).items()}
 
@@ -97,36 +93,43 @@ class FloatPrior:
     symbols that it is predicted from, where these ask for one. Training takes the first alone, the encoder the second.
     """
 
-    def __init__(self, shape: tuple[int, int], batch: int, *, device: torch.device | str = "cpu") -> None:
-        h, w = shape
-        self.shape, self.batch = shape, batch
-        phase = {p: i for i, p in enumerate(order.PHASES)}
-        of_cell = torch.tensor([phase[y % 2, x % 2] for y in range(h) for x in range(w)]).repeat(batch)
-        self.phase = F.one_hot(of_cell, 4).T.float().to(device)
-        self.known = torch.from_numpy(order.known_mask())[of_cell].T.float().to(device)
-        self.means: dict[bool, tuple[Tensor, Tensor, Tensor]] = {}
-        levels = Mosaic([shape]).mean_passes
-        for edge in (False, True):
-            parts = [p for p in levels if p.edge == edge]
-            cells = torch.from_numpy(np.concatenate([p.cells.flat for p in parts]))
-            near = torch.from_numpy(np.concatenate([p.neighbours for p in parts]))
-            level = torch.cat([torch.full((len(p.cells),), p.level) for p in parts])
-            of_level = F.one_hot(level, order.LEVEL_CLASSES).T.float()
-            self.means[edge] = cells.to(device), near.to(device), of_level.to(device)
+    def __init__(
+        self, order: Order, shape: tuple[int, ...], batch: int, *, device: torch.device | str = "cpu"
+    ) -> None:  # fmt: skip
+        self.order, self.shape, self.batch = order, shape, batch
+        number = {phase: i for i, phase in enumerate(order.phases)}
+        parities = np.indices(shape).reshape(order.axes, -1).T % 2
+        of_cell = torch.tensor([number[tuple(p)] for p in parities.tolist()]).repeat(batch)
+        self.phase = F.one_hot(of_cell, len(order.phases)).T.float().to(device)
+        self.known = torch.from_numpy(order.known_mask)[of_cell].T.float().to(device)
+        self.means: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        passes = Mosaic([shape], order).mean_passes
+        for kind in sorted({p.kind for p in passes}):
+            self.means[kind] = self._of_class([p for p in passes if p.kind == kind], device)
 
-    def _shifted(self, planes: Tensor, offsets: tuple[tuple[int, int], ...], reach: int) -> Tensor:
-        """(offsets, channels, N·cells) of planes (channels, N, h, w); zero outside."""
-        h, w = self.shape
-        wide = F.pad(planes, (reach,) * 4)
-        rows = [wide[:, :, reach + dy : reach + dy + h, reach + dx : reach + dx + w] for dy, dx in offsets]
+    def _of_class(self, passes: list[MeanPass], device: torch.device | str) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells (n,), neighbours (n, m) and distances, one hot, of all means of a class."""
+        cells = torch.from_numpy(np.concatenate([p.cells.flat for p in passes]))
+        near = torch.from_numpy(np.concatenate([p.neighbours for p in passes]))
+        level = torch.cat([torch.full((len(p.cells),), p.level) for p in passes])
+        return cells.to(device), near.to(device), F.one_hot(level, LEVEL_CLASSES).T.float().to(device)
+
+    def _shifted(self, planes: Tensor, offsets: tuple[Offset, ...], reach: int) -> Tensor:
+        """(offsets, channels, N·cells) of planes (channels, N, *cells); zero outside."""
+        wide = F.pad(planes, (reach,) * (2 * len(self.shape)))
+        rest = slice(None), slice(None)
+        rows = [
+            wide[(*rest, *(slice(reach + o, reach + o + n) for o, n in zip(offset, self.shape, strict=True)))]
+            for offset in offsets
+        ]
         return torch.stack(rows).flatten(2)
 
     def bits(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Tensor:
-        """Bits (N,) of symbols (N, 3, K, h, w) at quality features h (N, 8)."""
+        """Bits (N,) of symbols (N, P, K, *cells) at quality features h (N, 8)."""
         return torch.stack(list(self._parts(params, symbols, h, y))).sum(0)
 
     def neighbours_slope(self, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
-        """How the bits of all later symbols change with each of ``symbols`` (N, 3, K, h, w)."""
+        """How the bits of all later symbols change with each of ``symbols`` (N, P, K, *cells)."""
         q = symbols.detach().clone().requires_grad_(True)
         total = torch.zeros_like(q)
         with torch.enable_grad():
@@ -140,47 +143,48 @@ class FloatPrior:
         yield from self._group_parts(params, symbols, h, y)
 
     def _mean_parts(self, params: Params, means: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Bits (N,) of the means (N, 3, cells), plane by plane, those with and without a diagonal neighbour apart."""
-        for edge, (cells, near, level) in self.means.items():
+        """Bits (N,) of the means (N, P, cells), class by class and plane by plane."""
+        classes = self.order.mean_classes
+        for kind, (cells, near, level) in self.means.items():
+            nearest = classes[kind].nearest
             present = (near >= 0).float()
             around = means[:, :, near.clamp(min=0)]
-            count = present[:, : order.NEAREST].sum(1)
-            total_near = (around[..., : order.NEAREST] * present[:, : order.NEAREST]).sum(-1)
+            count = present[:, :nearest].sum(1)
+            total_near = (around[..., :nearest] * present[:, :nearest]).sum(-1)
             bases = torch.floor((2 * total_near + count) / (2 * count).clamp(min=1))
             diffs = _companded((around - bases[..., None]) * present)
             centre = means[:, :, cells] - bases
             static = [level.repeat(1, self.batch), h.T.repeat_interleave(len(cells), 1)]
-            for plane in range(order.PLANES):
+            for plane in range(self.order.planes):
                 rows = [diffs[:, plane].permute(2, 0, 1).flatten(1)]
                 for p in range(plane):
                     rows += [diffs[:, p].permute(2, 0, 1).flatten(1), _companded(centre[:, p]).flatten()[None]]
                 x = torch.cat([*rows, *static])
-                mean, scale = _network(params, f"m.{plane}.{'edge' if edge else 'diagonal'}", x)
+                mean, scale = _network(params, f"m.{len(classes) * plane + kind}", x)
                 v = centre[:, plane].flatten()[None]
                 target = (y[:, plane][:, cells] - bases[:, plane]).flatten()[None]
                 yield _bits(v, mean, scale, target).view(self.batch, -1).sum(1)
 
     def _group_parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
         """Bits (N,) of every pass over the symbols but the means."""
-        n, area = self.batch, self.shape[0] * self.shape[1]
-        by_symbol = _companded(symbols).permute(1, 2, 0, 3, 4)
-        nine = [self._shifted(by_symbol[p, 1:], order.NINE, 1) for p in range(3)]
+        order, n, area = self.order, self.batch, math.prod(self.shape)
+        first = symbols.movedim(0, 2)
+        by_symbol = _companded(first)
+        block = [self._shifted(by_symbol[p, 1:], order.block, 1) for p in range(order.planes)]
         means = symbols[:, :, 0].transpose(0, 1)
-        raw = torch.cat([self._shifted(means, order.RING, 2)])
-        inside = self._shifted(torch.ones_like(means), order.RING, 2)
-        diffs = _companded((raw - means.flatten(1)) * inside)
-        close = [i for i, o in enumerate(order.RING) if max(map(abs, o)) == 1]
+        inside = self._shifted(torch.ones_like(means), order.ring, 2)
+        diffs = _companded((self._shifted(means, order.ring, 2) - means.flatten(1)) * inside)
         static = torch.cat([h.T.repeat_interleave(area, 1), self.phase])
-        eight = [i for i, o in enumerate(order.NINE) if o != (0, 0)]
-        flat = symbols.permute(1, 2, 0, 3, 4).flatten(2)
-        y_flat = y.permute(1, 2, 0, 3, 4).flatten(2)
-        for i, (plane, low, high) in enumerate(order.PASSES):
-            rows = [nine[plane][:, : low - 1].flatten(0, 1)]
-            rows.append((nine[plane][eight, low - 1 : high - 1] * self.known[:, None]).flatten(0, 1))
+        here = order.block.index((0,) * order.axes)
+        near, close = [i for i in range(len(order.block)) if i != here], list(order.close)
+        flat, y_flat = first.flatten(2), y.movedim(0, 2).flatten(2)
+        for i, (plane, low, high) in enumerate(order.spec.passes):
+            rows = [block[plane][:, : low - 1].flatten(0, 1)]
+            rows.append((block[plane][near, low - 1 : high - 1] * self.known[:, None]).flatten(0, 1))
             rows.append(diffs[:, plane])
-            others = [p for p in range(3) if p != plane]
+            others = order.others(plane)
             rows += [diffs[close, p] for p in others]
-            rows += [nine[p][4, : order.known_before(i, p) - 1] for p in others]
+            rows += [block[p][here, : order.known_before(i, p) - 1] for p in others]
             mean, scale = _network(params, f"p.{i}", torch.cat([*rows, static]))
             part = _bits(flat[plane, low:high], mean, scale, y_flat[plane, low:high])
             yield part.view(high - low, n, area).sum((0, 2))

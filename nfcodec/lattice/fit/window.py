@@ -1,7 +1,7 @@
 """What a region is fitted to: its samples, and half a spacing of what lies around it.
 
 The field of a region overlaps that of its neighbours by half a spacing on each side. While a region is adapted
-alone its neighbours are taken to reproduce the picture: in the overlap the region is fitted to its own share of
+alone its neighbours are taken to reproduce the signal: in the overlap the region is fitted to its own share of
 the linear analysis, which is what the neighbours leave to it.
 """
 
@@ -10,75 +10,95 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.regions import Layout, Region
-from nfcodec.lattice.trunk import LatticeSpec, by_plane, overlap, surround, table
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import Box, Space
+from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.trunk import overlap, plane_patches, surround, table
 
-Sides = tuple[bool, bool, bool, bool]
+# For each axis, whether the borders of a region before and behind are borders of the signal.
+Sides = tuple[tuple[bool, bool], ...]
 
 
-def mirrored(planes: Tensor, layout: Layout, spacing: tuple[int, ...]) -> Tensor:
-    """Planes (3, H, W) as (3, s·h + s, s·w + s): the last samples repeated up to whole cells, then mirrored."""
-    below, right = (n * s - m for n, s, m in zip(layout.cells, spacing, planes.shape[1:], strict=True))
-    return surround(F.pad(planes, (0, right, 0, below), mode="replicate"), spacing)
+def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
+    """Planes (P, *n) as (P, *(s·cells + s)): the last samples repeated up to whole cells, then mirrored."""
+    for axis, (cells, s) in enumerate(zip(space.cells, spacing, strict=True), 1):
+        missing = cells * s - planes.shape[axis]
+        last = planes.narrow(axis, planes.shape[axis] - 1, 1)
+        planes = torch.cat([planes, last.expand(*(missing if i == axis else -1 for i in range(planes.ndim)))], axis)
+    return surround(planes, spacing)
 
 
 @dataclass(frozen=True)
 class Window:
-    """One region to adapt. ``samples`` (3, s·h + s, s·w + s): the picture around it. ``inside`` (s·h, s·w): 1 for
-    samples of the picture, 0 for what only fills the last cells. ``outer``: top, bottom, left, right borders of
-    the region that are borders of the picture, where the field is mirrored."""
+    """One region to adapt. ``samples`` (P, *(s·cells + s)): the signal around it. ``inside`` (*s·cells): 1 for samples
+    of the signal, 0 for what only fills the last cells. ``outer``: where the field is mirrored."""
 
     samples: Tensor
     inside: Tensor
     outer: Sides
 
 
-def cut_window(
-    wide: Tensor, shape: tuple[int, ...], layout: Layout, region: Region, spacing: tuple[int, ...]
-) -> Window:
-    """The window of a region in the :func:`mirrored` planes of a picture of ``shape`` samples."""
-    s = spacing
-    rows = slice(s[0] * region.top, s[0] * (region.bottom + 1))
-    columns = slice(s[1] * region.left, s[1] * (region.right + 1))
-    y = torch.arange(s[0] * region.top, s[0] * region.bottom) < shape[0]
-    x = torch.arange(s[1] * region.left, s[1] * region.right) < shape[1]
-    outer = (
-        region.top == 0, region.bottom == layout.cells[0], region.left == 0, region.right == layout.cells[1],
-    )  # fmt: skip
-    return Window(wide[:, rows, columns], (y[:, None] & x[None]).float(), outer)
+def cut_window(wide: Tensor, shape: tuple[int, ...], space: Space, box: Box, spacing: tuple[int, ...]) -> Window:
+    """The window of a region in the :func:`mirrored` planes of a signal of ``shape`` samples."""
+    sides, samples, inside = [], wide, torch.ones(())
+    for axis, (a, b, s, n, cells) in enumerate(zip(box.start, box.stop, spacing, shape, space.cells, strict=True)):
+        samples = samples.narrow(axis + 1, s * a, s * (b - a + 1))
+        inside = inside[..., None] * (torch.arange(s * a, s * b) < n)
+        sides.append((a == 0, b == cells))
+    return Window(samples, inside, tuple(sides))
 
 
 class Canvas:
     """Renders the last layers of a region on its native samples and half a spacing around, each plane apart.
 
-    What falls outside the picture is mirrored back and its place left empty.
+    What falls outside the signal is mirrored back and its place left empty.
     """
 
-    def __init__(self, init: LatticeInit, outer: Sides) -> None:
-        self.spec: LatticeSpec = init.spec
+    def __init__(self, level: Level, outer: Sides) -> None:
+        self.spec, self.outer = level.spec, outer
         with torch.no_grad():
-            self.first, self.others = by_plane(init.spec, table(init.spec, init.trunk, init.spec.spacing))
-        self.outer = outer
+            self.functions = table(level.spec, tensors(level.trunk), level.spec.spacing)
+
+    def of_plane(self, plane: int) -> Tensor:
+        """The coded functions (K, ∏ 2s) of a plane."""
+        return self.functions[self.spec.parts(plane)[0][1]]
 
     def __call__(self, weights: Tensor) -> Tensor:
-        """(3, s·h + s, s·w + s) of last layers (3·K + extra, h, w)."""
-        k = self.spec.bases
-        luma = torch.cat([weights[:k], weights[3 * k :]]).movedim(0, -1) @ self.first
-        chroma = weights[k : 3 * k].view(2, k, *weights.shape[1:]).movedim(1, -1) @ self.others
-        return self._mirror(overlap(torch.cat([luma[None], chroma]), self.spec.spacing))
-
-    def _mirror(self, canvas: Tensor) -> Tensor:
-        for axis, half in ((1, self.spec.spacing[0] // 2), (2, self.spec.spacing[1] // 2)):
-            n = canvas.shape[axis]
-            before, after = self.outer[2 * axis - 2], self.outer[2 * axis - 1]
-            head, first, middle, last, tail = torch.split(canvas, [half, half, n - 4 * half, half, half], axis)
-            if before:
-                first, head = first + head.flip(axis), torch.zeros_like(head)
-            if after:
-                last, tail = last + tail.flip(axis), torch.zeros_like(tail)
-            canvas = torch.cat([head, first, middle, last, tail], axis)
+        """(P, *(s·cells + s)) of last layers (P·K, *cells)."""
+        extra = weights.new_zeros(self.spec.weights - len(weights), *weights.shape[1:])
+        patches = plane_patches(self.spec, torch.cat([weights, extra])[None], self.functions)[0]
+        canvas = overlap(patches, self.spec.spacing)
+        for axis, (spacing, sides) in enumerate(zip(self.spec.spacing, self.outer, strict=True), 1):
+            canvas = _mirror(canvas, axis, spacing // 2, sides)
         return canvas
+
+
+def _mirror(canvas: Tensor, axis: int, half: int, sides: tuple[bool, bool]) -> Tensor:
+    n = canvas.shape[axis]
+    head, first, middle, last, tail = torch.split(canvas, [half, half, n - 4 * half, half, half], axis)
+    if sides[0]:
+        first, head = first + head.flip(axis), torch.zeros_like(head)
+    if sides[1]:
+        last, tail = last + tail.flip(axis), torch.zeros_like(tail)
+    return torch.cat([head, first, middle, last, tail], axis)
+
+
+def own_samples(window: Window, spacing: tuple[int, ...]) -> tuple[slice, ...]:
+    """The samples of a window that only its own cells reach."""
+    half = [s // 2 for s in spacing]
+    sides = zip(half, window.outer, strict=True)
+    return tuple(slice(h if before else 2 * h, -h if behind else -2 * h) for h, (before, behind) in sides)
+
+
+def sample_weights(window: Window, spacing: tuple[int, ...]) -> Tensor:
+    """The weight (*(s·cells + s)) of every sample of a window: those beyond the signal have none, those half a spacing
+    around a region that of the nearest sample within."""
+    weight = window.inside
+    for axis, (s, sides) in enumerate(zip(spacing, window.outer, strict=True)):
+        n = weight.shape[axis]
+        head, tail = (weight.narrow(axis, i, 1).repeat_interleave(s // 2, axis) for i in (0, n - 1))
+        parts = [head * (not sides[0]), weight, tail * (not sides[1])]
+        weight = torch.cat(parts, axis)
+    return weight

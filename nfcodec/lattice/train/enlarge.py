@@ -14,13 +14,10 @@ from torch import Tensor
 
 from nfcodec.lattice import order
 from nfcodec.lattice.enlarge import detail, detail_shapes
-from nfcodec.lattice.fit.first_step import corrected
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.synthesis import last_layers
+from nfcodec.lattice.planes import places
 from nfcodec.lattice.train.config import DetailConfig
-from nfcodec.lattice.train.model import analyse
+from nfcodec.lattice.train.model import LatticeModel, encode_level, hats, of_level, shown_at
 from nfcodec.lattice.train.tasks import Pair
-from nfcodec.lattice.trunk import render, table
 from nfcodec.train.checkpoint import grouped, moments, restore_moments
 
 Params = dict[str, Tensor]
@@ -29,17 +26,17 @@ Params = dict[str, Tensor]
 class DetailTrainer:
     """Fits X to a lattice init that stays as it is."""
 
-    def __init__(self, init: LatticeInit, config: DetailConfig, *, seed: int) -> None:
-        self.init, self.config, self.seed = init, config, seed
-        spacing = init.spec.spacing
-        self.double = tuple(2 * s for s in spacing)
-        self.native_table = table(init.spec, init.trunk, spacing)
-        self.double_table = table(init.spec, init.trunk, self.double)
+    def __init__(
+        self, model: LatticeModel, params: Params, config: DetailConfig, *, seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
+        self.model, self.config, self.seed, self.device = model, config, seed, torch.device(device)
+        self.frozen = {n: p.detach().to(self.device) for n, p in params.items()}
         self.params = self._start()
         self._leaves()
 
     def _leaves(self) -> None:
-        self.params = {n: p.detach().requires_grad_() for n, p in self.params.items()}
+        self.params = {n: p.detach().to(self.device).requires_grad_() for n, p in self.params.items()}
         self.optimizer = torch.optim.Adam(self.params.values(), lr=self.config.lr)
 
     def _start(self) -> Params:
@@ -54,18 +51,21 @@ class DetailTrainer:
     @torch.no_grad()
     def shown(self, small: Tensor, quality: int) -> tuple[Tensor, Tensor]:
         """The first plane of a batch as decoded, at its own size and at twice that, without the detail."""
-        init, spec = self.init, self.init.spec
-        weights = analyse(spec, init.first_step, small, self.native_table)
-        symbols = torch.round(torch.stack([corrected(init, w, quality) for w in weights]))
-        layers = last_layers(init, symbols, quality)
-        native = render(spec, layers, self.native_table, spec.spacing)[:, :1]
-        return native, render(spec, layers, self.double_table, self.double)[:, :1]
+        planes = small.to(self.device)
+        native = torch.zeros_like(planes)
+        double = planes.new_zeros(*planes.shape[:2], *(2 * n for n in planes.shape[2:]))
+        for i, spec in enumerate(self.model.specs):
+            own, params = places(spec, self.model.planes), of_level(self.frozen, i)
+            found = encode_level(self.model, spec, params, (planes - native)[:, own], len(planes) * [quality])
+            native[:, own] += shown_at(spec, params, found.layers, 1)
+            double[:, own] += shown_at(spec, params, found.layers, 2)
+        return native[:, :1], double[:, :1]
 
     def loss(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """Mean squared error (N,) of the enlarged plane with and without the detail."""
         native, double = self.shown(pair.small, pair.quality)
-        left = pair.large - double
-        added = detail(self.params, native, self.init.hats(pair.quality))
+        left = pair.large.to(self.device) - double
+        added = detail(self.params, native, hats([pair.quality], self.device)[0])
         return (added - left).square().mean((1, 2, 3)), left.square().mean((1, 2, 3))
 
     def step(self, pair: Pair, at: int) -> float:
@@ -85,7 +85,7 @@ class DetailTrainer:
 
     def trained(self) -> Params:
         """X as it is now."""
-        return {n: p.detach().clone() for n, p in self.params.items()}
+        return {n: p.detach().cpu().clone() for n, p in self.params.items()}
 
     def state(self) -> Params:
         """Everything that training goes on from, as named tensors."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, network_names
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.order import LARGEST_FEATURE
+from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, float_params, network_names
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.order import LARGEST_FEATURE, order_of
 from nfcodec.lattice.prior import LARGEST_HIDDEN, Layer, Network, Prior
-from nfcodec.lattice.train.model import LAMBDA_0, LAMBDA_SPAN, LatticeModel
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.train.model import LatticeModel, of_level
 
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
@@ -53,16 +56,38 @@ def whole_network(params: Params, prefix: str, bits: int = 8) -> Network:
     ))  # fmt: skip
 
 
+def _arrays(params: Params) -> dict[str, npt.NDArray[np.float32]]:
+    """Copies: training goes on."""
+    return {n: p.detach().float().cpu().numpy().copy() for n, p in params.items()}
+
+
 def export_lattice(
-    model: LatticeModel, params: Params, *, name: str, detail: Params | None = None, bits: int = 8
+    model: LatticeModel, params: Params, *, name: str, modality: str = "image", detail: Params | None = None, bits: int
+    = 8
 ) -> LatticeInit:
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
-    groups, means = (tuple(whole_network(params, name, bits) for name in names) for names in network_names())
-    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
-    parts = {g: {n: p.detach().clone() for n, p in params.items() if n.startswith(of)} for g, of in prefixes.items()}
-    init = LatticeInit(
-        id=name, modality="image", spec=model.spec, log_step=params["log_step"].detach().clone(),
-        prior=Prior(groups, means), trade=(LAMBDA_0, LAMBDA_SPAN), sha256=b"", detail=detail or {}, **parts,
-    )  # fmt: skip
+    last, levels = len(model.specs) - 1, []
+    for i, spec in enumerate(model.specs):
+        levels.append(_level(spec, of_level(params, i), (detail or {}) if i == last else {}, bits))
+    init = LatticeInit(name, modality, tuple(levels), trade=(model.trade, model.span), sha256=b"")
     init.validate()
     return init
+
+
+def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Level:
+    names = network_names(order_of(spec))
+    groups, means = (tuple(whole_network(params, name, bits) for name in some) for some in names)
+    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
+    parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
+    prior, log_step = Prior(spec, groups, means), _arrays(params)["log_step"]
+    return Level(spec=spec, log_step=log_step, prior=prior, detail=_arrays(detail), **parts)
+
+
+def params_of(init: LatticeInit) -> Params:
+    """The parameters that training goes on from: the inverse of :func:`export_lattice`, up to its rounding."""
+    found: Params = {}
+    for i, level in enumerate(init.levels):
+        named = {**tensors(level.trunk), **tensors(level.restore), **tensors(level.first_step)}
+        named |= {"log_step": torch.from_numpy(level.log_step), **float_params(level.prior)}
+        found |= {f"{i}.{name}": value.float().clone() for name, value in named.items()}
+    return found

@@ -8,24 +8,24 @@ straight through. After these outer steps what is trained is frozen, and X is fi
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from nfcodec.errors import CorruptError
-from nfcodec.lattice.fit.twin import FloatPrior
+from nfcodec.errors import CorruptError, OptionError
 from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.config import LatticeConfig, OuterConfig
 from nfcodec.lattice.train.enlarge import DetailTrainer
-from nfcodec.lattice.train.export import export_lattice
-from nfcodec.lattice.train.sparse import TrunkPruning
+from nfcodec.lattice.train.sparse import TrunkPruning, pruned
 from nfcodec.lattice.train.start import start_analysis, start_trunk
-from nfcodec.lattice.train.tasks import Batch, Crops
+from nfcodec.lattice.train.tasks import Batch, Pieces
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import Running, smooth
+from nfcodec.train.running import NOTHING, Running, smooth
 
 Params = dict[str, Tensor]
 
@@ -34,7 +34,8 @@ _RATES = (("trunk", 0.1), ("analysis", 0.1), ("log_step", 3.0), ("log_gain", 1.0
 
 
 def rate_of(name: str) -> float:
-    """The learning rate of a parameter relative to the global one."""
+    """The learning rate of a parameter, "level.…", relative to the global one."""
+    name = name.partition(".")[2]
     return next((r for prefix, r in _RATES if name.startswith(prefix)), 1.0)
 
 
@@ -51,22 +52,26 @@ def schedule(outer: OuterConfig, step: int) -> float:
 def objective(outer: OuterConfig, out: lm.Outcome, quality: Tensor) -> Tensor:
     """Mean of R + D/λ, relative to the usual rate of each quality so that none dominates."""
     share = 1.0 / (0.05 * 50.0 ** (quality / 100.0))
-    cost = out.bpp + (out.error + outer.double * out.double) / lm.trade_off(quality)
+    trade = outer.trade * outer.span ** (quality / 100.0)
+    cost = out.bpp + (out.error + outer.double * out.double) / trade
     return (cost * share).mean()
 
 
 class LatticeTrainer(Running):
-    """Meta-trains one lattice init. ``step()`` does one step; ``run()`` all of them."""
+    """Meta-trains one lattice init. ``step()`` does one step; ``run()`` all of them. ``begin``: parameters to go on
+    from instead of those of a lapped transform."""
 
-    def __init__(self, config: LatticeConfig, crops: Crops, *, device: str = "cpu") -> None:
-        self.config, self.crops, self.device = config, crops, torch.device(device)
-        self.model = lm.LatticeModel(config.field, config.networks)
-        self.params = lm.new_params(self.model, torch.Generator().manual_seed(config.seed))
-        self.average: Params = {}
-        self.at, self.loss, self.error, self.bits = 0, 0.0, 0.0, 0.0
+    def __init__(
+        self, config: LatticeConfig, pieces: Pieces, *, device: str = "cpu", begin: Params | None = None
+    ) -> None:  # fmt: skip
+        self.config, self.pieces, self.device = config, pieces, torch.device(device)
+        self.model = lm.LatticeModel.of(config)
+        self._begin = begin
+        self.average: AveragedModel | None = None
+        self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
         self.detail: DetailTrainer | None = None
-        cells = tuple(config.outer.crop // s for s in config.field.spacing)
-        self.prior = FloatPrior((cells[0], cells[1]), config.outer.batch, device=self.device)
+        crop = (config.outer.crop,) * config.field.axes
+        self.priors = self.model.priors(crop, config.outer.batch, device=self.device)
         self.pruning = TrunkPruning(config.prune, config.outer.steps)
 
     @property
@@ -75,24 +80,31 @@ class LatticeTrainer(Running):
         return self.config.outer.steps + self.config.detail.steps
 
     def start(self) -> None:
-        """Fit the classical basis."""
+        """Fit the classical basis, or take what there is to go on from."""
         generator = torch.Generator().manual_seed(self.config.seed)
-        self.params |= start_trunk(self.model.spec, generator, self.config.outer.fit)
-        self.params |= start_analysis()
-        self._leaves()
-        self.average = {n: p.detach().clone() for n, p in self.params.items()}
+        params = lm.new_params(self.model, generator)
+        for i, spec in enumerate(self.model.specs if self._begin is None else ()):
+            basis = start_trunk(spec, generator, self.config.outer.fit) | start_analysis(spec)
+            params |= {f"{i}.{name}": p for name, p in basis.items()}
+        self._take(params if self._begin is None else _fitting(self._begin, params))
 
-    def _leaves(self) -> None:
-        lr = self.config.outer.lr
-        # Sorted, as in a checkpoint: the optimizer's state goes by position.
-        self.params = {n: p.detach().to(self.device).requires_grad_() for n, p in sorted(self.params.items())}
-        groups = [{"params": [p], "base": lr * rate_of(n)} for n, p in self.params.items()]
+    def _take(self, params: Params) -> None:
+        """Train these parameters."""
+        lr, keep = self.config.outer.lr, self.config.outer.average
+        self.module = lm.Parameters(params).to(self.device)
+        groups = [{"params": [p], "base": lr * rate_of(n)} for n, p in self.module.named().items()]
         self.optimizer = torch.optim.Adam(groups, lr=lr, betas=(0.9, 0.99))
+        self.average = AveragedModel(self.module, avg_fn=partial(_averaged, keep))
+
+    @property
+    def params(self) -> Params:
+        """The parameters by name."""
+        return self.module.named()
 
     # -- steps -------------------------------------------------------------------------------------------
     def step(self) -> None:
         """One step of the stage that is due."""
-        if not self.average:
+        if self.average is None:
             self.start()
         if self.at < self.config.outer.steps:
             self._outer_step()
@@ -103,11 +115,11 @@ class LatticeTrainer(Running):
     def _outer_step(self) -> None:
         outer = self.config.outer
         batch = self._batch()
-        out = lm.forward(self.model, self.params, self.prior, batch.rgb, batch.quality, batch.larger)
+        out = lm.forward(self.model, self.params, self.priors, batch.values, batch.quality, batch.larger)
         loss = objective(outer, out, batch.quality)
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(list(self.params.values()), outer.clip)
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), outer.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * schedule(outer, self.at)
         self.optimizer.step()
@@ -117,62 +129,84 @@ class LatticeTrainer(Running):
     def _batch(self) -> Batch:
         outer = self.config.outer
         double = outer.double_every > 0 and self.at % outer.double_every == 0
-        batch = self.crops.batch(self.config.seed, self.at, outer.batch, double=double)
+        batch = self.pieces.batch(self.config.seed, self.at, outer.batch, double=double)
         larger = None if batch.larger is None else batch.larger.to(self.device)
-        return Batch(batch.rgb.to(self.device), batch.quality.to(self.device), larger)
+        return Batch(batch.values.to(self.device), batch.quality.to(self.device), larger)
 
-    @torch.no_grad()
     def _remember(self, loss: float, out: lm.Outcome) -> None:
-        keep = min(self.config.outer.average, 1.0 - 1.0 / (self.at + 1))
-        for n, p in self.params.items():
-            self.average[n] = self.average[n].to(p).lerp(p, 1.0 - keep)
+        assert self.average is not None
+        self.average.update_parameters(self.module)
         self.loss = smooth(self.loss, loss)
-        self.error = smooth(self.error, float(out.error.mean()))
-        self.bits = smooth(self.bits, float(out.bpp.mean()))
+        self.error = smooth(self.error, float(out.error.detach().mean()))
+        self.bits = smooth(self.bits, float(out.bpp.detach().mean()))
 
     def shipped(self) -> Params:
         """The averaged parameters on the CPU; what was pruned is exactly zero in them."""
-        return {n: (p * (self.params[n] != 0)).detach().cpu() for n, p in self.average.items()}
+        assert self.average is not None
+        kept = dict(self.average.module.named_parameters())
+        zero = {n: p == 0 for n, p in self.params.items() if pruned(n)}
+        found = {n: p.masked_fill(zero[n], 0.0) if n in zero else p for n, p in kept.items()}
+        return {n: p.detach().cpu() for n, p in found.items()}
 
     def detail_trainer(self) -> DetailTrainer:
         """Trains X for what the outer steps ended in."""
         if self.detail is None:
-            init = export_lattice(self.model, self.shipped(), name=self.config.id)
-            self.detail = DetailTrainer(init, self.config.detail, seed=self.config.seed)
+            seed, config = self.config.seed, self.config.detail
+            self.detail = DetailTrainer(self.model, self.shipped(), config, seed=seed, device=self.device)
         return self.detail
 
     def _detail_step(self) -> None:
         detail, at = self.config.detail, self.at - self.config.outer.steps
-        pair = self.crops.pairs(self.config.seed, at, detail.batch, lowest=detail.lowest)
+        pair = self.pieces.pairs(self.config.seed, at, detail.batch, lowest=detail.lowest)
         self.loss = smooth(self.loss, self.detail_trainer().step(pair, at))
 
     # -- checkpoints --------------------------------------------------------------------------------------
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
-        groups = {"params": self.params, "average": self.average}
+        assert self.average is not None
+        groups = {"params": self.module.state_dict(), "average": self.average.state_dict()}
         if self.detail is not None:
             groups["detail"] = self.detail.state()
         tensors = {f"{g}/{n}": t for g, group in groups.items() for n, t in group.items()}
-        tensors |= moments(self.optimizer, self.params.values())
+        tensors |= moments(self.optimizer, self.module.parameters())
         numbers = {"at": self.at, "loss": self.loss, "error": self.error, "bits": self.bits}
         write_state(path, tensors, numbers, self.config)
 
     def resume(self, path: Path) -> None:
         """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
         tensors, numbers = read_state(path, ("at", "loss", "error", "bits"), self.config)
-        groups = grouped({n: t.to(self.device) for n, t in tensors.items()})
-        expected = {n: p.shape for n, p in self.params.items()} | self.model.spec.shapes()
-        for group in ("params", "average"):
-            for name, shape in expected.items():
-                if groups.get(group, {}).get(name, torch.empty(0)).shape != shape:
-                    raise CorruptError(f"cannot resume from {path}: {group}/{name} is missing or wrong")
-        self.params, self.average = groups["params"], groups["average"]
-        self._leaves()
+        groups = grouped(tensors)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        blank = lm.new_params(self.model, generator)
+        for i, spec in enumerate(self.model.specs):
+            more = {n: torch.zeros(s) for n, s in spec.shapes().items()} | start_analysis(spec)
+            blank |= {f"{i}.{name}": p for name, p in more.items()}
+        self._take(blank)
+        assert self.average is not None
+        try:
+            self.module.load_state_dict(groups["params"], strict=True)
+            self.average.load_state_dict(groups["average"], strict=True)
+        except (KeyError, RuntimeError) as error:
+            raise CorruptError(f"cannot resume from {path}: {error}") from error
         self.pruning.remember(self.params)
-        restore_moments(self.optimizer, self.params.values(), groups)
+        restore_moments(self.optimizer, self.module.parameters(), groups)
         self.at, self.loss, self.error, self.bits = numbers
         if "detail" in groups:
             self.detail_trainer().restore(groups["detail"])
+
+
+def _averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+    """The running mean after ``count`` steps: of all of them at first."""
+    return average.lerp(now, 1.0 - min(keep, 1.0 - 1.0 / (float(count) + 1.0)))
+
+
+def _fitting(begin: Params, new: Params) -> Params:
+    """Parameters to go on from, where they are those of the config; :class:`OptionError` otherwise."""
+    wanted = {n: tuple(p.shape) for n, p in new.items()}
+    wrong = [n for n, shape in wanted.items() if n not in begin or tuple(begin[n].shape) != shape]
+    if wrong:
+        raise OptionError(f"the init to go on from has other networks than the config: {wrong[0]} does not fit")
+    return begin
 
 
 @torch.no_grad()
@@ -181,10 +215,9 @@ def evaluate(
 ) -> list[tuple[int, float, float]]:
     """(quality, mean bits per pixel, mean PSNR) over whole pictures of equal size, from the model's own entropy."""
     rgb = torch.stack([torch.from_numpy(i.astype(np.float32) / 255.0).permute(2, 0, 1) for i in images])
-    shape = tuple(n // s for n, s in zip(rgb.shape[2:], model.spec.spacing, strict=True))
-    prior = FloatPrior((shape[0], shape[1]), len(images))
+    priors = model.priors(tuple(rgb.shape[2:]), len(images))
     rows = []
     for q in qualities:
-        out = lm.forward(model, params, prior, rgb, torch.full((len(images),), float(q)))
+        out = lm.forward(model, params, priors, rgb, torch.full((len(images),), float(q)))
         rows.append((q, float(out.bpp.mean()), float((-10 * torch.log10(out.error)).mean())))
     return rows

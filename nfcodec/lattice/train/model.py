@@ -1,71 +1,130 @@
-"""The lattice while it is trained: one dictionary of parameters, the encoder's first step."""
+"""The lattice while it is trained: its parameters, and the loss of a batch. What encoder and decoder compute, their own
+functions compute here, too."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nfcodec.lattice import order, restore
-from nfcodec.lattice.fit.first_step import correct, precondition
-from nfcodec.lattice.fit.twin import FloatPrior
-from nfcodec.lattice.train.config import NetworkConfig
-from nfcodec.lattice.trunk import LatticeSpec, render, table, unfold
-from nfcodec.rotations import opponent_matrix
+from nfcodec.lattice.fit.first_step import correct, descend
+from nfcodec.lattice.fit.twin import FloatPrior, network_names
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.order import order_of
+from nfcodec.lattice.planes import PlaneSet, offset_of, places, planes_of
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.synthesis import last_layers
+from nfcodec.lattice.train.config import LatticeConfig, NetworkConfig
+from nfcodec.lattice.trunk import render, table, unfold
 
 Params = dict[str, Tensor]
 
-# On photographs quality 0 comes out near 0.05 bits per pixel, 100 above 2.5, and each step in between adds alike.
-LAMBDA_0 = 5.6e-2
-LAMBDA_SPAN = 5e-4
+
+class Parameters(nn.Module):
+    """Parameters by dotted names, so that states are loaded strictly and averaged as of any module."""
+
+    def __init__(self, named: Params) -> None:
+        super().__init__()
+        for name, value in sorted(named.items()):
+            *path, last = name.split(".")
+            module: nn.Module = self
+            for part in path:
+                if part not in module._modules:
+                    module.add_module(part, nn.Module())
+                module = module.get_submodule(part)
+            module.register_parameter(last, nn.Parameter(value.detach().clone()))
+
+    def named(self) -> Params:
+        """All of them by name."""
+        return dict(self.named_parameters())
 
 
-@dataclass(frozen=True, slots=True)
+def of_level(params: Params, number: int) -> Params:
+    """The parameters of one level, which are called "number.…"."""
+    prefix = f"{number}."
+    return {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
+
+
+@dataclass(frozen=True)
 class LatticeModel:
-    """What is trained: the field and the networks around it."""
+    """What is trained: the levels of the field, the networks around them, and λ = trade · span^(quality / 100), squared
+    error of a sample per bit and sample. ``offset``: the value of a lattice without symbols."""
 
-    spec: LatticeSpec = LatticeSpec()
-    networks: NetworkConfig = NetworkConfig()
+    specs: tuple[LatticeSpec, ...]
+    networks: NetworkConfig
+    trade: float
+    span: float
+    offset: float
+
+    @classmethod
+    def of(cls, config: LatticeConfig) -> LatticeModel:
+        """The model of a config."""
+        outer, offset = config.outer, offset_of(config.data.modality)
+        return cls(config.field.levels, config.networks, outer.trade, outer.span, offset)
+
+    @property
+    def planes(self) -> PlaneSet:
+        """The planes of its signals."""
+        return planes_of(self.specs)
+
+    def trade_off(self, quality: Tensor) -> Tensor:
+        """λ: squared error per bit and sample."""
+        return self.trade * self.span ** (quality / 100.0)
+
+    def to_planes(self, values: Tensor) -> Tensor:
+        """Planes (N, P, *n) of values (N, C, *n)."""
+        planes: Tensor = self.planes.to_planes(values.movedim(1, -1), self.offset)
+        return planes.movedim(0, 1)
+
+    def priors(self, shape: tuple[int, ...], batch: int, *, device: torch.device | str = "cpu") -> list[FloatPrior]:
+        """The priors of all levels for batches of signals of ``shape``."""
+        cells = [tuple(n // s for n, s in zip(shape, spec.spacing, strict=True)) for spec in self.specs]
+        both = zip(self.specs, cells, strict=True)
+        return [FloatPrior(order_of(spec), c, batch, device=device) for spec, c in both]
 
 
-def trade_off(quality: Tensor) -> Tensor:
-    """λ: squared error per bit and pixel."""
-    return LAMBDA_0 * LAMBDA_SPAN ** (quality / 100.0)
+def hats(qualities: list[int], device: torch.device) -> Tensor:
+    """Quality features (N, 8) that sum to 1."""
+    return torch.stack([torch.from_numpy(Level.hats(q)) for q in qualities]).to(device)
 
 
-def hats(quality: Tensor) -> Tensor:
-    """Quality features (N, 8) that sum to 1, as :func:`nfcodec.lattice.order.quality_features` / 16."""
-    rows = [order.quality_features(int(q)) for q in quality]
-    return torch.from_numpy(np.stack(rows)).to(quality.device).float() / 16.0
-
-
+# -- new parameters --------------------------------------------------------------------------------------
 def new_params(model: LatticeModel, generator: torch.Generator) -> Params:
     """Networks that change nothing yet: D and the step's network put out zeros."""
-    spec = model.spec
-    n = restore.input_count(spec.bases, order.QUALITY_LEVELS)
-    shapes = restore.net_shapes(n, model.networks.d_width, 3 * spec.bases + spec.extra, model.networks.d_blocks, "d")
-    shapes |= restore.net_shapes(n, model.networks.e_width, 6 * spec.bases, model.networks.e_blocks, "e")
-    for i, (_, low, high) in enumerate(order.PASSES):
-        shapes |= _prior_shapes(f"p.{i}", order.feature_count(i), model.networks.hidden, 2 * (high - low))
-    for plane in range(order.PLANES):
-        for kind in ("diagonal", "edge"):
-            shapes |= _prior_shapes(
-                f"m.{plane}.{kind}", order.mean_feature_count(plane), model.networks.mean_hidden, 2
-            )
+    levels = [_new_level(model, spec, generator) for spec in model.specs]
+    return {f"{i}.{name}": p for i, params in enumerate(levels) for name, p in params.items()}
+
+
+def _new_level(model: LatticeModel, spec: LatticeSpec, generator: torch.Generator) -> Params:
     params = {}
-    for name, shape in shapes.items():
+    for name, shape in network_shapes(model.networks, spec).items():
         fan = math.prod(shape[1:])
         zero = name.endswith("bias") or ".out." in name
         params[name] = torch.zeros(shape) if zero else torch.randn(shape, generator=generator) * (1.5 / fan) ** 0.5
-    middle = trade_off(torch.linspace(0, 100, order.QUALITY_LEVELS))
-    step = 0.5 * torch.log2(26.0 * 0.5 * middle)
-    params["log_step"] = step[:, None, None].repeat(1, 3, spec.bases)
-    params["log_gain"] = torch.zeros(3, spec.bases)
-    params["log_again"] = torch.zeros(model.networks.inner_steps - 1, 3, spec.bases)
+    gains = len(spec.planes), spec.bases
+    step = 0.5 * torch.log2(26.0 * 0.5 * model.trade_off(torch.linspace(0, 100, order.QUALITY_LEVELS)))
+    params["log_step"] = step[:, None, None].repeat(1, *gains)
+    params["log_gain"] = torch.zeros(gains)
+    params["log_again"] = torch.zeros(model.networks.inner_steps - 1, *gains)
     return params
+
+
+def network_shapes(networks: NetworkConfig, spec: LatticeSpec) -> dict[str, tuple[int, ...]]:
+    """The tensors of D, of the correction and of the prior of a level."""
+    n = restore.input_count(len(spec.planes), spec.bases, spec.axes, order.QUALITY_LEVELS)
+    shapes = restore.net_shapes(n, networks.d_width, spec.weights, networks.d_blocks, "d", spec.axes)
+    shapes |= restore.net_shapes(n, networks.e_width, 2 * spec.coded, networks.e_blocks, "e", spec.axes)
+    found = order_of(spec)
+    groups, means = network_names(found)
+    for name, (inputs, symbols) in zip(groups, found.groups, strict=True):
+        shapes |= _prior_shapes(name, inputs, networks.hidden, 2 * symbols)
+    for name, (inputs, symbols) in zip(means, found.means, strict=True):
+        shapes |= _prior_shapes(name, inputs, networks.mean_hidden, 2 * symbols)
+    return shapes
 
 
 def _prior_shapes(prefix: str, inputs: int, hidden: int, outputs: int) -> dict[str, tuple[int, ...]]:
@@ -76,70 +135,83 @@ def _prior_shapes(prefix: str, inputs: int, hidden: int, outputs: int) -> dict[s
     }  # fmt: skip
 
 
-def steps(params: Params, h: Tensor) -> Tensor:
-    """Step sizes (N, 3, K) for quality features (N, 8)."""
-    return torch.exp2(torch.einsum("nq,qpk->npk", h, params["log_step"]))
-
-
-def analyse(spec: LatticeSpec, params: Params, planes: Tensor, functions: Tensor) -> Tensor:
-    """Weights (N, 3, K, h, w) of planes (N, 3, H, W): preconditioned gradient steps from zero, ``functions`` being
-    the trunk's table at the samples."""
-    weights = _gradient(spec, params, planes) * torch.exp2(params["log_gain"])[..., None, None]
-    for gain in torch.exp2(params["log_again"]):
-        extra = weights.new_zeros(len(weights), spec.extra, *weights.shape[3:])
-        shown = render(spec, torch.cat([weights.flatten(1, 2), extra], 1), functions, spec.spacing)
-        weights = weights + _gradient(spec, params, planes - shown) * gain[..., None, None]
-    return weights
-
-
-def _gradient(spec: LatticeSpec, params: Params, planes: Tensor) -> Tensor:
-    patches = unfold(planes.flatten(0, 1), spec.spacing)
-    return precondition(params, patches.view(len(planes), 3, *patches.shape[1:]))
-
-
-def synthesis(model: LatticeModel, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
-    """Last layers W̃ (N, 3·K + extra, h, w) of symbols (N, 3, K, h, w): dequantized, plus D."""
-    size = steps(params, h)[..., None, None]
-    out = restore.apply_net(params, "d", model.networks.d_blocks, restore.inputs(symbols, h))
-    k3 = 3 * model.spec.bases
-    weights = (symbols * size).flatten(1, 2) + out[:, :k3] * size.flatten(1, 2)
-    extra = out[:, k3:] * size[:, 0].mean(1, keepdim=True)
-    return torch.cat([weights, extra], 1)
-
-
+# -- the loss --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per picture (N,): squared error of the native render, of the double one (or zeros), and bits per pixel."""
+    """Per signal (N,): squared error of the native render, of the double one (or zeros), and bits per sample."""
 
     error: Tensor
     double: Tensor
     bpp: Tensor
 
 
-def to_planes(rgb: Tensor) -> Tensor:
-    """Opponent planes (N, 3, H, W) of RGB (N, 3, H, W) in [0, 1]."""
-    return torch.einsum("ij,njhw->nihw", opponent_matrix().to(rgb), rgb - 0.5)
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A batch in one level: its symbols (N, P, K, *cells), the numbers ``y`` that were rounded to them, and the last
+    layers (N, P·K, *cells) that a decoder makes of them."""
+
+    symbols: Tensor
+    y: Tensor
+    layers: Tensor
+
+
+def encode_level(
+    model: LatticeModel, spec: LatticeSpec, params: Params, planes: Tensor, qualities: list[int]
+) -> Coded:  # fmt: skip
+    """One encoding of planes (N, P, *n) as at effort 1: the first steps, rounding, and D."""
+    functions, groups = table(spec, params, spec.spacing), (len(planes), len(spec.planes))
+
+    def patches(missing: Tensor) -> Tensor:
+        found: Tensor = unfold(missing.flatten(0, 1), spec.spacing)
+        return found.reshape(*groups, *found.shape[1:])
+
+    def left(weights: Tensor) -> Tensor:
+        return patches(planes - render(spec, weights.flatten(1, 2), functions, spec.spacing))
+
+    level = level_of(spec, params)
+    weights = descend(spec, params, patches(planes), left)
+    steps = torch.stack([torch.as_tensor(level.steps(q)) for q in qualities])[(..., *(None,) * spec.axes)]
+    y = correct(params, model.networks.e_blocks, weights / steps, hats(qualities, planes.device))
+    symbols = torch.round(y.detach())
+    through = symbols + (y - y.detach())
+    layers = [last_layers(level, one[None], q) for one, q in zip(through, qualities, strict=True)]
+    return Coded(symbols, y, torch.cat(layers))
 
 
 def forward(
-    model: LatticeModel, params: Params, prior: FloatPrior, rgb: Tensor, quality: Tensor, larger: Tensor | None = None
-) -> Outcome:
-    """One encoding of a batch: the first step, rounding, rate and both renders."""
-    h = hats(quality)
-    spacing = model.spec.spacing
-    planes = to_planes(rgb)
-    functions = table(model.spec, params, spacing)
-    y = analyse(model.spec, params, planes, functions) / steps(params, h)[..., None, None]
-    y = correct(params, model.networks.e_blocks, y, h)
-    symbols = torch.round(y.detach())
-    bits = prior.bits(params, symbols, h, y)
-    through = symbols + (y - y.detach())
-    weights = synthesis(model, params, through, h)
-    out = render(model.spec, weights, functions, spacing)
-    error = (out - planes).square().mean((1, 2, 3))
-    double = torch.zeros_like(error)
-    if larger is not None:
-        twice = tuple(2 * s for s in spacing)
-        fine = render(model.spec, weights, table(model.spec, params, twice), twice)
-        double = (fine - to_planes(larger)).square().mean((1, 2, 3))
-    return Outcome(error, double, bits / (rgb.shape[-1] * rgb.shape[-2]))
+    model: LatticeModel, params: Params, priors: Sequence[FloatPrior], values: Tensor, quality: Tensor,
+    larger: Tensor | None = None,
+) -> Outcome:  # fmt: skip
+    """One encoding of a batch (N, C, *n), level after level as the encoder does, and both renders."""
+    planes, whole = model.to_planes(values), [int(q) for q in quality]
+    shown, bits = torch.zeros_like(planes), planes.new_zeros(len(planes))
+    fine = None if larger is None else model.to_planes(larger)
+    for i, (spec, prior) in enumerate(zip(model.specs, priors, strict=True)):
+        own, mine = places(spec, model.planes), of_level(params, i)
+        found = encode_level(model, spec, mine, (planes - shown)[:, own], whole)
+        shown = shown.index_add(1, index(own, shown), shown_at(spec, mine, found.layers, 1))
+        bits = bits + prior.bits(mine, found.symbols, hats(whole, planes.device), found.y)
+        if fine is not None:
+            fine = fine.index_add(1, index(own, fine), -shown_at(spec, mine, found.layers, 2))
+    rest = tuple(range(1, planes.ndim))
+    error = (shown - planes).square().mean(rest)
+    double = torch.zeros_like(error) if fine is None else fine.square().mean(rest)
+    return Outcome(error, double, bits / math.prod(values.shape[2:]))
+
+
+def index(numbers: list[int], like: Tensor) -> Tensor:
+    """Numbers as an index of torch."""
+    return torch.tensor(numbers, device=like.device)
+
+
+def shown_at(spec: LatticeSpec, params: Params, layers: Tensor, scale: int) -> Tensor:
+    """Planes (N, P, *n) of last layers at ``scale`` times the native size."""
+    per_cell = tuple(scale * s for s in spec.spacing)
+    return render(spec, layers, table(spec, params, per_cell), per_cell)
+
+
+def level_of(spec: LatticeSpec, params: Params) -> Level:
+    """The level that parameters are, tensors in place of arrays: what the functions of encoder and decoder take."""
+    named = {p: {n: t for n, t in params.items() if n.startswith(p)} for p in ("trunk.", "d.")}
+    parts = {"trunk": named["trunk."], "restore": named["d."], "log_step": params["log_step"], "first_step": params}
+    return Level(spec=spec, prior=None, detail={}, **parts)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Meta-SparseINR (SEEDS §3) for the trunk of a lattice: gradual magnitude pruning inside meta-training.
+"""Meta-SparseINR (Lee et al. 2021, §3) for the trunk of a lattice: gradual magnitude pruning inside meta-training.
 
 The trunk is shared by all signals, so one mask serves them all; what it loses, D and the first step learn to do
 without while they are trained.
@@ -13,6 +13,11 @@ from nfcodec.lattice.train.config import PruneConfig
 
 Params = dict[str, Tensor]
 PRUNED = ("trunk.1.weight", "trunk.2.weight")
+
+
+def pruned(name: str) -> bool:
+    """Whether a parameter is one of those that lose weights."""
+    return name.endswith(PRUNED)
 
 
 class TrunkPruning:
@@ -33,7 +38,7 @@ class TrunkPruning:
     @torch.no_grad()
     def remember(self, params: Params) -> None:
         """What is zero now was pruned."""
-        self._kept = {name: params[name] != 0 for name in PRUNED}
+        self._kept = {name: p != 0 for name, p in params.items() if pruned(name)}
 
     @torch.no_grad()
     def apply(self, params: Params, step: int) -> None:

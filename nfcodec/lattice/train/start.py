@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.order import SIDE, frequency_order
-from nfcodec.lattice.trunk import LatticeSpec, trunk
+from nfcodec.lattice.order import order_of
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.trunk import trunk
 
 log = logging.getLogger(__name__)
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
 _LANCZOS = 3.0
+# Points of one iteration; a denser grid is drawn from.
+_POINTS = 4096
 
 
 def _dct(n: int, kind: int) -> Floats:
@@ -33,22 +37,22 @@ def _dct(n: int, kind: int) -> Floats:
     return out
 
 
-def lapped_basis() -> Floats:
-    """The 8 functions of 16 samples of the fast lapped orthogonal transform (Malvar 1989; Tran 2003, eq. 12):
-    a DCT whose block borders went through an orthogonal filter. Shifted by multiples of 8 they are orthonormal."""
-    half = SIDE // 2
+def lapped_basis(spacing: int) -> Floats:
+    """The s functions of 2s samples of the fast lapped orthogonal transform (Malvar 1989; Tran 2003, eq. 12), s even:
+    a DCT whose block borders went through an orthogonal filter. Shifted by multiples of s they are orthonormal."""
+    half = spacing // 2
     eye, flip = np.eye(half), np.eye(half)[::-1]
     butterfly = np.block([[eye, flip], [flip, -eye]]) / math.sqrt(2.0)
     v = flip @ _dct(half, 2).T @ _dct(half, 4) @ flip
     border = butterfly @ np.block([[eye, np.zeros((half, half))], [np.zeros((half, half)), v]]) @ butterfly
-    dct = _dct(SIDE, 2)
-    # A block of 8 with the filter applied at both of its borders reaches half a block further on each side.
+    dct = _dct(spacing, 2)
+    # A block with the filter applied at both of its borders reaches half a block further on each side.
     out: Floats = np.concatenate([dct[:, :half] @ border[half:], dct[:, half:] @ border[:half]], 1)
     return out
 
 
 def _between(functions: Floats, t: Floats) -> Floats:
-    """Functions of 16 samples at positions t in [−1, 1], by Lanczos interpolation; zero outside the samples."""
+    """Functions of 2s samples at positions t in [−1, 1], by Lanczos interpolation; zero outside the samples."""
     n = functions.shape[1]
     at = (t + 1.0) * n / 2.0 - 0.5
     d = at[None] - np.arange(n)[:, None]
@@ -57,43 +61,34 @@ def _between(functions: Floats, t: Floats) -> Floats:
     return out
 
 
-def extra_frequencies(count: int) -> list[tuple[int, int]]:
-    """Frequencies above those of the coded functions, low ones first, both ways round."""
-    pairs = [(u, v) for u in range(SIDE, 2 * SIDE) for v in range(SIDE)]
-    pairs.sort(key=lambda f: (f[0] + 2 * f[1], f))
-    both = [f for u, v in pairs for f in ((u, v), (v, u))]
-    return both[:count]
+def _products(spec: LatticeSpec, axes: list[Floats]) -> Tensor:
+    """Products (K, ∏ n) of the functions (s, n) of every axis, by frequency."""
+    every = [
+        reduce(np.multiply.outer, [one[u] for one, u in zip(axes, frequency, strict=True)]).ravel()
+        for frequency in order_of(spec).frequencies
+    ]
+    return torch.from_numpy(np.stack(every)).float()
 
 
-def targets(spec: LatticeSpec, t: Floats) -> Tensor:
-    """What the trunk shall be on the grid t × t: (F, len(t)²)."""
-    one = _between(lapped_basis(), t)
-    planes = np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])
-    hann = np.cos(math.pi * t / 2.0) ** 2
-    wave = [hann * np.cos(math.pi * f * (t * SIDE + SIDE / 2) / SIDE) * math.sqrt(2.0 / SIDE) for f in range(2 * SIDE)]
-    extra = [np.outer(wave[u], wave[v]).ravel() for u, v in extra_frequencies(spec.extra)]
-    return torch.from_numpy(np.stack([*planes, *planes, *extra])).float()
+def targets(spec: LatticeSpec, places: list[Floats]) -> Tensor:
+    """What the trunk shall be on the product of ``places`` (n,) of every axis: (F, ∏ n)."""
+    one = _products(spec, [_between(lapped_basis(s), t) for s, t in zip(spec.spacing, places, strict=True)])
+    return one.repeat(spec.tables, 1)
 
 
 def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int = 4000) -> Params:
     """A trunk fitted to the lapped basis at and between the samples, by Adam."""
-    t = (2.0 * np.arange(4 * SIDE) + 1.0) / (4 * SIDE) - 1.0
-    wanted = targets(spec, t)
-    h = spec.width
-    params = {
-        "trunk.0.weight": (torch.rand(h, spec.axes, generator=generator) * 2 - 1) * 1.5,
-        "trunk.0.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
-        "trunk.1.weight": (torch.rand(h, h, generator=generator) * 2 - 1) * (6.0 / h) ** 0.5,
-        "trunk.1.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
-        "trunk.2.weight": torch.zeros(spec.functions, h),
-    }
-    where = torch.from_numpy(np.stack([g.ravel() for g in np.meshgrid(t, t, indexing="ij")], 1)).float()
-    for p in params.values():
-        p.requires_grad_(True)
+    places = [(2.0 * np.arange(4 * s) + 1.0) / (4 * s) - 1.0 for s in spec.spacing]
+    wanted = targets(spec, places)
+    params = _random_trunk(spec, generator)
+    where = torch.from_numpy(np.stack([g.ravel() for g in np.meshgrid(*places, indexing="ij")], 1)).float()
     optimizer = torch.optim.Adam(params.values(), lr=6e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=iterations)
     for _ in range(iterations):
-        loss = (trunk(spec, params, where) - wanted).square().mean()
+        some: slice | Tensor = slice(None)
+        if len(where) > _POINTS:
+            some = torch.randint(len(where), (_POINTS,), generator=generator)
+        loss = (trunk(spec, params, where[some]) - wanted[:, some]).square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -102,8 +97,19 @@ def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int =
     return {n: p.detach() for n, p in params.items()}
 
 
-def start_analysis() -> Params:
-    """The first step's tables (K, 256): the lapped basis itself."""
-    one = lapped_basis()
-    both = torch.from_numpy(np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])).float()
-    return {"analysis.luma": both, "analysis.chroma": both.clone()}
+def _random_trunk(spec: LatticeSpec, generator: torch.Generator) -> Params:
+    h = spec.width
+    params = {
+        "trunk.0.weight": (torch.rand(h, spec.axes, generator=generator) * 2 - 1) * 1.5,
+        "trunk.0.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
+        "trunk.1.weight": (torch.rand(h, h, generator=generator) * 2 - 1) * (6.0 / h) ** 0.5,
+        "trunk.1.bias": (torch.rand(h, generator=generator) * 2 - 1) * math.pi,
+        "trunk.2.weight": torch.zeros(spec.functions, h),
+    }
+    return {n: p.requires_grad_() for n, p in params.items()}
+
+
+def start_analysis(spec: LatticeSpec) -> Params:
+    """The first step's tables (K, ∏ 2s): the lapped basis itself."""
+    basis = _products(spec, [lapped_basis(s) for s in spec.spacing])
+    return {f"analysis.{i}": basis.clone() for i in range(spec.tables)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from nfcodec.errors import InputError, OptionError
-from nfcodec.lattice.synthesis import to_planes
-from nfcodec.lattice.train.config import OuterConfig
+from nfcodec.lattice.planes import OPPONENT_SET, PlaneSet, offset_of, planes_of
+from nfcodec.lattice.train.config import LatticeConfig
 from nfcodec.lattice.train.drawings import drawing
+from nfcodec.rotations import mid_side
 from nfcodec.train.signals import Clip, load_signals
-from nfcodec.train.tables import DataConfig
+from nfcodec.types import Floats
 
 Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
@@ -28,21 +30,33 @@ _DETAIL = 10_000_019  # batches of pairs are others than those of crops
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures (N, 3, c, c) in [0, 1], the quality (N,) of each, and of every so many batches what they were halved
-    from (N, 3, 2c, 2c)."""
+    """Values (N, C, *c), the quality (N,) of each, and of every so many batches of pictures what they were halved from
+    (N, 3, 2c, 2c)."""
 
-    rgb: Tensor
+    values: Tensor
     quality: Tensor
     larger: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Planes (N, 3, c, c) of pictures, the first plane (N, 1, 2c, 2c) of what they were halved from, one quality."""
+    """Planes (N, P, c, c) of pictures, the first plane (N, 1, 2c, 2c) of what they were halved from, one quality."""
 
     small: Tensor
     large: Tensor
     quality: int
+
+
+class Pieces(Protocol):
+    """What a lattice is trained on."""
+
+    def batch(self, seed: int, step: int, count: int, *, double: bool) -> Batch:
+        """Pieces of signals at random qualities; with ``double`` they are halved from larger ones, if they can be."""
+        ...
+
+    def pairs(self, seed: int, step: int, count: int, *, lowest: int) -> Pair:
+        """Pictures and their halves, and one quality from ``lowest`` to 100; :class:`OptionError` for other signals."""
+        ...
 
 
 def _tensor(image: Bytes) -> Tensor:
@@ -53,8 +67,11 @@ class Crops:
     """Random crops of ``size`` pixels, flipped and transposed, from pictures (H, W, 3) in memory; a share ``drawn`` of
     them from ``drawings`` drawn ones."""
 
-    def __init__(self, pictures: Sequence[Clip], size: int, *, drawn: float = 0.0, drawings: int = 1) -> None:
-        self.size, self.drawn = size, drawn
+    def __init__(
+        self, pictures: Sequence[Clip], size: int, planes: PlaneSet = OPPONENT_SET, *, drawn: float = 0.0,
+        drawings: int = 1,
+    ) -> None:  # fmt: skip
+        self.size, self.drawn, self.planes = size, drawn, planes
         self.drawings = [drawing(seed) for seed in range(drawings)] if drawn else []
         self.pictures = [p for p in pictures if min(p.shape[:2]) >= 2 * size]
         if not self.pictures:
@@ -77,16 +94,25 @@ class Crops:
         part = part[:, ::-1] if random.integers(2) else part
         return np.asarray(part.transpose(1, 0, 2) if random.integers(2) else part, np.uint8)
 
+    def _values(self, picture: Bytes) -> Tensor:
+        """Values (C, h, w): the mean of the channels where the planes are of one."""
+        values = _tensor(picture).permute(2, 0, 1)
+        return values if self.planes.channels == 3 else values.mean(0, keepdim=True)
+
     def batch(self, seed: int, step: int, count: int, *, double: bool) -> Batch:
         """Crops at random qualities; with ``double`` they are halved from larger ones."""
         random = np.random.default_rng((seed, step))
         quality = torch.from_numpy(random.integers(0, 101, count)).float()
         size = 2 * self.size if double else self.size
-        crops = torch.stack([_tensor(self._one(random, size)) for _ in range(count)]).permute(0, 3, 1, 2)
+        crops = torch.stack([self._values(self._one(random, size)) for _ in range(count)])
         if not double:
             return Batch(crops.contiguous(), quality)
         small = F.interpolate(crops, scale_factor=0.5, mode="bicubic", antialias=True).clamp(0, 1)
         return Batch(torch.round(small * 255.0) / 255.0, quality, crops.contiguous())
+
+    def _planes(self, picture: Bytes) -> Tensor:
+        planes: Tensor = self.planes.to_planes(self._values(picture).permute(1, 2, 0), offset_of("image"))
+        return planes
 
     def pairs(self, seed: int, step: int, count: int, *, lowest: int) -> Pair:
         """Crops and their halves, by either of the two usual filters, and one quality from ``lowest`` to 100."""
@@ -97,13 +123,60 @@ class Crops:
             whole = self._one(random, 2 * self.size)
             filtering = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC)[int(random.integers(2))]
             half = Image.fromarray(np.ascontiguousarray(whole)).resize((self.size, self.size), filtering)
-            small.append(to_planes(_tensor(np.asarray(half))))
-            large.append(to_planes(_tensor(whole))[:1])
+            small.append(self._planes(np.asarray(half, np.uint8)))
+            large.append(self._planes(whole)[:1])
         return Pair(torch.stack(small), torch.stack(large), quality)
 
 
-def load_crops(folder: Path, config: DataConfig, outer: OuterConfig) -> Crops:
-    """Crops of the pictures in a folder, and of drawn ones."""
-    if config.modality != "image":
-        raise OptionError(f"a lattice is trained on images, not on {config.modality}")
-    return Crops(load_signals(folder, config), outer.crop, drawn=outer.drawn, drawings=outer.drawings)
+class Stretches:
+    """Random stretches of ``size`` samples of recordings (T, C) in memory, as ``channels`` channels, at random
+    loudness."""
+
+    def __init__(self, recordings: Sequence[Floats], size: int, channels: int) -> None:
+        self.size, self.channels = size, channels
+        self.recordings = [r for r in recordings if len(r) >= size]
+        if not self.recordings:
+            raise InputError(f"no recording has {size} samples")
+        sizes = np.array([float(len(r)) for r in self.recordings])
+        self._share = np.cumsum(sizes / sizes.sum())
+
+    def batch(self, seed: int, step: int, count: int, *, double: bool) -> Batch:
+        """Stretches at random qualities; sound is never halved."""
+        del double
+        random = np.random.default_rng((seed, step))
+        quality = torch.from_numpy(random.integers(0, 101, count)).float()
+        return Batch(torch.stack([self._one(random) for _ in range(count)]), quality)
+
+    def _one(self, random: Random) -> Tensor:
+        """One stretch (C, size), halves of them backwards, both ways round."""
+        found = min(int(np.searchsorted(self._share, random.random())), len(self.recordings) - 1)
+        start = int(random.integers(len(self.recordings[found]) - self.size + 1))
+        part = self.recordings[found][start : start + self.size]
+        part = part[::-1] if random.integers(2) else part
+        part = part[:, ::-1] if random.integers(2) else part
+        if part.shape[1] != self.channels:
+            part = np.repeat(part.mean(1, keepdims=True), self.channels, 1)
+        return torch.from_numpy(np.ascontiguousarray(part.T * 2.0 ** random.uniform(-2.0, 0.0), np.float32))
+
+    def pairs(self, seed: int, step: int, count: int, *, lowest: int) -> Pair:
+        """Sound has no detail to train."""
+        raise OptionError("detail is trained on pictures: set detail.steps = 0")
+
+
+def load_pieces(folder: Path, config: LatticeConfig) -> Pieces:
+    """Pieces of the media in a folder, and of drawn pictures; :class:`OptionError` for media that the field of the
+    config does not take."""
+    data, outer, axes = config.data, config.outer, config.field.axes
+    planes = planes_of(config.field.levels)
+    for spec in config.field.levels:
+        if any(outer.crop % s for s in spec.spacing):
+            raise OptionError(f"outer.crop = {outer.crop} is no multiple of the spacing {spec.spacing}")
+    if data.modality == "image" and axes == 2:
+        return Crops(load_signals(folder, data), outer.crop, planes, drawn=outer.drawn, drawings=outer.drawings)
+    if data.modality == "audio" and axes == 1:
+        if config.detail.steps:
+            raise OptionError("detail is trained on pictures: set detail.steps = 0")
+        # Loaded as mid and side, which is its own inverse.
+        sounds = [np.asarray(mid_side(torch.from_numpy(s)).numpy(), np.float32) for s in load_signals(folder, data)]
+        return Stretches(sounds, outer.crop, planes.channels)
+    raise OptionError(f"a lattice of {axes} axes is not trained on {data.modality}")

@@ -1,4 +1,4 @@
-"""Context pruning (GradNCP, SEEDS §4.1): which coordinates teach a module the most right now."""
+"""Context pruning (GradNCP, Tack et al. 2023, §3.1): which coordinates teach a module the most right now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inner steps: gradient descent on many modules at once (SEEDS §1.3, §4).
+"""Inner steps: gradient descent on many modules at once (Finn et al. 2017; Tack et al. 2023, Alg. 2).
 
 Everything is functional and free of in-place updates, so the same code serves the encoder (first order) and
 meta-training (second order, ``create_graph``). Losses are per module and added up before the gradient, hence
@@ -74,7 +74,7 @@ def global_norm(grads: Tensors) -> Tensor:
 
 
 def rescale_factor(high: Tensors, full: Tensors) -> Tensor:
-    """‖g_high‖ / (‖g_full‖ + 1e-16) per module (M,), a constant for autograd (SEEDS §4.3)."""
+    """‖g_high‖ / (‖g_full‖ + 1e-16) per module (M,), a constant for autograd (Tack et al. 2023, Alg. 2)."""
     return (global_norm(high) / (global_norm(full) + 1e-16)).detach()
 
 
@@ -117,7 +117,7 @@ def adapt(
     """K inner steps from θ0 on targets (M, N, c) at coords (1, N, d).
 
     Returns the adapted parameters (M, *shape) and the re-scaling factor (M,) of every step. The context is
-    chosen anew in every step (SEEDS §4.1).
+    chosen anew in every step (Tack et al. 2023, §3.1).
     """
     modules = targets.shape[0]
     params = {n: t.expand(modules, *t.shape) for n, t in theta0.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 def laplace_bits(x: Tensor, log_scale: Tensor) -> Tensor:
     """−log2 of the probability that a Laplace variable of scale exp(log_scale) falls within ±½ of x.
 
-    Exact in the tails: a clamped probability has no gradient there and freezes outliers (DESIGN §5).
+    Exact in the tails: a clamped probability has no gradient there and freezes outliers.
     """
     b = log_scale.clamp(-3.5, 9.0).exp()
     a = x.abs()

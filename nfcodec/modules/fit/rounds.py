@@ -1,7 +1,7 @@
 """Quantization-aware steps: from float deltas to the integers of the file.
 
 Each step descends on the gradient at the *quantized* parameters, with the learned step sizes, and decides
-every symbol by its own rate and distortion. Straight-through rounding alone random-walks (DESIGN §6), so each
+every symbol by its own rate and distortion. Straight-through rounding alone random-walks, so each
 module keeps the best integers it has seen. The step sequence does not depend on how many steps follow: a
 higher effort continues the very same trajectory and its cost D + λR is never higher.
 """
@@ -60,7 +60,7 @@ def decide(x: Tensor, classes: npt.NDArray[np.int64], coding: Coding) -> Int32s:
     """Integers (M, K) for deltas x (M, K) in steps: each minimises (x − q)² + λ'·bits(q) over the two nearest
     magnitudes below |x| + ½ and zero.
 
-    Steps are set so that one squared step is worth Δ_q² of squared error for every weight (SEEDS §7.3), so λ'
+    Steps are set so that one squared step is worth Δ_q² of squared error for every weight, so λ'
     is the same for all of them. Modules of class 0 decide as if they had the next class, or they could never
     leave zero.
     """

@@ -32,7 +32,7 @@ from nfcodec.modules.train.rate_loss import (
 from nfcodec.modules.train.sparse import Score, apply_mask, full_mask, magnitude, prune, random_score
 from nfcodec.modules.train.tasks import Tasks
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import Running, smooth
+from nfcodec.train.running import NOTHING, Running, smooth
 
 FISHER_EVERY = 100
 
@@ -75,7 +75,7 @@ class Trainer(Running):
         self.at = 0
         self.state: RateState | None = None
         self._leaves()
-        self.loss, self.error, self.bits = 0.0, 0.0, 0.0
+        self.loss, self.error, self.bits = NOTHING, NOTHING, NOTHING
 
     # -- state -------------------------------------------------------------------------------------------
     def _leaves(self) -> None:
@@ -118,8 +118,7 @@ class Trainer(Running):
         leaves = self._all_leaves()
         torch.nn.utils.clip_grad_norm_(leaves, self.config.outer.clip)
         self.optimizer.step()
-        now = float(loss.detach())
-        self.loss = 0.98 * self.loss + 0.02 * now if self.at else now
+        self.loss = smooth(self.loss, float(loss.detach()))
         self.at += 1
 
     def _batch(self, step: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Outer losses: MAML and GradNCP (SEEDS §1.3, §4.1)."""
+"""Outer losses: MAML (Finn et al. 2017) and GradNCP (Tack et al. 2023, Alg. 1)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def bootstrap_target(learner: Learner, params: Tensors, coords: Tensor, targets:
 
 
 def distance(params: Tensors, target: Tensors) -> Tensor:
-    """μ (M,): the unsquared global L2 distance per module, with gradient 0 at distance 0 (SEEDS G4)."""
+    """μ (M,): the unsquared global L2 distance per module, with gradient 0 at distance 0 (Tack et al. 2023, §3.2)."""
     total = torch.stack([(p - target[n]).flatten(1).square().sum(1) for n, p in params.items()]).sum(0)
     zero = total == 0
     return torch.where(zero, torch.zeros_like(total), torch.where(zero, torch.ones_like(total), total).sqrt())
@@ -98,7 +98,7 @@ def meta_gradient(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """∇ of the outer loss by θ0, and the losses (M,).
 
-    ``chunk`` accumulates over groups of modules: the same gradient, a fraction of the memory (SEEDS P13).
+    ``chunk`` accumulates over groups of modules: the same gradient, a fraction of the memory.
     """
     boot = boot or Bootstrap()
     names = list(learner.theta0)

@@ -1,4 +1,4 @@
-"""Rate in the outer loss: an init trained for the quantizer and the prior that it will meet (DESIGN §5).
+"""Rate in the outer loss: an init trained for the quantizer and the prior that it will meet.
 
 Distortion sees rounded deltas (straight-through), the rate sees additive uniform noise. Step sizes follow the
 measured sensitivity, prior scales the measured magnitudes; both are running averages, not learned.
@@ -40,7 +40,7 @@ def unflatten(flat: Tensor, like: Tensors) -> dict[str, Tensor]:
 def sensitivity(
     spec: FieldSpec, params: Tensors, coords: Tensor, generator: torch.Generator, probes: int = 8
 ) -> Tensor:
-    """Diagonal Fisher F (P,) = Σ_samples Σ_outputs (∂f/∂θ_j)², mean over modules (SEEDS §7.2, label-free).
+    """Diagonal Fisher F (P,) = Σ_samples Σ_outputs (∂f/∂θ_j)², mean over modules; no labels are needed.
 
     Random signs s give E[(∂(s·f)/∂θ)²] = F, so a few backward passes serve for all outputs.
     """

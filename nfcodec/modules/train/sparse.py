@@ -1,7 +1,7 @@
-"""Meta-SparseINR (SEEDS §3): one mask for all signals, by rounds of global magnitude pruning.
+"""Meta-SparseINR (Lee et al. 2021, §3): one mask for all signals, by rounds of global magnitude pruning.
 
 Two scores share the loop: |θ| of the meta-learned weights (the paper), and the sensitivity-weighted size of
-the deltas E|Δ|·sqrt(F), for a mask that limits what is sent rather than what exists (SEEDS §7.2, the authors'
+the deltas E|Δ|·sqrt(F), for a mask that limits what is sent rather than what exists (the authors'
 own future work: sparse differences from a dense shared model).
 """
 
@@ -25,7 +25,7 @@ def full_mask(theta: Tensors) -> dict[str, Tensor]:
 
 
 def kept_weights(mask: Tensors, specs: tuple[TensorSpec, ...]) -> int:
-    """Surviving weights; biases are never pruned and never counted (SEEDS §3.2)."""
+    """Surviving weights; biases are never pruned and never counted (Lee et al. 2021, §3)."""
     return sum(int(mask[t.name].sum()) for t in specs if t.role == "weight")
 
 
@@ -33,7 +33,7 @@ def prune(mask: Tensors, score: Tensors, specs: tuple[TensorSpec, ...], fraction
     """Remove ``int(fraction · survivors)`` weights of lowest score, by one threshold over all tensors.
 
     Pruned weights never come back; biases are untouched. ``fraction`` counts survivors, not all weights, so
-    passing a cumulative fraction would compound (SEEDS P4).
+    passing a cumulative fraction would compound.
     """
     if not 0.0 <= fraction < 1.0:
         raise OptionError(f"pruned fraction {fraction} is outside [0, 1)")

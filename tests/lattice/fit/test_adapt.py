@@ -5,155 +5,159 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import init as path_of
-from helpers import painting
+from helpers import painting, with_region
 
 from nfcodec import zoo
-from nfcodec.lattice import regions
-from nfcodec.lattice.code import RegionSymbols, predict, region_bits
+from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
-from nfcodec.lattice.regions import Layout
-from nfcodec.lattice.synthesis import to_planes
+from nfcodec.lattice.planes import OPPONENT_SET
+from nfcodec.lattice.space import Space
+from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.trunk import render, table, unfold
 
 SPACING = (8, 8)
+SPEC = LatticeSpec(region=(4, 4))
 
 
 @pytest.fixture(scope="module")
 def init():
-    return zoo.load(path_of("tiny-lattice"))
+    return zoo.load(with_region("tiny-lattice", 4, 4))
 
 
-@pytest.fixture(autouse=True)
-def small_regions(monkeypatch):
-    monkeypatch.setattr(regions, "REGION", 4)
+@pytest.fixture(scope="module")
+def level(init):
+    return init.levels[0]
 
 
 def planes_of(height, width, seed=0):
-    return to_planes(torch.from_numpy(painting(height, width, seed).astype(np.float32) / 255))
+    return OPPONENT_SET.to_planes(torch.from_numpy(painting(height, width, seed).astype(np.float32) / 255), 0.5)
 
 
 def windows(planes):
-    """Layout, and region with its window."""
+    """Space, and region with its window."""
     shape = planes.shape[1:]
-    layout = Layout.of(shape, SPACING)
-    wide = mirrored(planes, layout, SPACING)
-    found = [layout.region(i) for i in range(layout.count)]
-    return layout, [(r, cut_window(wide, shape, layout, r, SPACING)) for r in found]
+    space = Space.of(shape, SPEC)
+    wide = mirrored(planes, space, SPACING)
+    found = [space.box(i) for i in range(space.count)]
+    return space, [(r, cut_window(wide, shape, space, r, SPACING)) for r in found]
 
 
 # -- windows ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("shape", [(1, 1), (8, 16), (13, 70), (33, 31)])
 def test_the_last_samples_fill_the_last_cells(shape):
     planes = planes_of(*shape)
-    layout = Layout.of(shape, SPACING)
-    missing = [(0, 8 * n - m) for n, m in zip(layout.cells, shape, strict=True)]
+    space = Space.of(shape, SPEC)
+    missing = [(0, 8 * n - m) for n, m in zip(space.cells, shape, strict=True)]
     wanted = np.pad(np.pad(planes, [(0, 0), *missing], "edge"), [(0, 0), (4, 4), (4, 4)], "symmetric")
-    np.testing.assert_array_equal(mirrored(planes, layout, SPACING), wanted)
+    np.testing.assert_array_equal(mirrored(planes, space, SPACING), wanted)
 
 
 def test_windows_show_the_picture_around_a_region():
     planes = planes_of(45, 70)
-    layout, found = windows(planes)
-    assert (layout.rows, layout.columns) == (2, 3)
-    wide, covered = mirrored(planes, layout, SPACING), 0.0
+    space, found = windows(planes)
+    assert (space.rows, space.row_size) == (2, 3)
+    wide, covered = mirrored(planes, space, SPACING), 0.0
     for r, window in found:
         h, w = r.shape
         assert window.samples.shape == (3, 8 * h + 8, 8 * w + 8) and window.inside.shape == (8 * h, 8 * w)
         inner = window.samples[:, 4:-4, 4:-4]
-        part = planes[:, 8 * r.top : 8 * r.bottom, 8 * r.left : 8 * r.right]
+        (top, left), (bottom, right) = r.start, r.stop
+        part = planes[:, 8 * top : 8 * bottom, 8 * left : 8 * right]
         np.testing.assert_array_equal(inner[:, : part.shape[1], : part.shape[2]], part)
-        np.testing.assert_array_equal(window.samples[:, 0, 0], wide[:, 8 * r.top, 8 * r.left])
+        np.testing.assert_array_equal(window.samples[:, 0, 0], wide[:, 8 * top, 8 * left])
         rows, columns = part.shape[1:]
         assert window.inside[:rows, :columns].all() and window.inside.sum() == rows * columns
         covered += float(window.inside.sum())
         y, x = divmod(r.index, 3)
-        assert window.outer == (y == 0, y == 1, x == 0, x == 2)
+        assert window.outer == ((y == 0, y == 1), (x == 0, x == 2))
     assert covered == 45 * 70
 
 
-def test_canvases_of_all_regions_add_up_to_the_picture(init):
+def test_canvases_of_all_regions_add_up_to_the_picture(level):
     """What regions show, each on its own, is what the field shows: mirrored at the border, nothing outside."""
     generator = torch.Generator().manual_seed(0)
-    layers = torch.randn(init.spec.weights, 6, 9, generator=generator)
-    layout, total = Layout((6, 9)), torch.zeros(3, 56, 80)
-    for index in range(layout.count):
-        r = layout.region(index)
-        outer = (r.top == 0, r.bottom == 6, r.left == 0, r.right == 9)
-        canvas = Canvas(init, outer)(layers[:, r.top : r.bottom, r.left : r.right])
-        total[:, 8 * r.top : 8 * r.bottom + 8, 8 * r.left : 8 * r.right + 8] += canvas
-    wanted = render(init.spec, layers[None], table(init.spec, init.trunk, SPACING), SPACING)[0]
+    layers = torch.randn(level.spec.weights, 6, 9, generator=generator)
+    space, total = Space((6, 9), (4, 4)), torch.zeros(3, 56, 80)
+    for index in range(space.count):
+        r = space.box(index)
+        (top, left), (bottom, right) = r.start, r.stop
+        outer = (top == 0, bottom == 6), (left == 0, right == 9)
+        canvas = Canvas(level, outer)(layers[r.cells])
+        total[:, 8 * top : 8 * bottom + 8, 8 * left : 8 * right + 8] += canvas
+    wanted = render(level.spec, layers[None], table(level.spec, tensors(level.trunk), SPACING), SPACING)[0]
     np.testing.assert_allclose(total[:, 4:-4, 4:-4], wanted, atol=1e-4)
     total[:, 4:-4, 4:-4] = 0
     assert not total.any()
 
 
 # -- the first step --------------------------------------------------------------------------------------
-def test_analysis_of_regions_is_that_of_the_picture(init):
+def test_analysis_of_regions_is_that_of_the_picture(level):
     """The transform is linear and local: cutting the picture into regions changes nothing."""
     planes = planes_of(48, 72)
     together = unfold(planes, SPACING)
-    gain = torch.exp2(init.first_step["log_gain"])[:, :, None, None]
-    tables = [init.first_step[f"analysis.{name}"] for name in ("luma", "chroma", "chroma")]
-    wanted = torch.stack([p @ t.T for p, t in zip(together, tables, strict=True)]).movedim(-1, 1) * gain
+    gain = np.exp2(level.first_step["log_gain"])[:, :, None, None]
+    tables = [level.first_step[f"analysis.{i}"] for i in (0, 1, 1)]
+    wanted = np.moveaxis(np.stack([p @ t.T for p, t in zip(together.numpy(), tables, strict=True)]), -1, 1) * gain
     for r, window in windows(planes)[1]:
-        part = wanted[:, :, r.top : r.bottom, r.left : r.right]
-        np.testing.assert_allclose(analysis(init, window), part, atol=1e-5)
+        part = wanted[r.cells]
+        np.testing.assert_allclose(analysis(level, window), part, atol=1e-5)
 
 
-def with_steps(init, count):
-    """The init with more inner steps, at slightly uneven rates."""
-    gains = 0.1 * torch.randn(count - 1, 3, 64, generator=torch.Generator().manual_seed(2))
-    return replace(init, first_step={**init.first_step, "log_again": gains})
+def with_steps(level, count):
+    """The level with more inner steps, at slightly uneven rates."""
+    gains = 0.1 * torch.randn(count - 1, 3, 64, generator=torch.Generator().manual_seed(2)).numpy()
+    return replace(level, first_step={**level.first_step, "log_again": gains})
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_inner_steps_of_regions_are_those_of_the_picture(init, count):
+def test_inner_steps_of_regions_are_those_of_the_picture(level, count):
     """Cells near the cut see as many rows of their neighbours as there are further steps."""
-    init = with_steps(init, count)
-    assert init.inner_steps == count
+    level = with_steps(level, count)
+    assert level.inner_steps == count
     planes = planes_of(75, 102)
-    layout, found = windows(planes)
-    wide = mirrored(planes, layout, SPACING)
-    whole = layout.around(layout.region(0), 100)
-    assert whole.shape == layout.cells
-    wanted = analysis(init, cut_window(wide, (75, 102), layout, whole, SPACING))
+    space, found = windows(planes)
+    wide = mirrored(planes, space, SPACING)
+    whole = space.around(space.box(0), 100)
+    assert whole.shape == space.cells
+    wanted = analysis(level, cut_window(wide, (75, 102), space, whole, SPACING))
     for r, _ in found:
-        got = region_weights(init, wide, (75, 102), layout, r)
-        np.testing.assert_allclose(got, wanted[:, :, r.top : r.bottom, r.left : r.right], atol=1e-5)
+        got = region_weights(level, wide, (75, 102), space, r)
+        np.testing.assert_allclose(got, wanted[r.cells], atol=1e-5)
 
 
-def test_every_inner_step_comes_nearer(init):
+def test_every_inner_step_comes_nearer(level):
     planes = planes_of(64, 64)
-    layout = Layout.of((64, 64), SPACING)
-    whole = layout.around(layout.region(0), 100)
-    window = cut_window(mirrored(planes, layout, SPACING), (64, 64), layout, whole, SPACING)
+    space = Space.of((64, 64), SPEC)
+    whole = space.around(space.box(0), 100)
+    window = cut_window(mirrored(planes, space, SPACING), (64, 64), space, whole, SPACING)
     errors = []
     for count in (1, 2, 4):
-        weights = analysis(with_steps(init, count), window).flatten(0, 1)
-        shown = Canvas(init, window.outer)(torch.cat([weights, torch.zeros(init.spec.extra, 8, 8)]))
+        weights = analysis(with_steps(level, count), window).flatten(0, 1)
+        shown = Canvas(level, window.outer)(weights)
         errors.append(float((shown[:, 4:-4, 4:-4] - planes).square().sum()))
     assert errors[2] < 0.8 * errors[1] < 0.6 * errors[0]
 
 
-def test_the_correction_draws_towards_zero_and_shifts(init):
+def test_the_correction_draws_towards_zero_and_shifts(level):
     weights = torch.randn(3, 64, 4, 3, generator=torch.Generator().manual_seed(1))
-    y = weights / init.steps(60)[:, :, None, None]
-    silent = {n: torch.zeros_like(t) if n.startswith("e.out") else t for n, t in init.first_step.items()}
-    plain = corrected(replace(init, first_step=silent), weights, 60)
+    y = weights / torch.from_numpy(level.steps(60))[:, :, None, None]
+    silent = {n: np.zeros_like(t) if n.startswith("e.out") else t for n, t in level.first_step.items()}
+    plain = corrected(replace(level, first_step=silent), weights, 60)
     np.testing.assert_allclose(plain, y - 0.5 / (1 + np.exp(1.4)) * torch.tanh(3 * y), atol=1e-4)
-    shifted = {**silent, "e.out.bias": torch.cat([torch.full((192,), 0.25), torch.full((192,), 90.0)])}
-    moved = corrected(replace(init, first_step=shifted), weights, 60)
+    shifted = {**silent, "e.out.bias": np.repeat(np.float32([0.25, 90.0]), 192)}
+    moved = corrected(replace(level, first_step=shifted), weights, 60)
     np.testing.assert_allclose(moved, y + 0.25 - 0.5 * torch.tanh(3 * y), atol=1e-4)
 
 
 # -- plans -----------------------------------------------------------------------------------------------
 def adapted(init, plan, planes=3):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
-    return adapt_region(init, window, analysis(init, window), plan, planes=planes)
+    [level] = init.levels
+    return adapt_region(level, window, analysis(level, window), plan, planes=planes, trade=plan.trade(init))
 
 
 def test_efforts_are_rounds():
@@ -196,7 +200,7 @@ def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
     def others(index, change):
         changed = symbols.copy()
         changed[index] += change
-        bits = region_bits(predict(init.prior, RegionSymbols(changed, 70, 3)), changed)
+        bits = region_bits(predict(init.levels[0].prior, RegionSymbols(changed, 70, 3)), changed)
         return bits.sum() - bits[index]
 
     rng = np.random.default_rng(0)
@@ -219,5 +223,18 @@ def test_looking_ahead_ends_no_worse_than_it_began(init):
 
 def problem_of(init, quality, *, ahead=False):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
-    trade = 3 * init.trade_off(quality)
-    return Problem(init, window, analysis(init, window), quality=quality, planes=3, trade=trade, ahead=ahead)
+    trade, [level] = 3 * init.trade_off(quality), init.levels
+    return Problem(level, window, analysis(level, window), quality=quality, planes=3, trade=trade, ahead=ahead)
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
+    [level] = init.levels
+    fine = replace(level, log_step=np.full_like(level.log_step, -39.0))
+    planes = planes_of(16, 16)
+    space, [(box, window)] = windows(planes)
+    weights = region_weights(fine, mirrored(planes, space, SPACING), planes.shape[1:], space, box)
+    plan = Plan.of(75, effort)
+    symbols = adapt_region(replace(init, levels=(fine,)), window, weights, plan, planes=3)
+    assert np.abs(symbols).max() == LARGEST_SYMBOL
+    RegionSymbols(symbols, 75, 3)

@@ -113,7 +113,7 @@ def test_27_distance_is_the_unsquared_norm_over_all_tensors(weight):
 
 
 def test_27_cotangent_has_the_length_of_lambda():
-    """SEEDS G4: whatever the distance, the term pulls with λ/M per module."""
+    """Whatever the distance, the term pulls with λ/M per module."""
     learner, targets = make_learner(), random_targets(SPEC, 1)
     for rate in (0.01, 5.0):
         params = {n: p.detach().requires_grad_() for n, p in adapted(learner, targets).items()}

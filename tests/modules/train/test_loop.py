@@ -137,7 +137,7 @@ def test_14_pruned_weights_through_training_export_reload_and_decode(tmp_path, b
 
 
 def test_masked_training_does_not_export_what_was_pruned():
-    """SEEDS P5: the optimizer's copy of a pruned weight stays alive; the init must not show it."""
+    """The optimizer's copy of a pruned weight stays alive; the init must not show it."""
     trainer = trained(changed(sparse={"base": "masked", "score": "random"}))
     hidden = torch.cat([trainer.theta0[n].detach()[m == 0] for n, m in trainer.mask.items()])
     assert hidden.any()

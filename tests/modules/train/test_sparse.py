@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import (
-    SEEDS_30,
-    SEEDS_200,
+    PAPERS_30,
+    PAPERS_200,
     SPEC,
     coords_of,
     generator,
@@ -26,7 +26,7 @@ from nfcodec.modules.siren import forward, tensors
 from nfcodec.modules.train.maml import Bootstrap, Learner, outer_loss
 from nfcodec.modules.train.sparse import apply_mask, full_mask, kept_weights, magnitude, prune, random_score
 
-TABLE = [  # SEEDS §3.3
+TABLE = [  # weights that survive each round, Lee et al. 2021
     158_311, 126_649, 101_320, 81_056, 64_845, 51_876, 41_501, 33_201, 26_561, 21_249,
     17_000, 13_600, 10_880, 8_704, 6_964, 5_572, 4_458, 3_567, 2_854, 2_284,
 ]  # fmt: skip
@@ -44,8 +44,8 @@ def theta_like(seed, spec=SPEC):
 
 @pytest.mark.parametrize("kind", ["magnitude", "random"])
 def test_12_counts_after_every_round(kind):
-    specs = tensors(SEEDS_200)
-    theta = random_params(SEEDS_200, dtype=torch.float32)
+    specs = tensors(PAPERS_200)
+    theta = random_params(PAPERS_200, dtype=torch.float32)
     mask, draw, counts = full_mask(theta), generator(), []
     assert kept_weights(mask, specs) == 197_888
     for _ in range(20):
@@ -58,7 +58,7 @@ def test_12_counts_after_every_round(kind):
 
 def test_12_dense_narrow_counts():
     for width, count in NARROW.items():
-        spec = dataclasses.replace(SEEDS_200, width=width)
+        spec = dataclasses.replace(PAPERS_200, width=width)
         mask = full_mask({t.name: torch.empty(t.shape) for t in tensors(spec)})
         assert kept_weights(mask, tensors(spec)) == count == 3 * width**2 + 5 * width
         assert sum(m.numel() for n, m in mask.items() if n.endswith("bias")) == 4 * width + 3
@@ -120,7 +120,7 @@ def chi_square(mask, specs, share):
 
 def test_17_random_pruning_is_even_over_layers():
     """χ² with 4 degrees of freedom: neither uneven nor dealt out by layer."""
-    specs, theta = tensors(SEEDS_200), random_params(SEEDS_200, dtype=torch.float32)
+    specs, theta = tensors(PAPERS_200), random_params(PAPERS_200, dtype=torch.float32)
     values = []
     for seed in range(12):
         mask = full_mask(theta)
@@ -131,7 +131,7 @@ def test_17_random_pruning_is_even_over_layers():
     assert max(values) < 23.5  # one in ten thousand
 
 
-@pytest.mark.parametrize("spec", [SEEDS_30, SEEDS_200], ids=["w0=30", "w0=200"])
+@pytest.mark.parametrize("spec", [PAPERS_30, PAPERS_200], ids=["w0=30", "w0=200"])
 def test_17_magnitude_pruning_report(spec, record_property):
     """A report, not a verdict on the method: the share of layer 1 that survives. The order of layers is certain."""
     specs, theta = tensors(spec), random_params(spec, dtype=torch.float32)
