@@ -3,7 +3,8 @@
 A file holds tags as free text, so their writer decides what is in them. Everything that acts on a tag (a sink, a
 plugin, the choice of a format) takes a :class:`Tags`, never the text. What is not understood counts as absent, with a
 line that names the tag. No text of a file becomes an argument of another program, a part of a path or of a template:
-numbers go there, and the texts of a recording go to libsndfile alone, which stores them as they are.
+numbers go there. The texts of a recording go to libsndfile, and to nfc's own writers, which store them as they are,
+with their lengths counted.
 """
 
 from __future__ import annotations
