@@ -82,6 +82,8 @@ class FieldFile:
             for a in range(0, len(rows), _BATCH):
                 part = rows[a : a + _BATCH]
                 out[part] = self._decoder.field.sample(int(c), positions[part])
+        if self._decoder.silence:
+            self._decoder.silence.apply(out, positions[:, 0])
         return out
 
     def _positions(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

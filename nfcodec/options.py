@@ -137,7 +137,9 @@ class EncodeResult:
     """One encoded file. ``psnr`` (dB) is of the decoded samples as written, over all channels without alpha.
 
     ``rate``: bits per pixel for images, bits per element for arrays, kbit/s for audio and video, always
-    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only.
+    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only. No error at all is +∞ in both;
+    an error in the place of silence is −∞ in ``snr``. JSON has null for both infinities: null in ``psnr`` means no
+    error, null in ``snr`` no error or a silent original, which ``psnr`` tells apart.
     """
 
     input: str
@@ -217,7 +219,8 @@ class VerifyResult:
 
 @dataclass(frozen=True, slots=True)
 class CompareResult:
-    """Two signals of equal size compared. ``psnr`` is infinite for equal signals; ``max_error`` in sample units."""
+    """Two signals of equal size compared. ``psnr`` is infinite for equal signals; ``max_error`` in sample units;
+    ``psnr`` and ``snr`` as in :class:`EncodeResult`."""
 
     a: str
     b: str

@@ -3,7 +3,8 @@
 A file holds tags as free text, so their writer decides what is in them. Everything that acts on a tag (a sink, a
 plugin, the choice of a format) takes a :class:`Tags`, never the text. What is not understood counts as absent, with a
 line that names the tag. No text of a file becomes an argument of another program, a part of a path or of a template:
-numbers go there, and the texts of a recording go to libsndfile alone, which stores them as they are.
+numbers go there. The texts of a recording go to libsndfile, and to nfc's own writers, which store them as they are,
+with their lengths counted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from typing import Any
 SOUND_TEXTS = ("title", "artist", "album", "date", "tracknumber", "genre", "copyright", "comment", "license")
 # Tags without which the rest is no longer true: they stay where tags are left out.
 TIMING = ("durations", "sound_start")
-# Bytes of UTF-8. All texts together have to fit into libsndfile's header buffer of 100 KiB.
+# Further texts of recordings, which libsndfile does not know; sinks add them to its files.
+MORE_TEXTS = (
+    "composer", "albumartist", "discnumber", "tracktotal", "disctotal", "performer", "conductor", "lyricist",
+    "arranger", "engineer", "producer", "publisher", "isrc", "bpm", "language", "subtitle", "grouping", "compilation",
+    "mood", "description", "lyrics", "replaygain_track_gain", "replaygain_track_peak", "replaygain_album_gain",
+    "replaygain_album_peak",
+)  # fmt: skip
+# Bytes of UTF-8. All that libsndfile takes have to fit into its header buffer of 100 KiB.
 LONGEST_TEXT = 8192
 # How often an animation can be told to play: 32 bits in an APNG; other formats hold 16.
 MOST_LOOPS = 2**32 - 1
@@ -36,6 +44,7 @@ _PAIR = re.compile(f"({_NUMBER}),({_NUMBER})", re.ASCII)
 _TIME = re.compile(_NUMBER, re.ASCII)
 _START = re.compile(f"-?{_NUMBER}", re.ASCII)
 _CODES = re.compile(r"(\d{1,3}),(\d{1,3})", re.ASCII)
+_MASK = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -44,13 +53,15 @@ Pairs = Iterable[tuple[str, str]]
 class Tags:
     """What the tags of a file say, as far as it makes sense.
 
-    ``texts``: of :data:`SOUND_TEXTS`, without control characters, at most :data:`LONGEST_TEXT` bytes each. ``dpi``:
-    dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height, 1/100 … 100.
+    ``texts``: of :data:`SOUND_TEXTS` and :data:`MORE_TEXTS`, without control characters, at most :data:`LONGEST_TEXT`
+    bytes each. ``dpi``: dots per inch along x and y, in (0, 10^6). ``pixel_aspect``: width of a pixel by its height,
+    1/100 … 100.
     ``durations``: milliseconds of each frame, in [0, 10^9), none where they are not as many as there are frames.
     ``loop``: how often an animation plays in all, 0 for ever. ``animation``: whether it came from an animated picture.
     ``sound_start``: milliseconds from the start of the first frame to that of the sound, negative where the sound is
     first. ``cicp``: code points of the primaries and the transfer (ITU-T H.273), where the colours are not those of
-    sRGB. ``array``: whether a picture came from an array, and goes back into one.
+    sRGB. ``array``: whether a picture came from an array, and goes back into one. ``channel_mask``: the loudspeakers
+    of a recording's channels, as in a WAVE file, 1 … 2^32 − 1.
     """
 
     texts: tuple[tuple[str, str], ...] = ()
@@ -62,6 +73,7 @@ class Tags:
     animation: bool = False
     cicp: tuple[int, int] | None = None
     array: bool = False
+    channel_mask: int | None = None
 
 
 def read_tags(pairs: Pairs, *, frames: int = 0) -> tuple[Tags, tuple[str, ...]]:
@@ -85,7 +97,7 @@ def read_tags(pairs: Pairs, *, frames: int = 0) -> tuple[Tags, tuple[str, ...]]:
         if values["durations"] is None:
             values["durations"] = ()
             notes.append("the tag durations is left out: it is no list of milliseconds")
-    texts = [(key, clean_text(given[key])) for key in SOUND_TEXTS if key in given]
+    texts = [(key, clean_text(given[key])) for key in (*SOUND_TEXTS, *MORE_TEXTS) if key in given]
     notes += [f"the tag {k} is shortened, or cleaned of control characters" for k, text in texts if text != given[k]]
     return Tags(texts=tuple((key, text) for key, text in texts if text), **values), tuple(notes)
 
@@ -144,6 +156,10 @@ def _cicp(text: str) -> tuple[int, int] | None:
     return codes if max(codes) < 256 else None
 
 
+def _mask(text: str) -> int | None:
+    return int(text, 16) or None if _MASK.fullmatch(text) else None
+
+
 def _durations(text: str, frames: int) -> tuple[float, ...] | None:
     # Counted first: a tag may be millions of numbers that no frame needs.
     if text.count(",") + 1 != frames or frames < 2:
@@ -158,9 +174,10 @@ def _durations(text: str, frames: int) -> tuple[float, ...] | None:
 _PARSERS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "dpi": ("dpi", _dpi), "sar": ("pixel_aspect", _aspect), "loop": ("loop", _loop), "source": ("animation", _source),
     "sound_start": ("sound_start", _sound_start), "cicp": ("cicp", _cicp), "origin": ("array", _origin),
+    "channel_mask": ("channel_mask", _mask),
 })  # fmt: skip
 _MEANING: Mapping[str, str] = MappingProxyType({
     "dpi": "pair of resolutions", "sar": "ratio of a pixel's sides", "loop": "number of runs",
     "source": "kind of source", "sound_start": "number of milliseconds", "cicp": "pair of colour codes",
-    "origin": "kind of origin",
+    "origin": "kind of origin", "channel_mask": "channel mask",
 })  # fmt: skip

@@ -145,6 +145,17 @@ def test_sound_metadata(tmp_path):
         assert file.title == "naïve"
 
 
+def test_loudspeakers_travel(tmp_path):
+    """5.1 with side speakers, from FLAC (RFC 9639, 9.1.3: back or side; its readers take side) to WAV."""
+    save_sound(tmp_path / "a.flac", sound(600, 6))
+    encode(tmp_path / "a.flac", "audio")
+    decode(tmp_path / "a.nfc", "audio", tmp_path / "b.wav")
+    data = (tmp_path / "b.wav").read_bytes()
+    assert data[20:22] == b"\xfe\xff" and int.from_bytes(data[40:44], "little") == 0x60F
+    told = decode(tmp_path / "a.nfc", "audio", tmp_path / "b.ogg").warnings
+    assert any("will be played as FL FR FC LFE BL BR" in warning for warning in told)
+
+
 def test_stereo_shares_what_its_channels_share():
     both = sound(4000, 1).repeat(2, 1)
     twice = [pack(memory("audio", x), "audio")[1].bytes for x in (both, both[:, :1])]

@@ -31,8 +31,10 @@ def counted(n: int, what: str) -> str:
 
 
 def decibel(value: float) -> str:
-    """36.1 dB."""
-    return f"{value:.1f} dB" if math.isfinite(value) else "no error"
+    """36.1 dB; +∞ is no error, −∞ an error where the original has no signal at all."""
+    if math.isfinite(value):
+        return f"{value:.1f} dB"
+    return "−∞ dB (the original is silent)" if value < 0 else "no error"
 
 
 def rate(value: float, unit: str) -> str:

@@ -45,6 +45,7 @@ class SectionType(IntEnum):
     OVERLAY = 0x04
     METADATA = 0x81
     SOUND = 0x82
+    SILENCE = 0x83
 
 
 # Their payloads start with a chunk index.

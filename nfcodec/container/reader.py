@@ -35,7 +35,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 _PIECE = 1 << 20  # read at most this much at a time, so that a lying length costs no memory
 _KNOWN = frozenset(int(kind) for kind in SectionType)
 # Types of which a file has at most one section.
-_SINGLE = frozenset({SectionType.SOUND})
+_SINGLE = frozenset({SectionType.SOUND, SectionType.SILENCE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from nfcodec.media.timing import FrameTimes, plain_rate
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
+from nfcodec.silence import Silence, pack_silence, unpack_silence
 from nfcodec.tags import read_tags
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
@@ -94,6 +95,16 @@ class Decoder:
                 return self.reader.read(e).payload
         return b""
 
+    @cached_property
+    def silence(self) -> Silence | None:
+        """Where a recording is digitally silent, if the file says so."""
+        entry = next((e for e in self.index if e.type == SectionType.SILENCE), None)
+        if entry is None or self.info.modality != "audio":
+            return None
+        payload = self.reader.read(entry).payload
+        self.limits.check("max_metadata", len(payload), "list of silent stretches")
+        return unpack_silence(payload, self.info.shape[0], self.info.channels)
+
     def chunk_shape(self, chunk: int) -> tuple[int, ...]:
         """Samples of a chunk along each axis; the last chunk may be shorter."""
         n = self.info.shape[0]
@@ -119,7 +130,8 @@ class Decoder:
         return decode_plane(payload, self.chunk_shape(chunk), dtype, limits=self.limits)
 
     def digest(self) -> tuple[str, int]:
-        """SHA-256 over all symbols in order (little-endian int32) and their number: equal on every machine."""
+        """SHA-256 over all symbols in order (little-endian int32), alpha and silence, and the number of
+        symbols: equal on every machine."""
         total, count = hashlib.sha256(), 0
         for chunk in range(self.chunks):
             q = self.symbols(chunk)
@@ -128,6 +140,8 @@ class Decoder:
             if alpha is not None:
                 total.update(alpha.astype(alpha.dtype.newbyteorder("<")).tobytes())
             count += q.size
+        if self.silence:
+            total.update(pack_silence(self.silence))
         return total.hexdigest(), count
 
     # -- rendering ---------------------------------------------------------------------------------------
@@ -193,6 +207,8 @@ class Decoder:
     def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
         render = self.field.render_dense if any(g.k > 1 for g in grids) else self.field.render
         out = render(chunk, [rows, *(g.positions for g in grids[1:])])
+        if self.silence:
+            self.silence.apply(out, rows)
         for axis, grid in enumerate(grids[1:], 1):
             out = thin(out, axis, grid.k)
         return out

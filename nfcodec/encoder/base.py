@@ -22,6 +22,7 @@ from nfcodec.media.samples import quantize
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress, ProgressEvent
 from nfcodec.signal import Floats, Ints, SignalInfo, Source
+from nfcodec.silence import Silence, find_silence, pack_silence
 from nfcodec.tags import TIMING
 
 
@@ -50,6 +51,10 @@ class Encoded:
             raise InternalError("the written file decodes to other symbols than were encoded")
 
 
+# Seconds: a shorter silence costs more to name than to code.
+_SHORTEST = 0.02
+
+
 class Encoder(ABC):
     """Encodes one source with one init. Use :func:`nfcodec.encoder.encode_signal`."""
 
@@ -67,6 +72,7 @@ class Encoder(ABC):
         self.warnings: list[str] = []
         self.symbols = hashlib.sha256()
         self.coder: RegionCoder = ALONE
+        self._silence: Silence | None = None
         self._progress = progress
         self._done = 0.0
         self._hid = False
@@ -88,6 +94,10 @@ class Encoder(ABC):
                 raise UnsupportedMediaError("the input holds no samples")
             # The rate of a video is sure when its frames were read, like its length.
             self.info = replace(self.info, shape=(length, *self.info.shape[1:]), rate=self.source.info.rate)
+            if self._silence:
+                payload = pack_silence(self._silence)
+                self.symbols.update(payload)
+                writer.add(SectionType.SILENCE, payload)
             for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
@@ -115,6 +125,17 @@ class Encoder(ABC):
     def written(self, values: Floats) -> Ints:
         """Samples as they would be written, for measuring errors."""
         return self.info.measured(quantize(values, self.info))
+
+    def find_silence(self, values: Floats, start: int) -> Silence | None:
+        """The silent stretches of a block (n, C) of a recording that begins at sample ``start``, and remember them;
+        None where there are none. Blocks come in order, each once."""
+        if self.info.modality != "audio":
+            return None
+        # Measured samples count from silence.
+        found = find_silence(self.written(values) == 0, round(_SHORTEST * float(self.info.rate or 0)))
+        before = self._silence or Silence(tuple(runs[:0] for runs in found.runs))
+        self._silence = before.joined(found, start)
+        return found or None
 
     def hash_alpha(self, alpha: Ints) -> None:
         """Add an alpha plane to the digest of the symbols."""

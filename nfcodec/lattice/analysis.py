@@ -14,8 +14,9 @@ import numpy as np
 
 from nfcodec.errors import InternalError
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.steps import LARGEST_WEIGHT, LOWEST, OCTAVE, mantissa
-from nfcodec.lattice.trunk import LatticeSpec, unfold
+from nfcodec.lattice.trunk import unfold
 from nfcodec.types import Doubles, Floats
 
 SAMPLE_BITS = 20
@@ -34,15 +35,15 @@ def analysis_table(level: Level) -> Doubles:
     From the stored numbers in whole numbers alone: tables of half precision count 2^-24, gains are rounded to 256ths of
     an octave. Bounded so that no sum of samples within ±2^24 reaches 2^53.
     """
-    luma, chroma = (level.first_step[f"analysis.{name}"].astype(np.float64) for name in ("luma", "chroma"))
-    planes = np.stack([chroma if p else luma for p in range(level.spec.planes)])
+    sets = [level.first_step[f"analysis.{plane.functions}"] for plane in level.spec.planes]
+    planes = np.stack(sets).astype(np.float64)
     tables = np.rint(np.ldexp(planes, 24)).astype(np.int64).clip(-(1 << 32), 1 << 32)
     e = np.rint(level.first_step["log_gain"] * np.float32(OCTAVE)).astype(np.int64).clip(LOWEST * OCTAVE, 0x7FF)
     mantissas = np.array([mantissa(int(i)) for i in (e % OCTAVE).ravel()], np.int64).reshape(e.shape)
     shift = (24 - e // OCTAVE)[..., None]
     whole = (tables * mantissas[..., None] + (1 << (shift - 1))) >> shift
     largest = (1 << 28) // planes.shape[-1]
-    bounded: Doubles = whole.clip(-largest, largest).reshape(level.spec.weights, -1).astype(np.float64)
+    bounded: Doubles = whole.clip(-largest, largest).reshape(level.spec.coded, -1).astype(np.float64)
     return bounded
 
 
@@ -54,12 +55,12 @@ def analyse(spec: LatticeSpec, functions: Doubles, planes: Doubles) -> Floats:
     numbers, and for sizes that are no whole cells.
     """
     _check_samples(spec, planes)
-    sets = functions.reshape(spec.planes, spec.bases, -1)
+    sets = functions.reshape(len(spec.planes), spec.bases, -1)
     patches = unfold(planes, spec.spacing)
     sums = [own @ some.T for own, some in zip(patches, sets, strict=True)]
     whole = np.floor(np.moveaxis(np.stack(sums), -1, 1) * 2.0**-SAMPLE_BITS + 0.5)
     clipped = np.clip(whole, -LARGEST_WEIGHT, LARGEST_WEIGHT)
-    return clipped.reshape(spec.weights, *clipped.shape[2:]).astype(np.float32)
+    return clipped.reshape(spec.coded, *clipped.shape[2:]).astype(np.float32)
 
 
 def padded(planes: Doubles, spacing: Sequence[int]) -> Doubles:
@@ -69,8 +70,8 @@ def padded(planes: Doubles, spacing: Sequence[int]) -> Doubles:
 
 
 def _check_samples(spec: LatticeSpec, planes: Doubles) -> None:
-    if planes.shape[0] != spec.planes or any(n % s for n, s in zip(planes.shape[1:], spec.spacing, strict=True)):
-        raise InternalError(f"planes {planes.shape} for {spec.planes} planes of cells of {spec.spacing} samples")
+    if planes.shape[0] != len(spec.planes) or any(n % s for n, s in zip(planes.shape[1:], spec.spacing, strict=True)):
+        raise InternalError(f"planes {planes.shape} for {len(spec.planes)} planes of cells of {spec.spacing} samples")
     whole = planes.dtype == np.float64 and bool((planes == np.rint(planes)).all())
     if not whole or np.abs(planes).max(initial=0) > LARGEST_SAMPLE:
         raise InternalError("samples to analyse must be whole numbers within ±2^24, in float64")

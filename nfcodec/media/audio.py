@@ -1,14 +1,11 @@
-"""Recordings, read with libsndfile in blocks; what it does not know goes through ffmpeg first."""
+"""Recordings, in blocks: read with libsndfile, and with ffmpeg where that fails or stops early."""
 
 from __future__ import annotations
 
-import os
-import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,69 +14,78 @@ import numpy.typing as npt
 
 from nfcodec.errors import MediaReadError, NfcError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.media.ffmpeg import complaint, input_url, run
 from nfcodec.media.metadata import check_metadata, make_tags
-from nfcodec.media.probe import source_options
 from nfcodec.media.reading import named, reading
 from nfcodec.media.samples import dequantize
-from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
+from nfcodec.media.sound_plan import Plan, ffmpeg_plan, make_plan
+from nfcodec.media.sound_readers import FfmpegReader, SndfileReader, SoundReader, telling
+from nfcodec.media.sound_tags import told_losses
+from nfcodec.media.speakers import says_more
+from nfcodec.signal import Block, Metadata, SignalInfo, Source
 from nfcodec.tags import SOUND_TEXTS
 
-_TYPES: dict[str, SampleType] = {
-    "PCM_U8": "u8", "PCM_S8": "i8", "PCM_24": "i24", "PCM_32": "i32", "FLOAT": "f32", "DOUBLE": "f64",
-    "ALAC_20": "i24", "ALAC_24": "i24", "ALAC_32": "i32",
-}  # fmt: skip
-# Compressed with loss: decoders work in floats and may overshoot, so they are read as floats and clipped.
-_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
-_AT_ONCE = 1 << 18
-# What ffmpeg may find in a recording: its demuxers that open no other file.
-_FORMATS = ",".join((
-    "aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "eac3", "flac", "flv", "matroska,webm",
-    "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts", "ogg", "tta", "w64", "wav", "wv",
-))  # fmt: skip
+_AT_ONCE = 1 << 16
 
 
 class AudioSource:
-    """A recording that libsndfile reads; ``owned`` is a temporary file to delete at the end."""
+    """A recording, read part by part as its plan says.
 
-    def __init__(self, path: Path, limits: Limits, owned: Path | None = None) -> None:
-        import soundfile
+    ``more``: the plan to go on with when a reader fails or stops before the end that it announced.
+    ``info.shape`` holds what the headers announce until all blocks were read, the truth from then on.
+    """
 
-        self._owned = owned
-        self.warnings: list[str] = []
-        # As bytes: the name need not be UTF-8.
-        self._file: Any = soundfile.SoundFile(os.fsencode(owned or path))
+    def __init__(self, path: Path, plan: Plan, limits: Limits, more: Callable[[], Plan] | None = None) -> None:
+        self._path, self._plan, self._limits, self._more = path, plan, limits, more
+        self.warnings = told_losses(plan.lost, plan.unknown)
+        self._reader: SoundReader | None = plan.openers[0]()
+        self._trouble: Exception | None = None
+        self._closed = self._short = False
         try:
-            self.info = self._describe(path, limits)
-            tags = {name: str(getattr(self._file, name, "") or "") for name in SOUND_TEXTS}
-            self.metadata = check_metadata(Metadata(tags=make_tags(tags)), limits)
+            self.info = self._describe(self._reader)
+            self.metadata = check_metadata(Metadata(tags=self._tags(self._reader)), limits)
+            if self.info.sample_type.startswith("f"):
+                self.info = replace(self.info, value_range=self._extent())
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
-    def _describe(self, path: Path, limits: Limits) -> SignalInfo:
-        file = self._file
-        if file.frames < 1 or file.samplerate < 1:
-            raise MediaReadError(f"cannot read {named(path)}: the recording has no samples")
-        limits.check("max_channels", file.channels, f"recording with {file.channels} channels")
-        limits.check("max_samples", file.frames, f"recording of {file.frames} samples")
-        info = SignalInfo(
-            modality="audio",
-            shape=(int(file.frames),),
-            channels=int(file.channels),
-            sample_type=_TYPES.get(file.subtype, "i16"),
-            rate=Fraction(int(file.samplerate)),
-        )
-        return replace(info, value_range=self._extent(path)) if info.sample_type.startswith("f") else info
+    def _describe(self, reader: SoundReader) -> SignalInfo:
+        frames = self._length(reader)
+        if frames < 1 or reader.rate < 1:
+            raise MediaReadError(f"cannot read {named(self._path)}: the recording has no samples")
+        self._limits.check("max_channels", reader.channels, f"recording with {reader.channels} channels")
+        self._limits.check("max_samples", frames, f"recording of {frames} samples")
+        return SignalInfo("audio", (frames,), reader.channels, reader.kind, rate=Fraction(reader.rate))
 
-    def _extent(self, path: Path) -> tuple[float, float] | None:
+    def _length(self, reader: SoundReader) -> int:
+        """Samples of all parts as their headers have it. Raises ``ValueError`` where one has no length."""
+        total = reader.frames
+        for opener in self._plan.openers[1:]:
+            part = opener()
+            part.close()
+            total = total + part.frames if total is not None and part.frames is not None else None
+        if total is None:
+            raise ValueError("the header has no length")
+        return total
+
+    def _tags(self, reader: SoundReader) -> tuple[tuple[str, str], ...]:
+        file = reader.file if isinstance(reader, SndfileReader) else None
+        found = {name: str(getattr(file, name, "") or "") for name in SOUND_TEXTS} if file else {}
+        found |= dict(self._plan.tags)
+        if reader.mask is not None and says_more(reader.mask, reader.channels):
+            found["channel_mask"] = f"{reader.mask:#x}"
+        return make_tags(found)
+
+    def _extent(self) -> tuple[float, float] | None:
         """The symmetric range of float samples that leave [-1, 1], found by reading them all once."""
         peak = 0.0
-        while len(part := self._file.read(_AT_ONCE, dtype="float64", always_2d=True)):
+        for part in self._samples(_AT_ONCE):
             if not np.isfinite(part).all():
-                raise MediaReadError(f"cannot read {named(path)}: it has samples that are NaN or infinite")
+                raise MediaReadError(f"cannot read {named(self._path)}: it has samples that are NaN or infinite")
             peak = max(peak, float(np.abs(part).max()))
-        self._file.seek(0)
+        if self._reader:
+            self._reader.close()
+        self._reader, self._trouble, self._short = self._plan.openers[0](), None, False
         if peak <= 1.0:
             return None
         self.warnings.append(f"samples reach ±{peak:.6g}: the range is kept, the loudest sample counts as full scale")
@@ -87,103 +93,142 @@ class AudioSource:
 
     def blocks(self, rows: int) -> Iterator[Block]:
         """Yield blocks of ``rows`` samples: values (n, C) in [-1, 1]."""
-        total = 0
-        while not self._file.closed:
-            with reading(Path(os.fsdecode(self._file.name))):
-                samples = self._read(rows)
-            if not len(samples):
-                break
+        total, rest = 0, None  # type: int, npt.NDArray[np.float32] | None
+        for samples in self._samples(rows):
             total += len(samples)
-            yield Block(dequantize(samples, self.info.sample_type, self.info.value_range, signed=True))
-        if total and total != self.info.shape[0]:
-            self.warnings.append(f"the header announces {self.info.shape[0]} samples, the file has {total}")
-            self.info = replace(self.info, shape=(total,))
+            self._limits.check("max_samples", total, f"recording of {total} samples")
+            values = dequantize(samples, self.info.sample_type, self.info.value_range, signed=True)
+            # Parts are as long as asked for but at the seams of joined files, and where another reader goes on.
+            values = values if rest is None else np.concatenate([rest, values])
+            end = len(values) // rows * rows
+            yield from (Block(values[a : a + rows]) for a in range(0, end, rows))
+            rest = values[end:] if end < len(values) else None
+        if rest is not None:
+            yield Block(rest)
+        if not self._closed:
+            self._judge(total)
 
-    def _read(self, rows: int) -> npt.NDArray[Any]:
-        """Samples (n, C) as stored; libsndfile delivers small integers in the high bits of wider ones."""
-        kind = self.info.sample_type
-        if kind.startswith("f"):
-            return self._get(rows, "float64" if kind == "f64" else "float32")
-        if kind == "i16" and self._file.subtype in _LOSSY:
-            # Values of the encoder are clipped here, so a rounding to 16 bits is not wanted yet.
-            clipped: npt.NDArray[Any] = np.clip(self._get(rows, "float32"), -1.0, 1.0)
-            return clipped * 32768.0
-        if kind in ("i24", "i32"):
-            wide = self._get(rows, "int32")
-            return wide >> 8 if kind == "i24" else wide
-        narrow = self._get(rows, "int16")
-        if kind == "i16":
-            return narrow
-        return (narrow >> 8) + (128 if kind == "u8" else 0)
+    def _samples(self, count: int) -> Iterator[npt.NDArray[Any]]:
+        """All samples (n, C) of the file, up to ``count`` at once."""
+        total = 0
+        for number in range(len(self._plan.openers)):
+            if number and not self._turn(number):
+                return
+            for part in self._part(count):
+                total += len(part)
+                yield part
+        expected = self.info.shape[0] if isinstance(self._reader, SndfileReader) else 0
+        if not self._closed and (self._trouble or total < expected):
+            yield from self._rest(total, count)
 
-    def _get(self, rows: int, dtype: str) -> npt.NDArray[Any]:
-        samples: npt.NDArray[Any] = self._file.read(rows, dtype=dtype, always_2d=True)
-        return samples
+    def _turn(self, number: int) -> bool:
+        """Go on to a further part; whether it fits to those before."""
+        reader, old = self._plan.openers[number](), self._reader
+        if old:
+            old.close()
+        self._reader = reader
+        alike = (reader.rate, reader.channels, reader.kind) == (
+            int(self.info.rate or 0), self.info.channels, self.info.sample_type
+        )  # fmt: skip
+        if not alike:
+            self._short = True
+            told = f"part {number + 1} of the file is left out: it has another rate, depth or channels"
+            self.warnings += [told] if told not in self.warnings else []
+        return alike
+
+    def _part(self, count: int) -> Iterator[npt.NDArray[Any]]:
+        while self._reader and not self._closed:
+            try:
+                samples = self._reader.read(count)
+            except Exception as error:  # libsndfile and soundfile fail on damage with nearly anything
+                self._trouble = error
+                return
+            if not len(samples):
+                return
+            yield samples
+
+    def _rest(self, total: int, count: int) -> Iterator[npt.NDArray[Any]]:
+        """What ffmpeg finds behind the first ``total`` samples."""
+        try:
+            plan = self._more() if self._more and len(self._plan.openers) == 1 else None
+            reader = plan.openers[0]() if plan else None
+        except (ValueError, RuntimeError, OSError) as error:
+            self._trouble = error if not total else self._trouble
+            return
+        if reader is None:
+            return
+        if self._reader:
+            self._reader.close()
+        self._reader = reader
+        if (reader.channels, reader.kind) != (self.info.channels, self.info.sample_type):
+            return
+        skip = total
+        for part in self._part(count):
+            if len(part) > skip:
+                yield part[skip:]
+            skip = max(0, skip - len(part))
+
+    def _judge(self, total: int) -> None:
+        """Say what is not as the header has it, in one warning."""
+        if not total:
+            raise MediaReadError(f"cannot read {named(self._path)}: {telling(self._trouble)}")
+        plan = self._plan
+        promised = self.info.shape[0] if plan.announced is None else plan.announced
+        said = self._reader.said if isinstance(self._reader, FfmpegReader) else ""
+        if self._short:
+            pass  # said already
+        elif abs(total - promised) > plan.slack and (plan.announced is not None or not plan.asked):
+            self.warnings.append(f"the header announces {promised} samples, the file has {total}")
+        elif plan.cut:
+            self.warnings.append(f"the file is cut off: its first {total} samples are there")
+        elif said:
+            self.warnings.append(f"ffmpeg: {said}")
+        elif self._trouble:
+            self.warnings.append(f"the file is damaged: {telling(self._trouble)}")
+        self.info = replace(self.info, shape=(total,))
 
     def sidecar(self) -> bytes:
         """No sound track beside the sound."""
         return b""
 
     def close(self) -> None:
-        """Close the file and delete the temporary one; may be called twice."""
-        self._file.close()
-        if self._owned:
-            with suppress(OSError):
-                self._owned.unlink()
+        """Close the file or end ffmpeg; may be called twice."""
+        self._closed = True
+        if self._reader:
+            self._reader.close()
 
 
 def open_audio(path: Path, demuxer: str = "", *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Open a recording; ``demuxer`` is ffmpeg's name of the container, for when libsndfile does not know it."""
+    more, plan = partial(ffmpeg_plan, path, demuxer), None
     with reading(path):
         try:
-            return AudioSource(path, limits)
+            plan = make_plan(path, demuxer)
+            return AudioSource(path, plan, limits, None if plan.asked else more)
         except NfcError:
             raise
         except Exception as error:
-            return _through_ffmpeg(path, demuxer, limits, error)
+            return _second_try(path, lambda: _informed(more(), plan), limits, error)
+
+
+def _informed(plan: Plan, first: Plan | None) -> Plan:
+    """``plan`` with what the ``first`` one, whose reader fails, knows better of the file."""
+    if first is None or first.asked:
+        return plan
+    return replace(
+        plan, cut=first.cut, announced=first.announced or plan.announced, tags=first.tags or plan.tags,
+        lost=tuple(dict.fromkeys((*first.lost, *plan.lost))), unknown=first.unknown or plan.unknown,
+    )  # fmt: skip
+
+
+def _second_try(path: Path, more: Callable[[], Plan], limits: Limits, first: Exception) -> Source:
+    try:
+        return AudioSource(path, more(), limits)
+    except (ValueError, RuntimeError, OSError) as second:
+        raise MediaReadError(f"cannot read {named(path)}: {telling(second, first)}") from second
 
 
 def open_sound_track(path: Path, demuxer: str, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     """Open the first sound track of a media container as a recording."""
     with reading(path):
-        return _through_ffmpeg(path, demuxer, limits, None)
-
-
-def _through_ffmpeg(path: Path, demuxer: str, limits: Limits, first: Exception | None) -> Source:
-    """Decode to a temporary Wave64 file. ``first`` is libsndfile's complaint, told when ffmpeg fails too."""
-    # A playlist, which no demuxer was named for, would make ffmpeg read other files.
-    source = ["-format_whitelist", _FORMATS, *source_options(path, demuxer)]
-    probe = run(source, level="info").log
-    deep = re.search(r"Audio: .*\((24|32) bit\)", probe)
-    codec = "pcm_s24le" if deep else "pcm_s16le"
-    handle, name = tempfile.mkstemp(suffix=".w64")
-    os.close(handle)
-    temp = Path(name)
-    try:
-        result = run([*source, "-map", "0:a:0", "-c:a", codec, "-fs", str(_byte_limit(limits)), "-f", "w64", "-y",
-                      input_url(temp)])  # fmt: skip
-        if result.code != 0:
-            told = str(first) if first else complaint(result.log) or f"ffmpeg failed with code {result.code}"
-            raise ValueError(re.sub(r"^Error opening .*?: (?=[A-Z])", "", told))
-        recording = AudioSource(path, limits, temp)
-        if result.log.strip():
-            recording.warnings.append(f"ffmpeg: {complaint(result.log)}")
-        recording.metadata = Metadata(tags=_ffmpeg_tags(probe))
-        return recording
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
-
-
-def _byte_limit(limits: Limits) -> int:
-    """Just above what ``max_samples`` of the widest recording take, so that a bomb cannot fill the disk."""
-    return 4 * limits.max_samples * limits.max_channels
-
-
-def _ffmpeg_tags(probe: str) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str | None] = dict.fromkeys(SOUND_TEXTS)
-    for key, value in re.findall(r"^\s{4}(\w+)\s*: (.*)$", probe, re.MULTILINE):
-        name = {"track": "tracknumber"}.get(key.lower(), key.lower())
-        if name in found and not found[name]:
-            found[name] = value.strip()
-    return make_tags(found)
+        return AudioSource(path, ffmpeg_plan(path, demuxer), limits)

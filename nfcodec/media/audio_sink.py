@@ -1,4 +1,4 @@
-"""Recordings as WAV, FLAC or Ogg Vorbis."""
+"""Recordings as WAV, FLAC or Ogg Vorbis: written with libsndfile; what that cannot say is added at the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy.typing as npt
 from nfcodec.errors import OutputError
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import dequantize, quantize, quantize_block
+from nfcodec.media.sound_texts import add_flac_comments, add_ogg_comments, add_wave_texts, set_wave_mask
+from nfcodec.media.speakers import customary_mask, says_more, speaker_names, to_xiph, usable_mask
 from nfcodec.signal import Block, SampleType, SignalInfo
-from nfcodec.tags import Tags
+from nfcodec.tags import SOUND_TEXTS, Tags
 
 _WAV: dict[SampleType, str] = {
     "u8": "PCM_U8", "i8": "PCM_U8", "i16": "PCM_16", "i24": "PCM_24", "i32": "PCM_32", "f32": "FLOAT", "f64": "DOUBLE",
@@ -33,12 +35,17 @@ class AudioSink:
         import soundfile
 
         self.warnings: list[str] = []
-        self._path, self._info = path, info
+        self._path, self._info, self._form = path, info, form
+        self._later: list[tuple[str, str]] = []
+        self._mask = self._check_mask(tags.channel_mask)
+        self._order = self._stream_order() if form == "ogg" else None
         self._subtype = self._choose(form)
         rate = max(1, round(info.rate or 1))
         if rate != info.rate:
             self.warnings.append(f"the rate {float(info.rate or 0):g} Hz is written as {rate} Hz")
         container = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG"}[form]
+        if form == "wav" and says_more(self._mask, info.channels):
+            container = "WAVEX"
         if form == "wav" and self._bytes() > _RIFF_MAX:
             container = "RF64"
         try:
@@ -48,6 +55,24 @@ class AudioSink:
             self._write_texts(tags)
         except (OSError, RuntimeError, ValueError, OverflowError) as error:
             raise self._failure(error) from error
+
+    def _check_mask(self, mask: int | None) -> int | None:
+        channels = self._info.channels
+        if mask is not None and usable_mask(mask, channels) != mask:
+            self.warnings.append(f"the tag channel_mask is left out: {mask:#x} is not for {channels} channels")
+            return None
+        if self._form == "flac" and mask is not None and says_more(mask, channels):
+            self._later.append(("WAVEFORMATEXTENSIBLE_CHANNEL_MASK", f"{mask:#06x}"))
+        return mask
+
+    def _stream_order(self) -> tuple[int, ...] | None:
+        """Which channel goes to each place of a Vorbis stream."""
+        channels, usual = self._info.channels, customary_mask(self._info.channels)
+        if self._mask is not None and self._mask != usual:
+            meant = f"as {' '.join(speaker_names(usual))}" if usual else "without loudspeakers"
+            names = " ".join(speaker_names(self._mask))
+            self.warnings.append(f"ogg has one layout for {channels} channels: {names} will be played {meant}")
+        return to_xiph(channels, self._mask)
 
     def _choose(self, form: str) -> str:
         if form == "ogg":
@@ -69,7 +94,10 @@ class AudioSink:
 
     def _write_texts(self, tags: Tags) -> None:
         for name, text in tags.texts:
-            self._write_text(name, text)
+            if name in SOUND_TEXTS and not (name == "license" and self._form == "wav"):
+                self._write_text(name, text)
+            else:
+                self._later.append((name, text))
 
     def _write_text(self, name: str, text: str) -> None:
         try:
@@ -82,7 +110,7 @@ class AudioSink:
 
     def write(self, block: Block) -> None:
         """Take the next samples."""
-        samples = self._samples(block.values)
+        samples = self._samples(block.values if self._order is None else block.values[:, self._order])
         for start in range(0, len(samples), _AT_ONCE):
             part = samples[start : start + _AT_ONCE]
             try:
@@ -114,8 +142,23 @@ class AudioSink:
         """Finish the file."""
         try:
             self._file.close()
-        except (OSError, RuntimeError) as error:
+            self._complete()
+        except (OSError, RuntimeError, ValueError) as error:
             raise self._failure(error) from error
+
+    def _complete(self) -> None:
+        """Add what libsndfile cannot write."""
+        if self._form == "wav" and self._mask is not None and says_more(self._mask, self._info.channels):
+            set_wave_mask(self._path, self._mask)
+        if not self._later:
+            return
+        if self._form == "wav":
+            add_wave_texts(self._path, self._later)
+        elif self._form == "flac":
+            add_flac_comments(self._path, self._later)
+        elif not add_ogg_comments(self._path, self._later):
+            names = ", ".join(name for name, _ in self._later)
+            self.warnings.append(f"the tags {names} are left out: there is no room in the header of the file")
 
     def abort(self) -> None:
         """Close the file as it is."""

@@ -34,7 +34,10 @@ _IMAGES: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 
 # Audio for libsndfile, then what ffmpeg reads, named by its demuxer.
-_SOUNDS = (b"fLaC", b".snd", b"caff", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa", b"RF64")
+_SOUNDS = {
+    b"fLaC": "flac", b".snd": "au", b"caff": "caf", b"ID3": "mp3", b"\xff\xfb": "mp3", b"\xff\xf3": "mp3",
+    b"\xff\xf2": "mp3", b"\xff\xfa": "mp3", b"RF64": "wav", b"BW64": "wav",
+}
 _AV: tuple[tuple[bytes, str], ...] = (
     (b"\x1a\x45\xdf\xa3", "matroska"), (b"FLV\x01", "flv"), (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
     (b"\0\0\1\xba", "mpeg"), (b"\0\0\1\xb3", "mpegvideo"), (b"DKIF", "ivf"), (b"YUV4MPEG2 ", "yuv4mpegpipe"),
@@ -99,6 +102,8 @@ def _by_chunk_name(head: bytes) -> Kind | None:
     if head.startswith(b"RIFF"):
         riff = {b"WEBP": Kind("image", "WEBP"), b"WAVE": Kind("audio", "wav"), b"AVI ": Kind("av", "avi")}
         return riff.get(head[8:12])
+    if head.startswith(b"RIFX") and head[8:12] == b"WAVE":
+        return Kind("audio", "wav")
     if head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"):
         return Kind("audio", "aiff")
     if head.startswith(b"OggS"):
@@ -115,9 +120,9 @@ def _by_prefix(head: bytes) -> Kind | None:
     for prefix, name in _IMAGES:
         if head.startswith(prefix):
             return Kind("image", name)
-    for prefix in _SOUNDS:
+    for prefix, name in _SOUNDS.items():
         if head.startswith(prefix):
-            return Kind("audio", "mp3" if prefix[0] in (0xFF, 0x49) else "")
+            return Kind("audio", name)
     for prefix, name in _AV:
         if head.startswith(prefix):
             return Kind("av", name)

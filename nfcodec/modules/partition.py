@@ -15,6 +15,7 @@ from nfcodec.coords import modules_per_axis
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
 from nfcodec.rotations import mid_side
+from nfcodec.silence import Silence
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,3 +46,15 @@ def cut(spec: FieldSpec, values: Floats) -> Floats:
     order = [*range(0, 2 * d, 2), *range(1, 2 * d, 2), 2 * d]
     tiles = padded.reshape(*split, -1).transpose(order).reshape(math.prod(counts), math.prod(spec.tile), -1)
     return np.ascontiguousarray(to_outputs(spec, tiles), np.float32)
+
+
+def audible_modules(spec: FieldSpec, silence: Silence, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Which modules (M,) of a block (n, C) of sound are heard; the others lie in silence whatever their deltas are."""
+    length, tile = shape[0], spec.tile[0]
+    heard = np.ones((-(-length // tile), len(silence.runs)), bool)
+    for channel, runs in enumerate(silence.runs):
+        for start, stop in runs.tolist():
+            heard[-(-start // tile) : len(heard) if stop == length else stop // tile, channel] = False
+    if len(silence.runs) == 2:  # coded as mid and side, of which both channels are made
+        heard[:] = heard.any(axis=1, keepdims=True)
+    return heard.T.reshape(-1)

@@ -8,12 +8,12 @@ from nfcodec import zoo
 from nfcodec.errors import InternalError
 from nfcodec.lattice.analysis import LARGEST_SAMPLE, analyse, analysis_table, padded, whole_samples
 from nfcodec.lattice.native import render_box
-from nfcodec.lattice.trunk import LatticeSpec
+from nfcodec.lattice.spec import LatticeSpec, Plane
 
 SPECS = [
-    (LatticeSpec(spacing=(16,), bases=5, width=11, planes=2), (7,)),
-    (LatticeSpec(spacing=(8, 4), bases=4, width=10), (3, 4)),
-    (LatticeSpec(spacing=(2, 4, 6), bases=3, width=8, planes=1), (4, 2, 3)),
+    (LatticeSpec.of(spacing=(16,), bases=5, width=11, planes=(Plane("mid"), Plane("side", 1))), (7,)),
+    (LatticeSpec.of(spacing=(8, 4), bases=4, width=10), (3, 4)),
+    (LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, planes=(Plane("grey"),)), (4, 2, 3)),
 ]
 
 
@@ -27,14 +27,14 @@ def test_by_hand(spec, cells):
     """Sums over the reach of every cell, in Python's whole numbers, at the bounds of the samples."""
     rng = np.random.default_rng(0)
     reach = tuple(2 * s for s in spec.spacing)
-    table = rng.integers(-30000, 30001, (spec.weights, int(np.prod(reach))))
+    table = rng.integers(-30000, 30001, (spec.coded, int(np.prod(reach))))
     shape = tuple(n * s for n, s in zip(cells, spec.spacing, strict=True))
-    planes = rng.integers(-LARGEST_SAMPLE, LARGEST_SAMPLE + 1, (spec.planes, *shape))
+    planes = rng.integers(-LARGEST_SAMPLE, LARGEST_SAMPLE + 1, (len(spec.planes), *shape))
     found = analyse(spec, table.astype(np.float64), planes.astype(np.float64))
-    assert found.shape == (spec.weights, *cells)
-    shaped = table.reshape(spec.weights, *reach).tolist()
+    assert found.shape == (spec.coded, *cells)
+    shaped = table.reshape(spec.coded, *reach).tolist()
     for _ in range(20):
-        plane, k = int(rng.integers(spec.planes)), int(rng.integers(spec.bases))
+        plane, k = int(rng.integers(len(spec.planes))), int(rng.integers(spec.bases))
         cell = tuple(int(rng.integers(n)) for n in cells)
         total = 0
         for place in np.ndindex(*reach):
@@ -64,7 +64,7 @@ def test_a_rendered_lattice_gives_its_weights_back(name):
 
 def test_the_functions_are_those_of_the_first_step():
     [level] = zoo.load(path_of("tiny-lattice")).levels
-    tables = [level.first_step[f"analysis.{name}"] for name in ("luma", "chroma", "chroma")]
+    tables = [level.first_step[f"analysis.{i}"] for i in (0, 1, 1)]
     wanted = np.stack(tables) * np.exp2(level.first_step["log_gain"])[..., None]
     found = analysis_table(level).reshape(3, 64, 256)
     assert (found == np.rint(found)).all()

@@ -42,6 +42,7 @@ from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
+from nfcodec.silence import Silence, pack_silence
 from nfcodec.types import Positions
 
 Symbols = npt.NDArray[np.int32]
@@ -103,6 +104,7 @@ class LatticeEncoder(Encoder):
         self._chunk_length = self.rows * init.levels[0].spec.spacing[0]
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
         self._alpha: Ints | None = None
+        self._quiet: Silence | None = None
 
     def _check_field(self) -> None:
         info, init = self.info, self.init
@@ -143,7 +145,9 @@ class LatticeEncoder(Encoder):
         if not blocks:
             raise UnsupportedMediaError("the input holds no samples")
         alpha = [b.alpha for b in blocks if b.alpha is not None]
-        return np.concatenate([b.values for b in blocks]), np.concatenate(alpha) if alpha else None
+        values = np.concatenate([b.values for b in blocks])
+        self._quiet = self.find_silence(values, 0)
+        return values, np.concatenate(alpha) if alpha else None
 
     def _alpha_payloads(self, alpha: Ints) -> Iterator[bytes]:
         for chunk, top in enumerate(range(0, len(alpha), self._chunk_length)):
@@ -153,6 +157,7 @@ class LatticeEncoder(Encoder):
     def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
         """The picture at the quality asked for, or at the one that meets the target."""
         rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
+        rest += [pack_silence(self._quiet)] if self._quiet else []
         plain = len(self.spaces) == 1 and self.init.axes == 2
         values, parts = self._seen(values, plain=plain)
         labels = label_overlays(values, self.info, self._chunk_length) if plain else None
@@ -313,6 +318,8 @@ class LatticeEncoder(Encoder):
         for chunk, top in enumerate(range(0, height, self._chunk_length)):
             bottom = min(height, top + self._chunk_length)
             values = renderer.render(self._native(top, bottom))
+            if self._quiet:
+                self._quiet.apply(values, self._native(top, bottom)[0])
             over = picture.overlays[chunk] if picture.overlays else None
             yield values if over is None else over.overlay.over(values)
 

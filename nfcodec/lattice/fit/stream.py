@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nfcodec.container.layout import SectionType
 from nfcodec.container.writer import Writer
+from nfcodec.coords import sample_positions
 from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
 from nfcodec.errors import UnsupportedMediaError
@@ -34,6 +35,7 @@ from nfcodec.lattice.stored import LevelRenderer
 from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Source
+from nfcodec.silence import Silence
 from nfcodec.types import Doubles, Symbols
 
 T = TypeVar("T")
@@ -42,13 +44,14 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Chunk:
     """A chunk on its way through the levels: its ``values`` (n, C), the ``planes`` (P, n) of these, what the levels so
-    far have ``shown`` of them, and the region of each level so far."""
+    far have ``shown`` of them, the region of each level so far, and where it is silent."""
 
     number: int
     values: Floats
     planes: Tensor
     shown: Doubles
     coded: tuple[CodedRegion, ...] = ()
+    silence: Silence | None = None
 
     def left(self) -> Tensor:
         """The planes that are not shown yet."""
@@ -104,7 +107,8 @@ class StreamEncoder(Encoder):
     def _read(self) -> Iterator[Chunk]:
         for number, block in enumerate(self.source.blocks(self.length)):
             planes = self.init.planes.to_planes(torch.from_numpy(block.values), self.offset)
-            yield Chunk(number, block.values, planes, np.zeros(planes.shape))
+            silence = self.find_silence(block.values, number * self.length)
+            yield Chunk(number, block.values, planes, np.zeros(planes.shape), silence=silence)
 
     # -- levels ------------------------------------------------------------------------------------------
     def _fitted(self, number: int, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -117,7 +121,8 @@ class StreamEncoder(Encoder):
             space = Space.of(shape, spec)
             levels = max(1, left - here.number) * len(self.init.levels)
             plan = replace(self.plan, deadline=share(self._deadline, levels))
-            wide = None if self.constant else mirrored(planes, space, spec.spacing)
+            unheard = here.silence is not None and here.silence.covers(len(here.values))
+            wide = None if self.constant or unheard else mirrored(planes, space, spec.spacing)
             box = space.box(0 if before is None else 1)
             yield replace(here, coded=(*here.coded, fit.region(wide, shape, space, box, plan, self.coder)))
 
@@ -142,6 +147,8 @@ class StreamEncoder(Encoder):
                 writer.add(SectionType.CELLS, pack_run(run, len(self.init.levels)))
                 self.symbols.update(coded.symbols.astype("<i4").tobytes())
         values = whole_to_values(chunk.shown, self.info.channels, self.offset)
+        if chunk.silence:
+            chunk.silence.apply(values, sample_positions(0.0, float(len(values)), len(values)))
         self.error.add(self.written(chunk.values), self.written(values))
 
 

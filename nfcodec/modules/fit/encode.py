@@ -24,11 +24,12 @@ from nfcodec.errors import InternalError, UnsupportedMediaError
 from nfcodec.modules.deltas import encode_deltas
 from nfcodec.modules.fit.adapt import Adapter
 from nfcodec.modules.init import Init
-from nfcodec.modules.partition import cut, is_sound
+from nfcodec.modules.partition import audible_modules, cut, is_sound
 from nfcodec.modules.stored import decode_chunk, render_chunk
 from nfcodec.modules.values import active_outputs
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Block, Floats, SignalInfo, Source
+from nfcodec.silence import Silence
 
 # A chunk is coded at once: enough modules to share its side information, few enough to stay small in memory.
 CHUNK_MODULES = 4096
@@ -74,7 +75,7 @@ class ModuleEncoder(Encoder):
         """One DELTA section per chunk, and its ALPHA."""
         length = 0
         for chunk, block in enumerate(self.source.blocks(self.rows * self.init.spec.tile[0])):
-            self._chunk(writer, chunk, block)
+            self._chunk(writer, chunk, block, self.find_silence(block.values, length))
             length += len(block.values)
         return length
 
@@ -83,16 +84,17 @@ class ModuleEncoder(Encoder):
         """How many there will be; a source may be wrong about its length."""
         return -(-self.info.shape[0] // (self.rows * self.init.spec.tile[0]))
 
-    def _chunk(self, writer: Writer, chunk: int, block: Block) -> None:
+    def _chunk(self, writer: Writer, chunk: int, block: Block, silence: Silence | None) -> None:
         shown = self.shown(block.values, block.alpha)
         values = field_values(self.init, self.info, shown)
         targets = torch.from_numpy(cut(self.init.spec, values))
         samples = math.prod(block.values.shape[:-1]) / len(targets)
-        if self.constant:
-            q = np.zeros((len(targets), len(self.kept)), np.int32)
-        else:
+        heard = None if silence is None else audible_modules(self.init.spec, silence, block.values.shape)
+        q = np.zeros((len(targets), len(self.kept)), np.int32)
+        if not self.constant and (heard is None or heard.any()):
             adapter = replace(self.adapter, deadline=share(self._deadline, self._chunks - chunk))
-            q = adapter.deltas(targets, lambda modules: self.tick(modules * samples))
+            some = targets if heard is None else targets[torch.from_numpy(heard)]
+            q[slice(None) if heard is None else heard] = adapter.deltas(some, lambda n: self.tick(n * samples))
         coding = self.adapter.coding
         width = modules_per_axis(block.values.shape[:-1], self.init.spec.tile)[-1]
         payload = encode_deltas(q, coding.scale, coding.tensor_of, width=width)
@@ -101,15 +103,18 @@ class ModuleEncoder(Encoder):
         if block.alpha is not None:
             writer.add(SectionType.ALPHA, chunk_payload(chunk, encode_plane(block.alpha)))
             self.hash_alpha(block.alpha)
-        self._compare(Block(shown, block.alpha), payload, q, width)
+        self._compare(Block(shown, block.alpha), payload, q, silence)
 
-    def _compare(self, block: Block, payload: bytes, q: npt.NDArray[np.int32], width: int) -> None:
+    def _compare(self, block: Block, payload: bytes, q: npt.NDArray[np.int32], silence: Silence | None) -> None:
         """Decode the chunk from its bytes and add its error, on samples as they would be written."""
         shape = block.values.shape[:-1]
+        width = modules_per_axis(shape, self.init.spec.tile)[-1]
         quality, limits = self.options.quality, self.options.limits
         decoded = decode_chunk(self.init, quality, self.kept, payload, (len(q), width), limits)
         if not np.array_equal(decoded, q):
             raise InternalError("the coded symbols do not decode to themselves")
         native = [sample_positions(0.0, float(n), n) for n in shape]
         rendered = render_chunk(self.init, quality, self.kept, decoded, self.info, shape, native)
+        if silence:
+            silence.apply(rendered, native[0])
         self.measure(self.error, block.values, rendered, block.alpha)
