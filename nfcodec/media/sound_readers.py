@@ -174,7 +174,8 @@ def summarize(path: Path, demuxer: str) -> Summary:
     estimated = "Estimating duration from bitrate" in log
     tags = result.output.decode("utf-8", "replace")
     return Summary(
-        tuple(read_summary(log).streams), None if estimated else seconds, tags, len(re.findall(r"^ *Chapter #", log, re.M)), log
+        tuple(read_summary(log).streams), None if estimated else seconds, tags,
+        len(re.findall(r"^ *Chapter #", log, re.M)), log,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def test_values_are_the_rotation(channels):
     planes = np.random.default_rng(0).integers(-(1 << 32), 1 << 32, (3, 5, 7)).astype(np.float64)
     found = whole_to_values(planes, channels, 0.5)
     assert found.dtype == np.float32 and found.shape == (5, 7, channels)
-    wanted = np.einsum("ij,i...->...j", opponent_matrix(torch.float64).numpy(), planes * 2.0**-32) + 0.5
+    wanted = np.einsum("ij,i...->...j", opponent_matrix(np.zeros(1)), planes * 2.0**-32) + 0.5
     if channels == 1:
         wanted = planes[0][..., None] * 2.0**-32 / np.sqrt(3) + 0.5
     np.testing.assert_allclose(found, wanted, atol=3e-5)
