@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import native
