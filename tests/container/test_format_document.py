@@ -18,7 +18,6 @@ from nfcodec.container.writer import Writer
 from nfcodec.entropy import logistic, quantizer, tables
 from nfcodec.entropy.lossless import _FILTERS
 from nfcodec.entropy.networks import Layer
-from nfcodec.lattice import order
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Network, Prior
@@ -112,10 +111,10 @@ def test_codes_of_sections_and_passes():
     codes = re.findall(r"^\| (\d) \| ([\d, ]+) \|$", section, re.MULTILINE)
     assert [int(code) for code, _ in codes] == list(range(6))
     for code, layers in codes:
-        _, first, count = section_run(int(code))
+        *_, first, count = section_run(int(code))
         assert [int(n) for n in layers.split(", ")] == list(range(first, first + count))
     rows = sorted(tuple(map(int, row)) for row in re.findall(r"(\d+) \| (\d): (\d+) … (\d+)", section))
-    assert rows == [(i, plane, low, high - 1) for i, (plane, low, high) in enumerate(order.PASSES)]
+    assert rows == [(i, plane, low, high - 1) for i, (plane, low, high) in enumerate(LatticeSpec().passes)]
 
 
 def test_theta_of_lattices():

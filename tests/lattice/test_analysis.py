@@ -8,12 +8,12 @@ from nfcodec import zoo
 from nfcodec.errors import InternalError
 from nfcodec.lattice.analysis import LARGEST_SAMPLE, analyse, analysis_table, padded, whole_samples
 from nfcodec.lattice.native import render_box
-from nfcodec.lattice.spec import LatticeSpec, Plane
+from nfcodec.lattice.spec import MID_SIDE, PLAIN, LatticeSpec
 
 SPECS = [
-    (LatticeSpec.of(spacing=(16,), bases=5, width=11, planes=(Plane("mid"), Plane("side", 1))), (7,)),
+    (LatticeSpec.of(spacing=(16,), bases=5, width=11, planes=MID_SIDE), (7,)),
     (LatticeSpec.of(spacing=(8, 4), bases=4, width=10), (3, 4)),
-    (LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, planes=(Plane("grey"),)), (4, 2, 3)),
+    (LatticeSpec.of(spacing=(2, 4, 6), bases=3, width=8, planes=PLAIN), (4, 2, 3)),
 ]
 
 

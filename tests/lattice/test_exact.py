@@ -2,29 +2,32 @@
 
 import numpy as np
 import pytest
-from helpers import init as path_of
-from helpers import memory, opened, pack, painting
-from nfcodec.lattice.regions import Layout
+from helpers import memory, opened, pack, painting, with_region
 
 from nfcodec import zoo
 from nfcodec.coords import sample_positions
-from nfcodec.lattice import regions, stored
+from nfcodec.lattice import stored
+from nfcodec.lattice.space import Space
 from nfcodec.lattice.stored import LatticeRenderer
+from nfcodec.signal import SignalInfo
 
 SHAPE = 45, 70
 
 
+def info_of(shape):
+    return SignalInfo("image", shape, 3, "u8")
+
+
 @pytest.fixture
-def renderer(monkeypatch):
+def renderer():
     """Of several regions, with symbols that no encoder would make."""
-    monkeypatch.setattr(regions, "REGION", 3)
-    [level] = zoo.load(path_of("tiny-lattice")).levels
-    layout = Layout.of(SHAPE, (8, 8))
-    shapes = {i: layout.region(i).shape for i in range(layout.count)}
+    init = zoo.load(with_region("tiny-lattice", 3, 3))
+    space = Space.of(SHAPE, init.levels[0].spec)
+    shapes = {i: space.box(i).shape for i in range(space.count)}
     symbols = {
         i: np.random.default_rng(i).integers(-40, 41, (3, 64, *shape)).astype(np.int32) for i, shape in shapes.items()
     }
-    return LatticeRenderer(level, layout, 70, 3, lambda i: symbols[i])
+    return LatticeRenderer(init, [space], 70, info_of(SHAPE), lambda region, level: symbols[region])
 
 
 def grid(rows, columns):
@@ -65,18 +68,16 @@ def test_floats_are_near(renderer, monkeypatch):
     assert np.abs(renderer.sample(points).reshape(exact.shape) - exact).max() < 1e-4 * size
 
 
-def test_extreme_symbols_saturate_and_stay_exact(monkeypatch):
+def test_extreme_symbols_saturate_and_stay_exact():
     """The bounds are those of the proof: no sum leaves the whole numbers of float64, no part differs."""
-    monkeypatch.setattr(regions, "REGION", 2)
-    [level] = zoo.load(path_of("tiny-lattice")).levels
-    layout = Layout.of((33, 40), (8, 8))
+    init = zoo.load(with_region("tiny-lattice", 2, 2))
+    space = Space.of((33, 40), init.levels[0].spec)
     signs = np.random.default_rng(0).integers(0, 2, (3, 64, 8, 8)) * 2 - 1
 
-    def symbols_of(index):
-        region = layout.region(index)
-        return ((1 << 20) * signs[:, :, region.top : region.bottom, region.left : region.right]).astype(np.int32)
+    def symbols_of(index, level):
+        return ((1 << 20) * signs[space.box(index).cells]).astype(np.int32)
 
-    renderer = LatticeRenderer(level, layout, 0, 3, symbols_of)
+    renderer = LatticeRenderer(init, [space], 0, info_of((33, 40)), symbols_of)
     values = renderer.render(grid((0, 33), (0, 40)))
     assert np.isfinite(values).all() and np.abs(values).max() > 100
     np.testing.assert_array_equal(renderer.render(grid((11, 30), (5, 33))), values[11:30, 5:33])

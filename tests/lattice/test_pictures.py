@@ -34,7 +34,8 @@ from nfcodec.media.samples import quantize
 from nfcodec.options import DecodeOptions
 
 KIND = "tiny-lattice"
-CLOSE = {"atol": 3e-5}
+# Between samples the trunk is asked, at them its table, which is rounded to 2^-16.
+CLOSE = {"atol": 1e-4}
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_errors_are_those_of_what_decodes(init):
     example = encoded(init, planes, 60, 0)
     found = shown_errors(level, restore_params(level.restore), [example, example])
     layers = torch.from_numpy(region_layers(level, example.symbols, 60)) * WEIGHT_UNIT
-    wanted = (Canvas(level, (True,) * 4)(layers)[:, 4:-4, 4:-4] - planes).square().mean()
+    wanted = (Canvas(level, ((True, True),) * 2)(layers)[:, 4:-4, 4:-4] - planes).square().mean()
     torch.testing.assert_close(found, wanted.expand(2), rtol=1e-4, atol=0)
 
 
