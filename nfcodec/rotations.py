@@ -6,12 +6,30 @@ luma first, then two chroma axes; a grey picture needs only the first.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from nfcodec.arrays import Array, namespace
 
 # Bound once, with their type: to the type checker float ** float is Any.
 ROOT3: float = 3.0**0.5
 _ROOT2: float = 2.0**0.5
 _OPPONENT = ((1.0, 1.0, 1.0), (1.5**0.5, 0.0, -(1.5**0.5)), (0.5**0.5, -(2.0**0.5), 0.5**0.5))
+
+
+# round(2^16 · x) for x = 1/√3, 1/√2, 1/√6 and 2/√6.
+_THIRD, _HALF, _SIXTH, _SIXTHS = 37837, 46341, 26755, 53510
+
+
+def whole_rotation(planes: int, channels: int) -> npt.NDArray[np.int64]:
+    """The rotation from planes to channels in 2^-16: (channels, planes). A grey picture is luma alone."""
+    if channels == 3:
+        rows = [[_THIRD, _HALF, _SIXTH], [_THIRD, 0, -_SIXTHS], [_THIRD, -_HALF, _SIXTH]]
+    elif channels == 2:
+        rows = [[_HALF, _HALF], [_HALF, -_HALF]]
+    else:
+        rows = [[1 << 16 if planes == 1 else _THIRD, *[0] * (planes - 1)]]
+    return np.array(rows, np.int64)
 
 
 def opponent_matrix(like: Array) -> Array:

@@ -190,7 +190,7 @@ def render_grid(
 ) -> Floats:  # fmt: skip
     """The field on the product grid of ``positions``: planes (planes, *n).
 
-    ``weights``: last layers (planes·K + extra, *window) of the cells from ``origin`` on, those that
+    ``weights``: last layers (planes·K, *window) of the cells from ``origin`` on, those that
     :func:`reached` tells or more; ``cells`` of the whole lattice along each axis. ``positions``: increasing (n_i,)
     per axis, in native samples of the whole signal, where sample i is at i + ½; beyond [0, s·cells] the field is
     mirrored. Raises :class:`InternalError` when the window lacks a cell that is needed.
@@ -329,7 +329,7 @@ def _fill_lines(spec: LatticeSpec, out: Floats, weights: Floats, piece: list[Axi
 
 
 def _add(spec: LatticeSpec, target: Floats, layers: Floats, functions: Floats) -> None:
-    """Add products of last layers (planes·K + extra, …) and functions (F, …), position by position."""
+    """Add products of last layers (planes·K, …) and functions (F, …), position by position."""
     for plane in range(spec.planes):
         for own, shared in spec.parts(plane):
             target[plane] += np.einsum("k...,k...->...", layers[own], functions[shared])
@@ -372,7 +372,7 @@ def render_points(
 ) -> Floats:  # fmt: skip
     """The field at scattered ``points`` (N, d) in native samples: values (N, planes).
 
-    ``weights_at`` gives the last layers (n, planes·K + extra) of cells with indices (n, d), int64; it is called in
+    ``weights_at`` gives the last layers (n, planes·K) of cells with indices (n, d), int64; it is called in
     the caller's thread, 2^d times for every few thousand points.
     """
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nfcodec.errors import CorruptError
-from nfcodec.lattice import order, restore
+from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.enlarge import detail_shapes
+from nfcodec.lattice.native import check_table
 from nfcodec.lattice.prior import Prior
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.trunk import LatticeSpec
 from nfcodec.types import Floats
 
 Arrays = dict[str, Floats]
+Whole = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class Level:
     """One lattice of cells.
 
-    ``trunk``: the shared SIREN. ``restore``: D, which predicts what quantization removed. ``log_step``: (8, 3, K)
-    log2 of the step sizes at the quality anchors. ``first_step``: what only the encoder needs, the preconditioner
+    ``trunk``: the shared SIREN φ. ``table``: (F, ∏ 2s) φ at the samples' own positions, in whole numbers of 2^-16.
+    ``restore``: D, which predicts what quantization removed. ``log_step``: (8, P, K) log2 of the step sizes at the
+    quality anchors, in whole 256ths. ``first_step``: what only the encoder needs, the preconditioner
     ("analysis.luma", "analysis.chroma": (K, 256)), log2 of the step size of every weight in the first inner step and
     in those after it ("log_gain": (3, K); "log_again": (steps, 3, K), if there are any), and the network of the
     correction ("e.…"). ``prior``: the integer networks. ``detail``: X, which tells what lies between the samples;
@@ -30,8 +36,9 @@ class Level:
 
     spec: LatticeSpec
     trunk: Arrays
-    restore: Arrays
-    log_step: Floats
+    table: Whole
+    restore: Restore
+    log_step: Whole
     first_step: Arrays
     prior: Prior
     detail: Arrays
@@ -39,8 +46,8 @@ class Level:
     @property
     def parameters(self) -> int:
         """Parameters that encoder and decoder share, the prior not counted."""
-        groups = (self.trunk, self.restore, self.first_step, self.detail)
-        return sum(a.size for group in groups for a in group.values())
+        groups = (self.trunk, self.first_step, self.detail)
+        return self.restore.parameters + sum(a.size for group in groups for a in group.values())
 
     @property
     def coded(self) -> int:
@@ -53,46 +60,63 @@ class Level:
         return 1 + len(self.first_step.get("log_again", ()))
 
     def steps(self, quality: int) -> Floats:
-        """Step sizes (3, K) of a quality 0 … 100."""
-        return np.exp2(np.tensordot(self.hats(quality), self.log_step, 1)).astype(np.float32)
+        """Step sizes (P, K) of a quality 0 … 100."""
+        return steps.step_sizes(self.log_step, quality).astype(np.float32)
 
     @staticmethod
     def hats(quality: int) -> Floats:
         """Quality features (8,) that sum to 1."""
         return order.quality_features(quality).astype(np.float32) / np.float32(16.0)
 
-    def blocks(self, group: Arrays, prefix: str) -> int:
-        """Residual layers of one of the two networks in weight space."""
-        return sum(1 for name in group if name.startswith(f"{prefix}.") and name.endswith(".weight")) - 2
+    @property
+    def correction_blocks(self) -> int:
+        """Residual layers of the network of the encoder's correction."""
+        return sum(1 for name in self.first_step if name.startswith("e.") and name.endswith(".weight")) - 2
 
     def validate(self, name: str) -> None:
         """Raise :class:`CorruptError` when arrays and spec do not fit together; ``name`` of the init."""
         spec = self.spec
         if spec.planes != 3 or spec.spacing != (order.SIDE, order.SIDE) or spec.bases != order.BASES:
             raise CorruptError(f"init {name}: a lattice of spacing {spec.spacing} is not known here")
-        table = spec.bases, 4 * order.BASES
         _expect(name, self.trunk, spec.shapes())
-        _expect(name, self.restore, self._net_shapes(name, self.restore, "d", spec.weights))
-        _expect(name, self.first_step, self._net_shapes(name, self.first_step, "e", 6 * spec.bases))
-        _expect(name, self.first_step, {"analysis.luma": table, "analysis.chroma": table, "log_gain": (3, table[0])})
-        if "log_again" in self.first_step:
-            _expect(name, self.first_step, {"log_again": (self.inner_steps - 1, 3, table[0])})
-        _expect(name, {"log_step": self.log_step}, {"log_step": (order.QUALITY_LEVELS, 3, spec.bases)})
-        if not (np.abs(self.log_step) < 40).all():
-            raise CorruptError(f"init {name}: a step size is out of range")
+        self._check_first_step(name)
+        self._check_steps(name)
+        check_table(name, spec, self.table)
+        inputs = restore.input_count(spec.planes, spec.bases, spec.axes)
+        self.restore.validate(inputs, spec.weights, spec.axes)
         if self.detail:
             width = len(self.detail.get("in.weight", ()))
             _expect(name, self.detail, detail_shapes(width, order.QUALITY_LEVELS))
         self.prior.validate()
 
-    def _net_shapes(self, name: str, group: Arrays, prefix: str, outputs: int) -> dict[str, tuple[int, ...]]:
-        """The arrays of a network in weight space of the width and depth that ``group`` shows."""
-        inputs = restore.input_count(self.spec.bases, order.QUALITY_LEVELS)
-        width = len(group.get(f"{prefix}.in.bias", ()))
-        shapes = restore.net_shapes(inputs, width, outputs, self.blocks(group, prefix), prefix)
-        if {n for n in group if n.startswith(f"{prefix}.")} != set(shapes):
-            raise CorruptError(f"init {name}: the tensors {prefix}.… make no network")
-        return shapes
+    def _check_steps(self, name: str) -> None:
+        shape = order.QUALITY_LEVELS, self.spec.planes, self.spec.bases
+        if self.log_step.shape != shape or self.log_step.dtype != np.int16:
+            raise CorruptError(f"init {name}: log_step of {self.log_step.dtype} {self.log_step.shape}")
+        low, high = steps.LOWEST * steps.OCTAVE, steps.HIGHEST * steps.OCTAVE
+        if self.log_step.min() < low or self.log_step.max() >= high:
+            raise CorruptError(f"init {name}: a step size is out of range")
+
+    def _check_first_step(self, name: str) -> None:
+        spec, group = self.spec, self.first_step
+        places = spec.bases, int(np.prod([2 * s for s in spec.spacing]))
+        width = len(group.get("e.in.bias", ()))
+        shapes = correction_shapes(spec, width, self.correction_blocks)
+        if {n for n in group if n.startswith("e.")} != set(shapes):
+            raise CorruptError(f"init {name}: the tensors e.… make no network")
+        gains = spec.planes, spec.bases
+        _expect(name, group, shapes | {"analysis.luma": places, "analysis.chroma": places, "log_gain": gains})
+        if "log_again" in group:
+            _expect(name, group, {"log_again": (self.inner_steps - 1, *gains)})
+
+
+def correction_shapes(spec: LatticeSpec, width: int, blocks: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network of the encoder's correction: ``blocks`` residual 3 × 3 layers of ``width``."""
+    inputs = restore.input_count(spec.planes, spec.bases, spec.axes)
+    shapes: dict[str, tuple[int, ...]] = {"e.in.weight": (width, inputs), "e.in.bias": (width,)}
+    for i in range(blocks):
+        shapes |= {f"e.{i}.weight": (width, width, 3, 3), f"e.{i}.bias": (width,)}
+    return shapes | {"e.out.weight": (2 * spec.weights, width), "e.out.bias": (2 * spec.weights,)}
 
 
 @dataclass(frozen=True)

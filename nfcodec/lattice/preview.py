@@ -101,7 +101,7 @@ def _preview(seen: _Rough, box: Box) -> Floats:
 
 def _bands(seen: _Rough, weights: Floats) -> Iterator[Floats]:
     """Planes (3, m·rows, m·columns), m means per cell, of last layers (3·bases, h, w), some rows of cells at a time."""
-    few, functions = replace(seen.field.level.spec, bases=seen.bases, extra=0), _mean_functions(seen)
+    few, functions = replace(seen.field.level.spec, bases=seen.bases), _mean_functions(seen)
     dense = seen.per_cell[0]
     for start in range(0, weights.shape[1], _BAND):
         stop = min(start + _BAND, weights.shape[1])

@@ -5,10 +5,7 @@ symbol of a pass, a mean M in eighths of a step and a scale index s. With base =
 symbol q is coded as v = q − base with the table (s, f) of :mod:`nfcodec.entropy.logistic`. Means of cells add the
 rounded mean of their nearest known neighbours to the base. :mod:`nfcodec.lattice.code` does the coding.
 
-Every number is whole. A layer is ⌊(W x + b + 2^(sh − 1)) / 2^sh⌋; inputs and weights are whole numbers in float32, and
-:meth:`Prior.validate` makes sure that no partial sum reaches 2^24. So the matrix product is exact in whatever order
-it adds, with or without fused operations, on every machine. A convolution routine would not be: some transform
-their inputs first.
+Every number is whole (:mod:`nfcodec.entropy.networks`); :meth:`Prior.validate` proves that all sums are exact.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.entropy import logistic
+from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.neighbourhood import seen_features
 from nfcodec.lattice.order import LARGEST_FEATURE, PASSES, PHASES, PLANES, feature_count, mean_feature_count
@@ -29,37 +27,11 @@ from nfcodec.lattice.order import LARGEST_FEATURE, PASSES, PHASES, PLANES, featu
 LARGEST_MEAN = 126  # M, in eighths of a step
 LARGEST_HIDDEN = 255
 DEPTH = 3
-_EXACT = 1 << 24  # float32 holds every whole number up to here
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
 Symbols = npt.NDArray[np.int32]
 Scales = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24."""
-
-    weight: Floats
-    bias: Floats
-    shift: Symbols
-
-    def __call__(self, x: Floats) -> Floats:
-        """Whole outputs (rows, cells) of whole inputs (inputs, cells), in float32."""
-        weight, bias = self._shifted
-        # Some matrix kernels raise floating-point flags for what lies beside the operands; whole numbers raise none.
-        with np.errstate(all="ignore"):
-            out: Floats = weight @ x
-        out += bias
-        return np.floor(out, out=out)
-
-    @cached_property
-    def _shifted(self) -> tuple[Floats, Floats]:
-        """Weight (rows, inputs) and bias (rows, 1) over 2^shift: powers of two change no digit of any sum."""
-        scale = np.ldexp(np.float32(1), -self.shift)[:, None]
-        half = np.ldexp(np.float32(1), self.shift - 1)
-        return self.weight * scale, (self.bias + half)[:, None] * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +87,7 @@ def _check_networks(kind: str, networks: Sequence[Network], sizes: list[tuple[in
             raise CorruptError(f"{kind} network {i} has {len(network.layers)} layers, not {DEPTH}")
         largest = LARGEST_FEATURE
         for j, layer in enumerate(network.layers):
-            name = f"{kind} network {i}, layer {j}"
-            _check_shapes(name, layer, inputs)
-            _check_sums(name, layer, largest)
+            check_layer(f"{kind} network {i}, layer {j}", layer, inputs, largest)
             inputs, largest = len(layer.weight), LARGEST_HIDDEN
         if inputs != 2 * symbols:
             raise CorruptError(f"{kind} network {i} has {inputs} outputs for {symbols} symbols")
-
-
-def _check_shapes(name: str, layer: Layer, inputs: int) -> None:
-    rows = layer.bias.shape
-    if len(rows) != 1 or not rows[0] or layer.weight.shape != (*rows, inputs) or layer.shift.shape != rows:
-        shapes = f"{layer.weight.shape}, {layer.bias.shape}, {layer.shift.shape}"
-        raise CorruptError(f"{name}: shapes {shapes} for {inputs} inputs")
-    if layer.weight.dtype != np.float32 or layer.bias.dtype != np.float32 or layer.shift.dtype != np.int32:
-        raise CorruptError(f"{name}: {layer.weight.dtype}, {layer.bias.dtype} and {layer.shift.dtype}")
-
-
-def _check_sums(name: str, layer: Layer, largest: int) -> None:
-    """Raise :class:`CorruptError` if anything is not whole, or if a sum might reach 2^24."""
-    if not all((values == np.rint(values)).all() for values in (layer.weight, layer.bias)):  # false for NaN
-        raise CorruptError(f"{name}: weights are not whole numbers")
-    if layer.shift.min() < 1 or layer.shift.max() > 24:
-        raise CorruptError(f"{name}: shifts {layer.shift.min()}…{layer.shift.max()} leave 1…24")
-    half = np.ldexp(1.0, layer.shift - 1)
-    sums = np.abs(layer.weight).sum(1, dtype=np.float64) * largest + np.abs(layer.bias) + half
-    if not sums.max() < _EXACT:  # also true for infinity
-        raise CorruptError(f"{name}: a sum may reach {sums.max()}, float32 is exact up to {_EXACT}")

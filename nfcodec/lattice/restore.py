@@ -1,61 +1,188 @@
-"""D: the network in weight space that predicts what quantization removed from the last layers.
+"""D: the integer network in weight space that predicts what quantization removed from the last layers.
 
 Works on a lattice of cells: inputs are the symbols of each cell (companded), the differences of its means to its
-eight neighbours and the quality; its output is added to the dequantized last layers, in units of their steps.
+neighbours and the quality; its output is added to the dequantized last layers, in 256ths of their steps. It is one
+layer from every cell alone into a stream of numbers per cell, some residual layers that see the neighbours, and one
+layer out of it. All numbers are whole (:mod:`nfcodec.entropy.networks`), and the same functions serve arrays of numpy,
+exactly, and tensors of torch with gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from nfcodec.arrays import Array, namespace
-from nfcodec.lattice.convolution import filtered, repeated
+import numpy as np
+import numpy.typing as npt
 
-Params = Mapping[str, Array]
+from nfcodec.arrays import Array, device, namespace
+from nfcodec.entropy.networks import Layer, check_layer
+from nfcodec.entropy.rounding import floor
+from nfcodec.errors import CorruptError
+from nfcodec.lattice import order
 
-
-def net_shapes(inputs: int, width: int, outputs: int, blocks: int, prefix: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a network of ``blocks`` residual 3 × 3 layers of ``width`` channels."""
-    shapes: dict[str, tuple[int, ...]] = {f"{prefix}.in.weight": (width, inputs), f"{prefix}.in.bias": (width,)}
-    for i in range(blocks):
-        shapes |= {f"{prefix}.{i}.weight": (width, width, 3, 3), f"{prefix}.{i}.bias": (width,)}
-    return shapes | {f"{prefix}.out.weight": (outputs, width), f"{prefix}.out.bias": (outputs,)}
-
-
-def apply_net(params: Params, prefix: str, blocks: int, x: Array) -> Array:
-    """(N, outputs, h, w) of inputs (N, inputs, h, w): 1 × 1, residual 3 × 3 layers with the border repeated, 1 × 1."""
-    xp = namespace(x)
-    h = filtered(x, params[f"{prefix}.in.weight"][:, :, None, None], params[f"{prefix}.in.bias"])
-    for i in range(blocks):
-        h = h + filtered(xp.maximum(h, 0.1 * h), params[f"{prefix}.{i}.weight"], params[f"{prefix}.{i}.bias"])
-    h = xp.maximum(h, 0.1 * h)
-    return filtered(h, params[f"{prefix}.out.weight"][:, :, None, None], params[f"{prefix}.out.bias"])
-
-
-def compand(x: Array) -> Array:
-    """sign(x) · log2(1 + |x|)."""
-    xp = namespace(x)
-    return xp.sign(x) * xp.log2(1.0 + xp.abs(x))
+UNIT = 256  # the output counts 256ths of a step
+STREAM = 4  # numbers of the stream count quarters of an activation
+LARGEST_STREAM = 8191
+LARGEST_ACTIVATION = 255
+LARGEST_OUTPUT = 2047
+SLOPE = 13 / 128
+# Cells of one product, whose inputs stay near the processor's cache.
+_CELLS = 512
 
 
-def inputs(symbols: Array, hats: Array) -> Array:
-    """Inputs (N, C, h, w) of symbols (N, planes, K, h, w) and quality features (N, Q) that sum to 1.
+@dataclass(frozen=True)
+class Restore:
+    """D. ``enter`` (width, C), ``blocks`` (width, 3^d · width) each, ``leave`` (P·K, width).
 
-    Their order: symbols 1 … K − 1 of every plane, companded; differences of the means to those of the eight
-    neighbours, neighbour by neighbour, companded, the border repeated; the quality features, alike in all cells.
+    The inputs of a block are the activations of the 3^d cells around, cell by cell, the last axis fastest.
     """
-    xp, (n, _, _, h, w) = namespace(symbols), symbols.shape
-    means = symbols[:, :, 0]
-    wide = repeated(repeated(means, -2, 1), -1, 1)
+
+    enter: Layer
+    blocks: tuple[Layer, ...]
+    leave: Layer
+
+    def __call__(self, features: Array, axes: int) -> Array:
+        """256ths of a step (…, P·K, *cells) for features (…, C, *cells) of a lattice of ``axes`` axes; the border of
+        the lattice is repeated."""
+        cells = features.shape[features.ndim - axes :]
+        xp = namespace(features)
+        stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
+        for block in self.blocks:
+            active = _unflat(_activation(xp, stream), cells)
+            parts = [block(part) for part in _surroundings(active, axes)]
+            stream = _clip(xp, stream + (parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)), LARGEST_STREAM)
+        return _unflat(_clip(xp, self.leave(_activation(xp, stream)), LARGEST_OUTPUT), cells)
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """All layers by name, in the order of their use."""
+        return {"in": self.enter, **{str(i): block for i, block in enumerate(self.blocks)}, "out": self.leave}
+
+    @classmethod
+    def of(cls, layers: Mapping[str, Layer]) -> Restore:
+        """The inverse of :attr:`layers`; KeyError for names that make no network."""
+        blocks = tuple(layers[str(i)] for i in range(len(layers) - 2))
+        return cls(layers["in"], blocks, layers["out"])
+
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases there are."""
+        return sum(layer.weight.size + layer.bias.size for layer in self.layers.values())
+
+    def validate(self, inputs: int, outputs: int, axes: int) -> None:
+        """Raise :class:`CorruptError` unless shapes fit ``inputs`` and ``outputs`` and every sum stays exact."""
+        width = len(self.enter.bias)
+        check_layer("D, layer in", self.enter, inputs, order.LARGEST_FEATURE)
+        for i, block in enumerate(self.blocks):
+            check_layer(f"D, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION)
+            if len(block.bias) != width:
+                raise CorruptError(f"D, layer {i}: {len(block.bias)} outputs for a stream of {width}")
+        check_layer("D, layer out", self.leave, width, LARGEST_ACTIVATION)
+        if len(self.leave.bias) != outputs:
+            raise CorruptError(f"D has {len(self.leave.bias)} outputs for {outputs} weights")
+
+
+def _clip(xp: Any, x: Array, largest: int) -> Array:
+    return xp.clip(x, -largest, largest)
+
+
+def _activation(xp: Any, stream: Array) -> Array:
+    """⌊l(x)/4 + ½⌋ within ±255 of the stream, with the leaky rectifier l(x) = max(x, 13 x / 128)."""
+    active = floor(xp.maximum(stream, stream * SLOPE) * (1.0 / STREAM) + 0.5)
+    return xp.clip(active, -LARGEST_ACTIVATION, LARGEST_ACTIVATION)
+
+
+def _flat(x: Array, axes: int) -> Array:
+    """(…, F, cells) of (…, F, *cells)."""
+    return x.reshape((*x.shape[: x.ndim - axes], -1))
+
+
+def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
+    return x.reshape((*x.shape[:-1], *cells))
+
+
+def _surroundings(active: Array, axes: int) -> Iterator[Array]:
+    """What the cells see of the 3^d cells around them: (…, 3^d · F, n) for some rows of cells after the other."""
+    xp, first = namespace(active), active.ndim - axes
+    cells = active.shape[first:]
+    wide = repeated_border(active, axes)
+    rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
+    for start in range(0, cells[0], rows):
+        stop = min(start + rows, cells[0])
+        seen = []
+        for offset in itertools.product(range(3), repeat=axes):
+            at = [slice(o, o + n) for o, n in zip(offset, cells, strict=True)]
+            at[0] = slice(start + offset[0], stop + offset[0])
+            seen.append(wide[(..., *at)])
+        yield _flat(xp.concat(seen, axis=first - 1), axes)
+
+
+def repeated_border(x: Array, axes: int) -> Array:
+    """(…, *cells) with one more cell on every side, copies of those at the border."""
+    xp = namespace(x)
+    for axis in range(x.ndim - axes, x.ndim):
+        head, tail = _at(x, axis, slice(0, 1)), _at(x, axis, slice(x.shape[axis] - 1, None))
+        x = xp.concat([head, x, tail], axis=axis)
+    return x
+
+
+def _at(x: Array, axis: int, part: slice) -> Array:
+    return x[(*(slice(None),) * axis, part)]
+
+
+# -- inputs ----------------------------------------------------------------------------------------------
+def compand(x: Array) -> Array:
+    """Whole numbers as features within ±127 (:func:`nfcodec.lattice.order.compand`), in float32.
+
+    Where gradients are asked for, the slope is that between the next whole numbers on both sides: what a symbol can
+    change by.
+    """
+    if isinstance(x, np.ndarray):
+        return order.compand(x.astype(np.int32, copy=False)).astype(np.float32)
+    xp = namespace(x)
+    at = xp.abs(x if not x.requires_grad else x.detach())
+    table = xp.asarray(order.companded().astype(np.float32), device=device(x))
+    feature = xp.sign(x) * table[xp.astype(xp.clip(at, 0, 255), xp.int64)]
+    if not x.requires_grad:
+        return feature
+    slope = 16.0 * xp.where(at < 1.0, xp.ones_like(at), 0.5 * xp.log2((2.0 + at) / xp.clip(at, 1.0, None)))
+    return feature.detach() + slope * (x - x.detach())
+
+
+def features(symbols: Array, qualities: Array) -> Array:
+    """Inputs (…, C, *cells) of symbols (…, P, K, *cells) at quality features (…, Q) that sum to 16, in float32.
+
+    Their order: symbols 1 … K − 1 of every plane, companded; differences of the means to those of the neighbours,
+    neighbour by neighbour, of every plane, companded, the border repeated; the quality features, alike in all cells.
+    """
+    xp = namespace(symbols)
+    axes = symbols.ndim - qualities.ndim - 1
+    plane = qualities.ndim - 1
+    cells = symbols.shape[plane + 2 :]
+    lead = (slice(None),) * plane
+    means = symbols[(*lead, slice(None), 0)]
+    wide = repeated_border(means, axes)
     around = [
-        wide[:, :, 1 + dy : 1 + dy + h, 1 + dx : 1 + dx + w] - means
-        for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx
+        wide[(..., *(slice(o, o + n) for o, n in zip(offset, cells, strict=True)))] - means
+        for offset in itertools.product(range(3), repeat=axes) if set(offset) != {1}
     ]  # fmt: skip
-    rest = [compand(symbols[:, :, 1:]).reshape((n, -1, h, w)), compand(xp.concat(around, axis=1))]
-    quality = xp.broadcast_to(hats[:, :, None, None], (*hats.shape, h, w))
-    return xp.concat([*rest, quality], axis=1)
+    rest = symbols[(*lead, slice(None), slice(1, None))]
+    coded = compand(rest).reshape((*rest.shape[:plane], -1, *cells))
+    quality = qualities.reshape((*qualities.shape, *(1 for _ in cells)))
+    quality = xp.broadcast_to(quality, (*qualities.shape, *cells))
+    return xp.concat([coded, compand(xp.concat(around, axis=plane)), xp.astype(quality, coded.dtype)], axis=plane)
 
 
-def input_count(bases: int, qualities: int, planes: int = 3) -> int:
-    """C, the channels of :func:`inputs`, for K = ``bases`` symbols per plane and Q = ``qualities``."""
-    return planes * (bases - 1 + 8) + qualities
+def input_count(planes: int, bases: int, axes: int) -> int:
+    """C, the channels of :func:`features`."""
+    around: int = 3**axes - 1
+    return planes * (bases - 1 + around) + order.QUALITY_LEVELS
+
+
+def quality_row(quality: int) -> npt.NDArray[np.float32]:
+    """Quality features (Q,) that sum to 16."""
+    return order.quality_features(quality).astype(np.float32)

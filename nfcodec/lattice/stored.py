@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.blas import single_threaded
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.coords import sample_positions
 from nfcodec.errors import CorruptError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.code import RegionBytes, RegionCoder
 from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
+from nfcodec.lattice.native import render_points as native_points
 from nfcodec.lattice.preview import preview
 from nfcodec.lattice.regions import LAYERS, Layout, Region, section_run, unpack_run
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.stored_palette import StoredOverlay
-from nfcodec.lattice.synthesis import region_layers, to_values
+from nfcodec.lattice.synthesis import region_layers, to_values, whole_to_values
 from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Indices, Positions
+from nfcodec.types import Doubles, Indices, Positions
 
 Symbols = npt.NDArray[np.int32]
 Span = tuple[int, int]
@@ -34,6 +38,8 @@ Span = tuple[int, int]
 _ROWS_KEPT = 3
 # Samples apart: less is denser than the samples.
 _DENSER = 1.0 - 1e-9
+# Grids of samples that lie farther apart than this are rendered as any other grid.
+_SPARSE = 4
 
 
 class LatticeField:
@@ -150,52 +156,72 @@ class LatticeRenderer:
         self, level: Level, layout: Layout, quality: int, channels: int, symbols_of: Callable[[int], Symbols]
     ) -> None:
         self.level, self.layout, self.quality, self.channels = level, layout, quality, channels
+        self._table = level.table.astype(np.float64)
         self._symbols_of = symbols_of
         self._recent: Recent[Floats] = Recent(_ROWS_KEPT * layout.columns)
         self._size = layout.cells[0] * level.spec.spacing[0], layout.cells[1] * level.spec.spacing[1]
         self._detail = Detail(level.detail, level.hats(quality), self._size, self._first) if level.detail else None
 
     def _layers(self, region: int) -> Floats:
-        """Last layers (F, h, w) of a region."""
+        """Last layers (F, h, w) of a region, in 2^-16."""
         return self._recent.get(region, self._made)
 
     def _made(self, region: int) -> Floats:
         return region_layers(self.level, self._symbols_of(region), self.quality)
 
     def _window(self, rows: Span, columns: Span) -> Floats:
-        """Last layers (F, …) of the cells [rows) × [columns)."""
+        """Last layers (F, …) of the cells [rows) × [columns), in 2^-16."""
         bands = [
-            np.concatenate([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
+            _joined([self._layers(r.index)[_inside(r, rows, columns)] for r in row], 2)
             for row in self.layout.touched(rows, columns)
         ]
-        return np.concatenate(bands, 1)
+        return _joined(bands, 1)
 
     def _scattered(self, cells: Indices) -> Floats:
-        """Last layers (N, F) of cells (N, 2)."""
+        """Last layers (N, F) of cells (N, 2), in 2^-16."""
         out = np.empty((len(cells), self.level.spec.weights), np.float32)
         low, high = cells.min(0).tolist(), cells.max(0).tolist()
         for row in self.layout.touched((low[0], high[0] + 1), (low[1], high[1] + 1)):
             for r in row:
                 local = cells - np.array([r.top, r.left])
-                mine = np.flatnonzero(((local >= 0) & (local < np.array(r.shape))).all(1))
+                mine = ((local >= 0) & (local < r.shape)).all(1).nonzero()[0]
                 y, x = local[mine].T
                 out[mine] = self._layers(r.index)[:, y, x].T
         return out
 
+    # -- at the samples ----------------------------------------------------------------------------------
+    def _native(self, positions: list[Positions]) -> list[Indices] | None:
+        """The samples of a grid, where it is one of samples that are not far apart."""
+        index = [native_index(p, n) for p, n in zip(positions, self._size, strict=True)]
+        known = [i for i in index if i is not None and len(i) and i[-1] - i[0] < _SPARSE * len(i)]
+        return known if len(known) == len(index) else None
+
+    def _whole(self, index: list[Indices]) -> Doubles:
+        """Whole planes (3, n_0, n_1) of a grid of samples, in ascending order, in 2^-32."""
+        box = [(int(i[0]), int(i[-1]) + 1) for i in index]
+        planes = self._box(box)
+        for axis, (i, (start, stop)) in enumerate(zip(index, box, strict=True), 1):
+            planes = planes if len(i) == stop - start else planes.take(i - start, axis)
+        return planes
+
+    def _box(self, box: list[Span]) -> Doubles:
+        """Whole planes (3, h, w) of the samples in spans of rows and of columns, in 2^-32."""
+        spec, cells = self.level.spec, self.layout.cells
+        rows, columns = (reached_cells(b, s, n) for b, s, n in zip(box, spec.spacing, cells, strict=True))
+        window = self._window(rows, columns)
+        return render_box(spec, self._table, window, (rows[0], columns[0]), cells, box)
+
+    def _first(self, box: list[Span]) -> Floats:
+        """The first plane (h, w) of the samples in spans of rows and of columns."""
+        return _floats(self._box(box)[0], PLANE_UNIT)
+
+    # -- anywhere ----------------------------------------------------------------------------------------
     def _planes(self, positions: list[Positions]) -> Floats:
-        """Planes (3, n_0, n_1) of the coded lattice on the grid of native positions."""
+        """Planes (3, n_0, n_1) of the coded lattice on a grid of native positions."""
         spec, cells = self.level.spec, self.layout.cells
         rows, columns = (reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True))
-        window = self._window(rows, columns)
+        window = _floats(self._window(rows, columns), WEIGHT_UNIT)
         return render_grid(spec, self.level.trunk, window, (rows[0], columns[0]), cells, positions)
-
-    def _native(self, spans: list[Span]) -> Floats:
-        """Planes (3, h, w) of the samples in spans of rows and of columns."""
-        return self._planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
-
-    def _first(self, spans: list[Span]) -> Floats:
-        first: Floats = self._native(spans)[0]
-        return first
 
     def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (3, n_0, n_1) on a grid that is denser than the samples only to be low-passed: from the samples.
@@ -204,34 +230,56 @@ class LatticeRenderer:
         """
         pairs = zip(positions, self._size, strict=True)
         spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
-        planes = self._native(spans)
+        planes = _floats(self._box(spans), PLANE_UNIT)
         for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
             planes = interpolate(planes, axis, where - a)
         return planes
 
+    @single_threaded
     def render(self, positions: list[Positions]) -> Floats:
         """Values (n_0, n_1, C) of the field on the grid of native positions."""
+        native = self._native(positions)
+        if native is not None:
+            return whole_to_values(self._whole(native), self.channels)
         planes = self._planes(positions)
         detail = self._detail.grid(positions) if self._detail else None
         if detail is not None:
             planes[0] += detail
         return np.asarray(to_values(planes, self.channels), np.float32)
 
+    @single_threaded
     def render_dense(self, positions: list[Positions]) -> Floats:
         """Values (n_0, n_1, C) on a grid that is there to be low-passed."""
-        dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
-        planes = self._interpolated(positions) if dense else self._planes(positions)
-        return np.asarray(to_values(planes, self.channels), np.float32)
+        if not any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions):
+            return self.render(positions)
+        return np.asarray(to_values(self._interpolated(positions), self.channels), np.float32)
 
+    @single_threaded
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) of the field at native positions (N, 2); those outside the lattice get the value at its border.
         """
         spec, cells = self.level.spec, self.layout.cells
+        native = [native_index(p, n) for p, n in zip(positions.T, self._size, strict=True)]
+        if all(i is not None for i in native):
+            index = np.stack([i for i in native if i is not None], 1)
+            return whole_to_values(native_points(spec, self._table, self._scattered, cells, index), self.channels)
         inside = np.clip(positions, 0.0, self._size)
-        planes = render_points(spec, self.level.trunk, self._scattered, cells, inside).T
+        planes = render_points(spec, self.level.trunk, self._scattered_floats, cells, inside).T
         if self._detail:
             planes = np.concatenate([planes[:1] + self._detail.points(inside), planes[1:]])
         return np.asarray(to_values(planes, self.channels), np.float32)
+
+    def _scattered_floats(self, cells: Indices) -> Floats:
+        return _floats(self._scattered(cells), WEIGHT_UNIT)
+
+
+def _joined(parts: list[Floats], axis: int) -> Floats:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+
+
+def _floats(whole: npt.NDArray[np.floating[Any]], unit: float) -> Floats:
+    """Whole numbers that count ``unit`` as what they stand for."""
+    return (whole * whole.dtype.type(unit)).astype(np.float32)
 
 
 def _inside(region: Region, rows: Span, columns: Span) -> tuple[slice, slice, slice]:

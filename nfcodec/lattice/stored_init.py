@@ -1,7 +1,7 @@
 """A lattice init as named arrays and JSON, as they stand in a safetensors file.
 
-Weights of the networks are stored in half precision and of the prior as small integers; the trunk, whose errors
-every sample would see, in single precision.
+The prior, D, the steps and the table of φ are whole numbers; the trunk is stored in single precision, the networks of
+the encoder and X in half precision. The names of a level's arrays begin with its number.
 """
 
 from __future__ import annotations
@@ -11,57 +11,76 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
 from nfcodec.lattice.init import LatticeInit, Level
-from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.prior import Network, Prior
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.trunk import LatticeSpec
 
+Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
-_HALF = ("restore", "first_step", "detail")
+_HALF = ("first_step", "detail")
+_FLOAT = ("trunk", *_HALF)
+# Layers of a network of the prior.
+_PRIOR_LAYERS = ("0", "1", "2")
 
 
 def build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> LatticeInit:
     """The init of a file's tensors; :class:`CorruptError`, KeyError, TypeError or ValueError for anything else."""
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
-    groups: dict[str, dict[str, Array]] = {g: {} for g in ("trunk", *_HALF, "prior")}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition("/")
-        if group in groups:
-            groups[group][rest] = np.asarray(tensor)
-    floats = {g: {n: a.astype(np.float32) for n, a in groups[g].items()} for g in ("trunk", *_HALF)}
+    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    specs = [LatticeSpec.from_dict(spec) for spec in meta["levels"]]
+    levels = tuple(_level(spec, _within(arrays, str(i))) for i, spec in enumerate(specs))
     low, high = (float(t) for t in meta["trade"])
-    level = Level(
-        spec=LatticeSpec.from_dict(meta["spec"]), trunk=floats["trunk"], restore=floats["restore"],
-        log_step=np.asarray(tensors["log_step"]).astype(np.float32), first_step=floats["first_step"],
-        prior=_prior(groups["prior"]), detail=floats["detail"],
-    )  # fmt: skip
-    init = LatticeInit(meta["id"], meta["modality"], (level,), (low, high), digest)
+    init = LatticeInit(meta["id"], meta["modality"], levels, (low, high), digest)
     init.validate()
     return init
 
 
+def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
+    """The arrays GROUP/NAME by NAME."""
+    return {n[len(group) + 1 :]: a for n, a in arrays.items() if n.startswith(f"{group}/")}
+
+
+def _level(spec: LatticeSpec, arrays: dict[str, Array]) -> Level:
+    floats = {g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT}
+    layers = _within(arrays, "restore")
+    restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
+    return Level(
+        spec=spec, table=arrays["table"].copy(), log_step=arrays["log_step"].copy(),
+        restore=restore, prior=_prior(_within(arrays, "prior")), **floats,
+    )  # fmt: skip
+
+
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and metadata; the inverse of :func:`build`."""
-    [level] = init.levels
-    arrays: dict[str, Array] = {"log_step": level.log_step}
-    for group in ("trunk", *_HALF):
-        for name, array in getattr(level, group).items():
-            arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)
-    for prefix, network in _named(level.prior):
-        for i, layer in enumerate(network.layers):
-            arrays[f"prior/{prefix}.{i}.weight"] = _narrow(layer.weight)
-            arrays[f"prior/{prefix}.{i}.bias"] = layer.bias.astype(np.int32)
-            arrays[f"prior/{prefix}.{i}.shift"] = layer.shift.astype(np.uint8)
+    arrays = {f"{i}/{n}": a for i, level in enumerate(init.levels) for n, a in _level_contents(level).items()}
     meta = {
-        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "spec": level.spec.to_dict(),
-        "trade": list(init.trade),
+        "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality,
+        "levels": [level.spec.to_dict() for level in init.levels], "trade": list(init.trade),
     }  # fmt: skip
     return arrays, meta
+
+
+def _level_contents(level: Level) -> dict[str, Array]:
+    arrays: dict[str, Array] = {"log_step": level.log_step, "table": level.table}
+    for group in _FLOAT:
+        for name, array in getattr(level, group).items():
+            arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)
+    networks = [(f"restore/{n}", layer) for n, layer in level.restore.layers.items()]
+    for prefix, network in _named(level.prior):
+        networks += [(f"prior/{prefix}.{i}", layer) for i, layer in zip(_PRIOR_LAYERS, network.layers, strict=True)]
+    for name, layer in networks:
+        arrays[f"{name}.weight"] = _narrow(layer.weight)
+        arrays[f"{name}.bias"] = layer.bias.astype(np.int32)
+        arrays[f"{name}.shift"] = layer.shift.astype(np.uint8)
+    return arrays
 
 
 def _narrow(weight: Array) -> Array:
@@ -73,16 +92,18 @@ def _named(prior: Prior) -> list[tuple[str, Network]]:
     return named + [(f"mean.{i}", n) for i, n in enumerate(prior.means)]
 
 
-def _network(tensors: dict[str, Array], prefix: str) -> Network:
-    layers = []
-    for i in range(3):
-        weight, bias, shift = (tensors[f"{prefix}.{i}.{part}"] for part in ("weight", "bias", "shift"))
-        if weight.dtype not in (np.int8, np.int16) or bias.dtype != np.int32 or shift.dtype != np.uint8:
-            raise CorruptError(f"layer {prefix}.{i} of the prior does not hold integers")
-        layers.append(Layer(weight.astype(np.float32), bias.astype(np.float32), shift.astype(np.int32)))
-    return Network((layers[0], layers[1], layers[2]))
+def _layer(arrays: dict[str, Array], name: str, network: str) -> Layer:
+    weight, bias, shift = (arrays[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+    if weight.dtype not in (np.int8, np.int16) or bias.dtype != np.int32 or shift.dtype != np.uint8:
+        raise CorruptError(f"layer {name} of {network} does not hold integers")
+    return Layer(weight.astype(np.float32), bias.astype(np.float32), shift.astype(np.int32))
 
 
-def _prior(tensors: dict[str, Array]) -> Prior:
-    groups = tuple(_network(tensors, f"group.{i}") for i in range(len(order.PASSES)))
-    return Prior(groups, tuple(_network(tensors, f"mean.{i}") for i in range(2 * order.PLANES)))
+def _network(arrays: dict[str, Array], prefix: str) -> Network:
+    first, second, last = (_layer(arrays, f"{prefix}.{i}", "the prior") for i in _PRIOR_LAYERS)
+    return Network((first, second, last))
+
+
+def _prior(arrays: dict[str, Array]) -> Prior:
+    groups = tuple(_network(arrays, f"group.{i}") for i in range(len(order.PASSES)))
+    return Prior(groups, tuple(_network(arrays, f"mean.{i}") for i in range(2 * order.PLANES)))

@@ -22,24 +22,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.arrays import Array, namespace
+from nfcodec.arrays import Array, device, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 Params = dict[str, Array]
 Floats = npt.NDArray[np.float64]
 Part = tuple[slice, slice]
+_WINDOW_POWER = 8
 
 
 @dataclass(frozen=True, slots=True)
 class LatticeSpec:
-    """``spacing`` s of the cells in samples, one per axis, even; ``bases`` K coded functions per plane, ``extra``
-    further functions of the first plane that only the weight network drives; ``width`` of the two sine layers;
-    ``w0``: frequency factor of the first one; ``planes``: outputs of the field, all but the first share functions."""
+    """``spacing`` s of the cells in samples, one per axis, even; ``bases`` K functions per plane; ``width`` of the two
+    sine layers; ``w0``: frequency factor of the first one; ``planes``: outputs of the field, all but the first share
+    functions."""
 
     spacing: tuple[int, ...] = (8, 8)
     bases: int = 64
-    extra: int = 0
     width: int = 192
     w0: float = 12.0
     planes: int = 3
@@ -61,21 +61,18 @@ class LatticeSpec:
 
     @property
     def functions(self) -> int:
-        """Outputs of the trunk: K of the first plane, K of the others, then the extra ones."""
-        return self.tables * self.bases + self.extra
+        """Outputs of the trunk: K of the first plane, K of the others."""
+        return self.tables * self.bases
 
     @property
     def weights(self) -> int:
-        """Numbers in the last layer of a cell: K of each plane, then the extra ones of the first."""
-        return self.planes * self.bases + self.extra
+        """Numbers in the last layer of a cell: K of each plane."""
+        return self.planes * self.bases
 
     def parts(self, plane: int) -> tuple[Part, ...]:
         """Which weights of a cell a plane uses, each range with that of the functions they multiply."""
         k = self.bases
-        own = slice(plane * k, (plane + 1) * k), slice(min(plane, 1) * k, (min(plane, 1) + 1) * k)
-        if plane or not self.extra:
-            return (own,)
-        return own, (slice(self.planes * k, self.weights), slice(self.tables * k, self.functions))
+        return ((slice(plane * k, (plane + 1) * k), slice(min(plane, 1) * k, (min(plane, 1) + 1) * k)),)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The tensors of the trunk."""
@@ -89,7 +86,7 @@ class LatticeSpec:
         """Raise :class:`CorruptError` or :class:`LimitError` when the numbers cannot describe a lattice."""
         positive = min((self.bases, self.width, self.planes, *self.spacing), default=0) >= 1
         even = all(s % 2 == 0 for s in self.spacing)
-        if not (positive and even and 1 <= self.axes <= 3 and self.extra >= 0 and 0.0 < self.w0 < math.inf):
+        if not (positive and even and 1 <= self.axes <= 3 and 0.0 < self.w0 < math.inf):
             raise CorruptError(f"impossible lattice spec {self}")
         limits.check("max_parameters", sum(math.prod(s) for s in self.shapes().values()), "lattice trunk")
         limits.check("max_parameters", self.functions * math.prod(2 * s for s in self.spacing), "lattice table")
@@ -105,7 +102,7 @@ class LatticeSpec:
             if set(data) != {f.name for f in fields(cls)}:
                 raise KeyError("other keys than those of a lattice spec")
             spec = cls(**{**data, "spacing": tuple(data["spacing"])})
-            whole = (spec.bases, spec.extra, spec.width, spec.planes, *spec.spacing)
+            whole = (spec.bases, spec.width, spec.planes, *spec.spacing)
             if {type(n) for n in whole} != {int} or type(spec.w0) is not float:
                 raise TypeError("whole numbers, and one with a fraction for w0, are needed")
             spec.validate(limits)
@@ -119,8 +116,7 @@ def trunk(spec: LatticeSpec, params: Mapping[str, Array], where: Array) -> Array
     xp = namespace(where)
     hidden = xp.sin(where @ (spec.w0 * params["trunk.0.weight"].T) + params["trunk.0.bias"])
     hidden = xp.sin(hidden @ params["trunk.1.weight"].T + params["trunk.1.bias"])
-    fourth = (where * where) ** 2
-    window = xp.prod(1.0 - fourth * fourth, axis=1)
+    window = xp.prod(1.0 - where**_WINDOW_POWER, axis=1)
     return params["trunk.2.weight"] @ (hidden * window[:, None]).T
 
 
@@ -133,15 +129,13 @@ def table(spec: LatticeSpec, params: Mapping[str, Array], per_cell: tuple[int, .
     """Functions (F, ∏ 2·per_cell) on the regular grid with ``per_cell`` samples per spacing along each axis, even."""
     grid = np.meshgrid(*(reach_positions(2 * n) for n in per_cell), indexing="ij")
     like = params["trunk.0.weight"]
-    places = np.stack([g.ravel() for g in grid], 1)
-    where = namespace(like).asarray(places, dtype=like.dtype, device=getattr(like, "device", None))
+    where = namespace(like).asarray(np.stack([g.ravel() for g in grid], 1), dtype=like.dtype, device=device(like))
     return trunk(spec, params, where)
 
 
 def by_plane(spec: LatticeSpec, functions: Array) -> tuple[Array, Array]:
-    """Functions (F, P) as those of the first plane (K + extra, P) and those of the others (K, P)."""
-    k, coded = spec.bases, spec.tables * spec.bases
-    return namespace(functions).concat([functions[:k], functions[coded:]]), functions[k:coded]
+    """Functions (F, …) as those of the first plane (K, …) and those of the others (K, …)."""
+    return functions[: spec.bases], functions[spec.bases :]
 
 
 def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
@@ -149,7 +143,7 @@ def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
     xp, d = namespace(patches), len(per_cell)
     lead, cells = patches.shape[0], patches.shape[1:-1]
     shape = (lead, *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
-    out = xp.zeros(shape, dtype=patches.dtype, device=getattr(patches, 'device', None))
+    out = xp.zeros(shape, dtype=patches.dtype, device=device(patches))
     split = patches.reshape((lead, *cells, *(m for p in per_cell for m in (2, p))))
     order = (0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d)))
     for corner in itertools.product((0, 1), repeat=d):
@@ -219,13 +213,14 @@ def unfold(values: Array, per_cell: tuple[int, ...]) -> Array:
 
 
 def render(spec: LatticeSpec, weights: Array, functions: Array, per_cell: tuple[int, ...]) -> Array:
-    """Planes (N, planes, *samples) from last layers (N, planes·K + extra, *cells) and a table of the trunk."""
-    xp, k, coded = namespace(weights), spec.bases, spec.planes * spec.bases
+    """Planes (N, planes, *samples) from last layers (N, planes·K, *cells) and a table of the trunk."""
+    xp = namespace(weights)
+    split = weights.reshape((len(weights), spec.planes, spec.bases, *weights.shape[2:]))
     first, others = by_plane(spec, functions)
-    own = xp.concat([weights[:, :k], weights[:, coded:]], axis=1)
-    planes = fold(xp.moveaxis(own, 1, -1) @ first, per_cell)[:, None]
-    if spec.planes == 1:
-        return planes
-    rest = weights[:, k:coded].reshape((-1, k, *weights.shape[2:]))
-    more = fold(xp.moveaxis(rest, 1, -1) @ others, per_cell)
-    return xp.concat([planes, more.reshape((len(weights), -1, *more.shape[1:]))], axis=1)
+    sets = [(split[:, :1], first), (split[:, 1:], others)][: spec.tables]
+    planes = []
+    for own, shared in sets:
+        flat = own.reshape((-1, spec.bases, *weights.shape[2:]))
+        some = fold(xp.moveaxis(flat, 1, -1) @ shared, per_cell)
+        planes.append(some.reshape((*own.shape[:2], *some.shape[1:])))
+    return planes[0] if len(planes) == 1 else xp.concat(planes, axis=1)

@@ -17,9 +17,10 @@ from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.entropy import logistic, quantizer, tables
 from nfcodec.entropy.lossless import _FILTERS
+from nfcodec.entropy.networks import Layer
 from nfcodec.lattice import order
 from nfcodec.lattice.code import ALONE, RegionBytes, RegionSymbols
-from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.regions import LayerRun, pack_run, section_run, unpack_run
 from nfcodec.modules.deltas import decode_deltas, encode_deltas
 

@@ -60,7 +60,7 @@ PLANS = {
 
 # Most of its bytes are the two tables of the first step, 64 × 256 each.
 LATTICE = LatticeConfig(
-    id="test-lattice", field=LatticeSpec(extra=4, width=48),
+    id="test-lattice", field=LatticeSpec(width=48),
     networks=NetworkConfig(d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=5, mean_hidden=5),
     outer=lattice_config.OuterConfig(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20), prune=PruneConfig(share=0.0),
     detail=DetailConfig(steps=0), seed=1,

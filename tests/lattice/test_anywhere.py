@@ -16,9 +16,9 @@ from nfcodec.lattice.trunk import LatticeSpec, render, table
 from nfcodec.parallel import limited
 
 SPECS = {
-    1: LatticeSpec(spacing=(16,), bases=5, extra=2, width=11, w0=4.0, planes=2),
-    2: LatticeSpec(spacing=(8, 4), bases=4, extra=3, width=10, w0=4.0),
-    3: LatticeSpec(spacing=(2, 4, 6), bases=3, extra=0, width=8, w0=4.0, planes=1),
+    1: LatticeSpec(spacing=(16,), bases=5, width=11, w0=4.0, planes=2),
+    2: LatticeSpec(spacing=(8, 4), bases=4, width=10, w0=4.0),
+    3: LatticeSpec(spacing=(2, 4, 6), bases=3, width=8, w0=4.0, planes=1),
 }
 CLOSE = 1e-5  # of the largest value
 
@@ -53,8 +53,6 @@ def at_point(spec, params, weights, point):
             for plane in range(spec.planes):
                 start = 0 if plane == 0 else k
                 total[plane] += own[plane * k : plane * k + k] @ phi[start : start + k]
-            if spec.extra:
-                total[0] += own[-spec.extra :] @ phi[-spec.extra :]
     return total
 
 
@@ -454,7 +452,7 @@ def test_planning_takes_memory_of_the_axis_only():
 def test_one_plane_needs_no_second_table():
     spec = dataclasses.replace(SPECS[2], planes=1)
     _, params, weights, origin, cells = field((9, 5), spec)
-    assert params["trunk.2.weight"].shape[0] == 7
+    assert params["trunk.2.weight"].shape[0] == 4
     same(
         render_grid(spec, params, weights, origin, cells, grid_of((9, 5))),
         by_hand(spec, params, weights, grid_of((9, 5))),

@@ -36,8 +36,9 @@ def test_what_it_says_of_itself(stored):
     init, about = zoo.load(PATH), zoo.describe(PATH)
     assert isinstance(init, LatticeInit) and (init.id, init.kind, init.modality) == ("test-lattice", "lattice", "image")
     assert (about.field, about.kept, about.sha256) == ("lattice", 192, init.sha256.hex())
-    shared = [t for n, t in stored[0].items() if n.split("/")[0] in ("trunk", "restore", "first_step", "detail")]
-    assert about.parameters == init.parameters == sum(t.numel() for t in shared)
+    shared = [t for n, t in stored[0].items() if n.split("/")[1] in ("trunk", "restore", "first_step", "detail")]
+    weights = sum(t.numel() for t in shared if t.dtype != torch.uint8)  # shifts are no parameters
+    assert about.parameters == init.parameters == weights
 
 
 def test_written_and_read_again(tmp_path):
@@ -46,16 +47,21 @@ def test_written_and_read_again(tmp_path):
     assert digest == init.sha256  # the very same bytes
     again = zoo.read_init(tmp_path / "again.safetensors")
     [ours], [theirs] = init.levels, again.levels
-    for group in ("trunk", "restore", "first_step", "detail"):
+    for name in ("table", "log_step"):
+        np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
+    for group in ("trunk", "first_step", "detail"):
         assert set(getattr(theirs, group)) == set(getattr(ours, group))
         for name, array in getattr(ours, group).items():
             np.testing.assert_array_equal(getattr(theirs, group)[name], array)
-    networks = [(*level.prior.groups, *level.prior.means) for level in (ours, theirs)]
-    for ours, theirs in zip(*networks, strict=True):
-        for a, b in zip(ours.layers, theirs.layers, strict=True):
-            np.testing.assert_array_equal(a.weight, b.weight)
-            np.testing.assert_array_equal(a.bias, b.bias)
-            np.testing.assert_array_equal(a.shift, b.shift)
+    for a, b in zip(layers_of(ours), layers_of(theirs), strict=True):
+        np.testing.assert_array_equal(a.weight, b.weight)
+        np.testing.assert_array_equal(a.bias, b.bias)
+        np.testing.assert_array_equal(a.shift, b.shift)
+
+
+def layers_of(level):
+    networks = (*level.prior.groups, *level.prior.means)
+    return [*level.restore.layers.values(), *(layer for n in networks for layer in n.layers)]
 
 
 def test_steps_follow_the_quality():
@@ -64,10 +70,10 @@ def test_steps_follow_the_quality():
     for quality in (0, 50, 100, 7, 93):
         hats = order.quality_features(quality)
         assert level.hats(quality).sum() == 1 and hats.sum() == 16
-        wanted = 2.0 ** sum(int(h) / 16 * level.log_step[i].astype(np.float64) for i, h in enumerate(hats))
-        np.testing.assert_allclose(level.steps(quality), wanted, rtol=1e-5)
-    np.testing.assert_array_equal(level.steps(0), np.exp2(level.log_step[0]))
-    np.testing.assert_array_equal(level.steps(100), np.exp2(level.log_step[7]))
+        wanted = 2.0 ** sum(int(h) / 4096 * level.log_step[i].astype(np.float64) for i, h in enumerate(hats))
+        np.testing.assert_allclose(level.steps(quality), wanted, rtol=2e-3)
+    np.testing.assert_allclose(level.steps(0), np.exp2(level.log_step[0] / 256), rtol=1e-5)
+    np.testing.assert_allclose(level.steps(100), np.exp2(level.log_step[7] / 256), rtol=1e-5)
 
 
 def test_trade_off_falls_by_its_ratio():
@@ -79,12 +85,14 @@ def test_trade_off_falls_by_its_ratio():
 @pytest.mark.parametrize(
     "name",
     [
-        "trunk/trunk.1.bias", "restore/d.0.weight", "restore/d.in.bias", "first_step/log_gain", "first_step/e.out.bias",
-        "first_step/analysis.luma", "log_step", "prior/group.12.2.shift", "prior/mean.5.0.weight",
+        "trunk/trunk.1.bias", "restore/0.weight", "restore/in.bias", "restore/out.shift", "first_step/log_gain",
+        "first_step/e.out.bias", "first_step/analysis.luma", "log_step", "table", "prior/group.12.2.shift",
+        "prior/mean.5.0.weight",
     ],
 )  # fmt: skip
 def test_a_tensor_is_missing_or_wrong(stored, tmp_path, name):
     tensors, meta = stored
+    name = f"0/{name}"
     with pytest.raises(ModelError):
         loaded(tmp_path, {n: t for n, t in tensors.items() if n != name}, meta)
     for wrong in (tensors[name][..., :-1], tensors[name].unsqueeze(0), tensors[name].reshape(-1)[0]):
@@ -97,7 +105,7 @@ def test_a_tensor_is_missing_or_wrong(stored, tmp_path, name):
             with pytest.raises(ModelError, match="finite"):
                 loaded(tmp_path, {**tensors, name: changed}, meta)
     else:
-        with pytest.raises(ModelError, match="integers"):
+        with pytest.raises(ModelError, match="integers|log_step|table"):
             loaded(tmp_path, {**tensors, name: tensors[name].float()}, meta)
 
 
@@ -105,7 +113,8 @@ def test_a_tensor_is_missing_or_wrong(stored, tmp_path, name):
     ("change", "words"),
     [
         ({"format": 2}, "format 2"), ({"format": None}, "format"), ({"kind": "lettuce"}, "field kind"),
-        ({"spec": {}}, "spec"), ({"spec": 3}, "spec"), ({"trade": [1.0]}, "values"), ({"trade": [0.0, 1.0]}, "trade"),
+        ({"levels": [{}]}, "spec"), ({"levels": [3]}, "spec"), ({"levels": []}, "no levels"),
+        ({"levels": 3}, "int"), ({"trade": [1.0]}, "values"), ({"trade": [0.0, 1.0]}, "trade"),
         ({"trade": [float("nan"), 1.0]}, "trade"), ({"trade": ["a", 1.0]}, "float"), ({"trade": [1e9, 0.1]}, "trade"),
     ],
 )  # fmt: skip
@@ -113,7 +122,7 @@ def test_metadata_that_is_wrong(stored, tmp_path, change, words):
     tensors, meta = stored
     with pytest.raises(ModelError, match=words):
         loaded(tmp_path, tensors, {**meta, **change})
-    for key in ("format", "id", "modality", "spec", "trade"):
+    for key in ("format", "id", "modality", "levels", "trade"):
         with pytest.raises(ModelError):
             loaded(tmp_path, tensors, {k: v for k, v in meta.items() if k != key})
 
@@ -126,20 +135,29 @@ def test_metadata_that_is_wrong(stored, tmp_path, change, words):
 def test_specs_of_other_lattices(stored, tmp_path, change):
     tensors, meta = stored
     with pytest.raises(ModelError):
-        loaded(tmp_path, tensors, {**meta, "spec": {**meta["spec"], **change}})
+        loaded(tmp_path, tensors, {**meta, "levels": [{**meta["levels"][0], **change}]})
 
 
 def test_steps_out_of_range(stored, tmp_path):
     tensors, meta = stored
-    changed = tensors["log_step"].clone()
-    changed[3, 1, 5] = 41.0
-    with pytest.raises(ModelError, match="step size"):
-        loaded(tmp_path, {**tensors, "log_step": changed}, meta)
+    for bad in (2048, -6145):
+        changed = tensors["0/log_step"].clone()
+        changed[3, 1, 5] = bad
+        with pytest.raises(ModelError, match="step size"):
+            loaded(tmp_path, {**tensors, "0/log_step": changed}, meta)
 
 
-def test_a_prior_that_could_be_inexact(stored, tmp_path):
+def test_a_table_that_could_be_inexact(stored, tmp_path):
     tensors, meta = stored
-    name = "prior/group.4.1.bias"
+    changed = tensors["0/table"].to(torch.int32)
+    changed[70, 9] = 1 << 22
+    with pytest.raises(ModelError, match="exact"):
+        loaded(tmp_path, {**tensors, "0/table": changed}, meta)
+
+
+@pytest.mark.parametrize("name", ["0/prior/group.4.1.bias", "0/restore/0.bias"])
+def test_networks_that_could_be_inexact(stored, tmp_path, name):
+    tensors, meta = stored
     changed = tensors[name].clone()
     changed[0] = 1 << 24
     with pytest.raises(ModelError, match="exact"):

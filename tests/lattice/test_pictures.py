@@ -22,7 +22,7 @@ from nfcodec.options import DecodeOptions
 from nfcodec.signal import MemorySource
 
 KIND = "tiny-lattice"
-CLOSE = {"atol": 3e-5}
+CLOSE = {"atol": 1e-4}  # the table of a lattice counts 2^-16, the trunk between the samples is exact
 
 
 @pytest.fixture

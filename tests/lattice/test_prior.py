@@ -12,6 +12,7 @@ import pytest
 
 from nfcodec.entropy import coder, logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolEncoder
+from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError, InternalError, LimitError
 from nfcodec.lattice import order
 from nfcodec.lattice.code import (
@@ -23,7 +24,7 @@ from nfcodec.lattice.code import (
     predict,
     region_bits,
 )
-from nfcodec.lattice.prior import Layer, Network, Prior
+from nfcodec.lattice.prior import Network, Prior
 from nfcodec.limits import Limits
 
 # SHA-256 of the payloads of golden_symbols under golden_prior. Part of the format.

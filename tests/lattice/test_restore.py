@@ -1,121 +1,182 @@
+"""D: by hand, at borders, in numpy and in torch."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
-from nfcodec.lattice.restore import apply_net, compand, input_count, inputs, net_shapes
+from nfcodec.entropy.networks import Layer
+from nfcodec.errors import CorruptError
+from nfcodec.lattice import order
+from nfcodec.lattice.restore import Restore, compand, features, input_count
 
-K, Q, WIDTH, OUT, BLOCKS = 5, 4, 6, 7, 2
-C = input_count(K, Q)
-
-
-def random_net(seed=0, blocks=BLOCKS):
-    g = torch.Generator().manual_seed(seed)
-    return {n: 0.3 * torch.randn(s, generator=g) for n, s in net_shapes(C, WIDTH, OUT, blocks, "d").items()}
+PLANES, K, WIDTH = 2, 3, 5
 
 
-def random_symbols(n=2, h=6, w=7, planes=3, seed=1):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randint(-9, 10, (n, planes, K, h, w), generator=g).float()
+def layer(rng, rows, inputs, shift=5):
+    weight = rng.integers(-40, 41, (rows, inputs)).astype(np.float32)
+    bias = rng.integers(-900, 901, rows).astype(np.float32)
+    return Layer(weight, bias, np.full(rows, shift, np.int32))
 
 
-HATS = torch.tensor([[0.0, 0.25, 0.75, 0.0], [1.0, 0.0, 0.0, 0.0]])
+def network(axes, blocks=2, seed=0):
+    rng = np.random.default_rng(seed)
+    inputs = input_count(PLANES, K, axes)
+    return Restore(
+        layer(rng, WIDTH, inputs, 3), tuple(layer(rng, WIDTH, 3**axes * WIDTH) for _ in range(blocks)),
+        layer(rng, PLANES * K, WIDTH, 2),
+    )  # fmt: skip
 
 
-def test_shape_of_the_output():
-    out = apply_net(random_net(), "d", BLOCKS, inputs(random_symbols(), HATS))
-    assert out.shape == (2, OUT, 6, 7)
+def on_torch(d):
+    layers = {n: Layer(torch.from_numpy(la.weight), torch.from_numpy(la.bias), la.shift) for n, la in d.layers.items()}
+    return Restore.of(layers)
 
 
-@pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 5), (3, 1)])
-def test_smallest_lattices(h, w):
-    out = apply_net(random_net(), "d", BLOCKS, inputs(random_symbols(h=h, w=w), HATS))
-    assert out.shape == (2, OUT, h, w) and bool(out.isfinite().all())
+def symbols_of(*cells, seed=1):
+    return np.random.default_rng(seed).integers(-300, 301, (PLANES, K, *cells)).astype(np.int32)
 
 
-@pytest.mark.parametrize("planes", [1, 2, 3])
-def test_count_of_the_inputs(planes):
-    assert inputs(random_symbols(planes=planes), HATS).shape[1] == input_count(K, Q, planes)
+def row(quality=40):
+    return order.quality_features(quality).astype(np.float32)
 
 
-def test_shapes_name_every_tensor_that_is_used():
-    params = random_net()
-    x = inputs(random_symbols(), HATS)
-    out = apply_net(params, "d", BLOCKS, x)
-    for name in params:
-        changed = {**params, name: params[name] + 0.5}
-        assert not torch.equal(apply_net(changed, "d", BLOCKS, x), out), name
+GRIDS = [(1,), (7,), (1, 1), (1, 5), (4, 3), (2, 1, 3), (2, 3, 2)]
 
 
-def test_zero_output_layer_gives_zeros():
-    params = random_net()
-    params |= {n: torch.zeros_like(p) for n, p in params.items() if n.startswith("d.out")}
-    assert not apply_net(params, "d", BLOCKS, inputs(random_symbols(), HATS)).any()
+def plain(d, symbols, quality):
+    """The network with plain loops over cells, in Python's whole numbers."""
+    cells = symbols.shape[2:]
+    offsets = list(itertools.product((-1, 0, 1), repeat=len(cells)))
+    near = lambda c, o: tuple(min(max(i + j, 0), n - 1) for i, j, n in zip(c, o, cells, strict=True))  # noqa: E731
+    table = [int(t) for t in order.companded()]
+    squeeze = lambda n: table[min(abs(n), 255)] * (1 if n >= 0 else -1)  # noqa: E731
+
+    def apply(la, x):
+        rows = zip(la.weight.astype(int).tolist(), la.bias.astype(int).tolist(), la.shift.tolist(), strict=True)
+        return [(sum(a * b for a, b in zip(w, x, strict=True)) + b + (1 << (s - 1))) >> s for w, b, s in rows]
+
+    clip = lambda v, most: [min(max(n, -most), most) for n in v]  # noqa: E731
+    active = lambda v: clip([(128 * max(n, 0) + 13 * min(n, 0) + 256) >> 9 for n in v], 255)  # noqa: E731
+    stream = {}
+    for c in np.ndindex(*cells):
+        x = [squeeze(int(n)) for n in symbols[(slice(None), slice(1, None), *c)].ravel()]
+        for o in offsets:
+            if any(o):
+                x += [squeeze(int(symbols[(p, 0, *near(c, o))] - symbols[(p, 0, *c)])) for p in range(PLANES)]
+        stream[c] = clip(apply(d.enter, x + [int(h) for h in order.quality_features(quality)]), 8191)
+    for block in d.blocks:
+        before = {c: active(s) for c, s in stream.items()}
+        for c, s in list(stream.items()):
+            seen = [n for o in offsets for n in before[near(c, o)]]
+            stream[c] = clip([a + b for a, b in zip(s, apply(block, seen), strict=True)], 8191)
+    out = np.zeros((PLANES * K, *cells), int)
+    for c, s in stream.items():
+        out[(slice(None), *c)] = clip(apply(d.leave, active(s)), 2047)
+    return out
 
 
-def test_network_by_hand():
-    """One cell of one block, with plain loops; the border repeats."""
-    p, x = random_net(blocks=1), inputs(random_symbols(h=3, w=3), HATS)
-    leaky = lambda v: torch.where(v > 0, v, 0.1 * v)  # noqa: E731
-
-    def first(y, x_):
-        at = x[0, :, min(max(y, 0), 2), min(max(x_, 0), 2)]
-        return p["d.in.weight"] @ at + p["d.in.bias"]
-
-    out = apply_net(p, "d", 1, x)
-    for cy, cx in [(0, 0), (1, 1), (2, 0)]:
-        h = first(cy, cx) + p["d.0.bias"]
-        for dy in range(3):
-            for dx in range(3):
-                h = h + p["d.0.weight"][:, :, dy, dx] @ leaky(first(cy + dy - 1, cx + dx - 1))
-        wanted = p["d.out.weight"] @ leaky(h) + p["d.out.bias"]
-        torch.testing.assert_close(out[0, :, cy, cx], wanted, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("cells", GRIDS)
+def test_network_by_hand(cells):
+    d, symbols = network(len(cells)), symbols_of(*cells)
+    found = d(features(symbols, row()), len(cells))
+    wanted = plain(d, symbols, 40)
+    assert found.dtype == np.float32 and len(np.unique(wanted)) > 3
+    np.testing.assert_array_equal(found, wanted)
 
 
-def test_border_repeats():
-    """A lattice that repeats its border cells gives the same inside: constant symbols know no border."""
-    symbols = random_symbols(1, 1, 1).expand(-1, -1, -1, 5, 4)
-    out = apply_net(random_net(), "d", BLOCKS, inputs(symbols, HATS[:1]))
-    torch.testing.assert_close(out, out[:, :, :1, :1].expand_as(out), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("cells", GRIDS)
+def test_tensors_give_the_same_with_a_leading_axis(cells):
+    d, pictures = network(len(cells)), [symbols_of(*cells, seed=s) for s in range(3)]
+    wanted = np.stack([d(features(s, row(q)), len(cells)) for s, q in zip(pictures, (0, 55, 100), strict=True)])
+    rows = torch.from_numpy(np.stack([row(q) for q in (0, 55, 100)]))
+    symbols = torch.from_numpy(np.stack(pictures).astype(np.float32))
+    np.testing.assert_array_equal(on_torch(d)(features(symbols, rows), len(cells)), wanted)
 
 
-def test_a_shift_of_the_symbols_shifts_the_output_inside():
-    symbols = random_symbols(1, 12, 13)
-    net, hats = random_net(), HATS[:1]
-    whole = apply_net(net, "d", BLOCKS, inputs(symbols, hats))
-    part = apply_net(net, "d", BLOCKS, inputs(symbols[..., 1:, 2:], hats))
-    reach = BLOCKS + 1  # one cell for every 3 × 3 layer, one for the differences of the means
-    inside = (..., slice(reach, -reach), slice(reach, -reach))
-    torch.testing.assert_close(part[inside], whole[..., 1:, 2:][inside], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(part[..., 0, :], whole[..., 1, 2:], atol=1e-3)
+def test_gradients_reach_symbols_and_weights():
+    d = on_torch(network(2))
+    weights = [la.weight.requires_grad_() for la in d.layers.values()]
+    symbols = torch.from_numpy(symbols_of(4, 3).astype(np.float32)).requires_grad_()
+    out = d(features(symbols, torch.from_numpy(row())), 2)
+    out.square().sum().backward()
+    assert all(w.grad.abs().sum() > 0 for w in weights)
+    assert (symbols.grad != 0).any(dim=(2, 3)).all()
 
 
-def test_hats_are_the_last_inputs_of_every_cell():
-    x = inputs(random_symbols(), HATS)
-    assert torch.equal(x[:, -Q:], HATS[:, :, None, None].expand(-1, -1, 6, 7))
+def test_rows_of_cells_are_computed_apart_and_meet(monkeypatch):
+    d, inputs = network(2), features(symbols_of(9, 4), row())
+    whole = d(inputs, 2)
+    for cells in (1, 4, 8, 12):
+        monkeypatch.setattr("nfcodec.lattice.restore._CELLS", cells)
+        np.testing.assert_array_equal(d(inputs, 2), whole)
 
 
-def test_inputs_see_differences_of_the_means_only():
-    symbols = random_symbols()
-    brighter = symbols.clone()
-    brighter[:, :, 0] += 100.0
-    assert torch.equal(inputs(brighter, HATS), inputs(symbols, HATS))
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_features_count(axes):
+    cells = (3, 2, 4)[:axes]
+    assert features(symbols_of(*cells), row()).shape == (input_count(PLANES, K, axes), *cells)
 
 
-def test_inputs_by_hand():
-    symbols = random_symbols()
-    x = inputs(symbols, HATS)
-    for plane in range(3):
-        for k in range(1, K):
-            channel = x[:, plane * (K - 1) + k - 1]
-            torch.testing.assert_close(channel, compand(symbols[:, plane, k]))
-    offsets = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
-    for i, (dy, dx) in enumerate(offsets):
-        for plane in range(3):
-            channel = x[:, 3 * (K - 1) + 3 * i + plane]
-            for y, z in [(0, 0), (2, 3), (5, 6)]:
-                near = symbols[:, plane, 0, min(max(y + dy, 0), 5), min(max(z + dx, 0), 6)]
-                torch.testing.assert_close(channel[:, y, z], compand(near - symbols[:, plane, 0, y, z]))
+def test_features_see_differences_of_the_means_only():
+    symbols = symbols_of(4, 5)
+    brighter = symbols.copy()
+    brighter[:, 0] += 100
+    np.testing.assert_array_equal(features(brighter, row()), features(symbols, row()))
 
 
-def test_compand():
-    x = torch.tensor([-7.0, -1.0, 0.0, 1.0, 3.0])
-    assert compand(x).tolist() == [-3.0, -1.0, 0.0, 1.0, 2.0]
+def test_features_far_beyond_the_table():
+    """No symbol that a file can hold leaves the bound."""
+    symbols = np.full((1, 2, 2, 2), 1 << 20, np.int32)
+    symbols[0, 0, 0, 0] = -(1 << 20)
+    assert np.abs(features(symbols, row())).max() == 127
+
+
+def test_companding_has_a_slope_for_tensors():
+    x = torch.tensor([-300.0, -3.0, 0.0, 1.0, 7.0], requires_grad=True)
+    y = compand(x)
+    np.testing.assert_array_equal(y.detach(), order.compand(x.detach().numpy().astype(np.int32)))
+    y.sum().backward()
+    between = [16 / 2 * np.log2(302 / 300), 16 / 2 * np.log2(5 / 3), 16.0, 16 / 2 * np.log2(3), 16 / 2 * np.log2(9 / 7)]
+    np.testing.assert_allclose(x.grad, between, rtol=1e-5)
+
+
+# -- refusals --------------------------------------------------------------------------------------------
+def test_a_sound_network_passes():
+    network(2).validate(input_count(PLANES, K, 2), PLANES * K, 2)
+
+
+def changed(d, name, **parts):
+    return Restore.of({**d.layers, name: replace(d.layers[name], **parts)})
+
+
+@pytest.mark.parametrize("name", ["in", "0", "1", "out"])
+def test_sums_that_float32_may_round(name):
+    d = network(2)
+    bias = d.layers[name].bias.copy()
+    bias[2] = 1 << 24
+    with pytest.raises(CorruptError, match=f"layer {name}.*2\\^?24|layer {name}.*exact"):
+        changed(d, name, bias=bias).validate(input_count(PLANES, K, 2), PLANES * K, 2)
+    with pytest.raises(CorruptError, match="whole"):
+        changed(d, name, weight=d.layers[name].weight + 0.5).validate(input_count(PLANES, K, 2), PLANES * K, 2)
+
+
+def test_the_bound_of_a_layer_is_what_its_inputs_can_be():
+    """255 for activations: a row that is exact for features need not be exact behind them."""
+    d = network(1, blocks=1)
+    weight = np.zeros_like(d.blocks[0].weight)
+    weight[0, 0] = (1 << 24) // 255
+    fits = np.zeros_like(weight)
+    fits[0, 0] = (1 << 24) // 255 - 20
+    zero = np.zeros(WIDTH, np.float32)
+    changed(d, "0", weight=fits, bias=zero).validate(input_count(PLANES, K, 1), PLANES * K, 1)
+    with pytest.raises(CorruptError, match="exact"):
+        changed(d, "0", weight=weight + fits, bias=zero).validate(input_count(PLANES, K, 1), PLANES * K, 1)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "axes"), [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_other_shapes(inputs, outputs, axes):
+    with pytest.raises(CorruptError):
+        network(2).validate(input_count(PLANES, K, 2) + inputs, PLANES * K + outputs, 2 + axes)

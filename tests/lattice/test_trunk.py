@@ -19,7 +19,7 @@ from nfcodec.lattice.trunk import (
 )
 from nfcodec.limits import Limits
 
-SPEC = LatticeSpec(spacing=(4, 6), bases=3, extra=2, width=9, w0=3.0)
+SPEC = LatticeSpec(spacing=(4, 6), bases=3, width=9, w0=3.0)
 
 
 def random_params(spec=SPEC, seed=0, dtype=torch.float64):
@@ -68,7 +68,7 @@ def test_unfold_by_hand():
 
 
 def test_render_is_differentiable_and_fold_keeps_its_input():
-    weights = random(1, 11, 2, 2).requires_grad_(True)
+    weights = random(1, 9, 2, 2).requires_grad_(True)
     params = random_params()
     render(SPEC, weights, table(SPEC, params, (4, 6)), (4, 6)).square().sum().backward()
     assert weights.grad is not None and bool(weights.grad.abs().min() > 0)
@@ -101,27 +101,23 @@ def test_window_vanishes_at_the_border_of_the_reach():
 
 
 @pytest.mark.parametrize("planes", [1, 2, 3, 4])
-@pytest.mark.parametrize("extra", [0, 2])
-def test_planes_and_functions(planes, extra):
+def test_planes_and_functions(planes):
     """Every plane is the sum of its own weights times its functions, and has no others."""
-    spec = dataclasses.replace(SPEC, planes=planes, extra=extra)
+    spec = dataclasses.replace(SPEC, planes=planes)
     functions = table(spec, random_params(spec), (4, 6))
     weights = random(2, spec.weights, 3, 2)
     out = render(spec, weights, functions, (4, 6))
     assert out.shape == (2, planes, 12, 12)
-    first = torch.cat([functions[:3], functions[len(functions) - extra :]])
     for plane in range(planes):
         own = weights[:, 3 * plane : 3 * plane + 3]
-        if plane == 0:
-            own = torch.cat([own, weights[:, spec.weights - extra :]], 1)
-        phi = first if plane == 0 else functions[3:6]
+        phi = functions[:3] if plane == 0 else functions[3:6]
         wanted = fold(torch.einsum("nkhw,kp->nhwp", own, phi), (4, 6))
         torch.testing.assert_close(out[:, plane], wanted, rtol=1e-10, atol=1e-10)
         parts = sum(
             torch.einsum("nkhw,kp->nhwp", weights[:, own], functions[shared]) for own, shared in spec.parts(plane)
         )
         torch.testing.assert_close(out[:, plane], fold(parts, (4, 6)), rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(by_plane(spec, functions)[0], first)
+    torch.testing.assert_close(by_plane(spec, functions)[0], functions[:3])
 
 
 # -- the spec --------------------------------------------------------------------------------------------
@@ -142,7 +138,7 @@ def test_counts_of_the_default():
     [
         {"spacing": [8, 7]}, {"spacing": []}, {"spacing": [2] * 4}, {"spacing": [8, 0]}, {"spacing": [8, -2]},
         {"spacing": [8.0, 8]}, {"spacing": 8}, {"spacing": None}, {"bases": 0}, {"bases": "3"}, {"bases": 3.0},
-        {"bases": True}, {"extra": -1}, {"extra": None}, {"width": 0}, {"planes": 0}, {"planes": 1.0}, {"w0": 0.0},
+        {"bases": True}, {"extra": 0}, {"width": 0}, {"planes": 0}, {"planes": 1.0}, {"w0": 0.0},
         {"w0": -1.0}, {"w0": math.inf}, {"w0": math.nan}, {"w0": "12"}, {"w0": 12}, {"w0": True}, {"depth": 2},
     ],
 )  # fmt: skip

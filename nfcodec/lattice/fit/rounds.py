@@ -21,7 +21,9 @@ from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
+from nfcodec.lattice.tensors import on_torch
 
 Symbols = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -52,20 +54,19 @@ class Problem:
         self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
         ahead: bool = False,
     ) -> None:  # fmt: skip
-        self.level, self.window, self.quality, self.planes, self.trade = level, window, quality, planes, trade
+        self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
         shape = plain.shape[2], plain.shape[3]
         self.later = (FloatPrior(shape, 1), float_params(level.prior)) if ahead else None
         size = torch.from_numpy(level.steps(quality))
-        norms = torch.stack([self.canvas.first[: level.spec.bases], *2 * [self.canvas.others]]).square().sum(2)
+        norms = torch.stack([self.canvas.first, *2 * [self.canvas.others]]).square().sum(2)
         self.curvature = (size.square() * norms)[:, :, None, None].numpy()
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (H, W) of its samples."""
         k, half = self.level.spec.bases, self.level.spec.spacing[0] // 2
-        extra = plain.new_zeros(self.level.spec.extra, *plain.shape[2:])
-        share = self.canvas(torch.cat([plain.reshape(3 * k, *plain.shape[2:]), extra]))
+        share = self.canvas(plain.reshape(3 * k, *plain.shape[2:]))
         weight = torch.zeros_like(share[0])
         inside = self.window.inside
         weight[half:-half, half:-half] = inside
@@ -82,14 +83,14 @@ class Problem:
 
     def error(self, symbols: Tensor) -> Tensor:
         """Squared error, summed."""
-        shown = self.canvas(last_layers(self.level, symbols[None], self.quality)[0])
+        shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
         return ((shown - self.target).square() * self.weight).sum()
 
     def state(self, symbols: Symbols) -> State:
         """Measure ``symbols``."""
         prediction = predict(self.level.prior, RegionSymbols(symbols, self.quality, self.planes))
         bits = float(region_bits(prediction, symbols)[: self.planes].sum())
-        with torch.inference_mode():
+        with torch.no_grad():
             error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
         return State(symbols, prediction, bits, error)
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.regions import Layout, Region
-from nfcodec.lattice.tensors import tensors
-from nfcodec.lattice.trunk import LatticeSpec, by_plane, overlap, surround, table
+from nfcodec.lattice.trunk import LatticeSpec, by_plane, overlap, surround
 
 Sides = tuple[bool, bool, bool, bool]
 
@@ -62,16 +63,14 @@ class Canvas:
 
     def __init__(self, level: Level, outer: Sides) -> None:
         self.spec: LatticeSpec = level.spec
-        with torch.no_grad():
-            self.first, self.others = by_plane(
-                level.spec, table(level.spec, tensors(level.trunk), level.spec.spacing)
-            )
+        functions = torch.from_numpy(level.table.astype(np.float32) * np.float32(2.0**-TABLE_BITS))
+        self.first, self.others = by_plane(level.spec, functions)
         self.outer = outer
 
     def __call__(self, weights: Tensor) -> Tensor:
-        """(3, s·h + s, s·w + s) of last layers (3·K + extra, h, w)."""
+        """(3, s·h + s, s·w + s) of last layers (3·K, h, w)."""
         k = self.spec.bases
-        luma = torch.cat([weights[:k], weights[3 * k :]]).movedim(0, -1) @ self.first
+        luma = weights[:k].movedim(0, -1) @ self.first
         chroma = weights[k : 3 * k].view(2, k, *weights.shape[1:]).movedim(1, -1) @ self.others
         return self._mirror(overlap(torch.cat([luma[None], chroma]), self.spec.spacing))
 

@@ -16,8 +16,9 @@ from nfcodec.lattice import order
 from nfcodec.lattice.enlarge import detail, detail_shapes
 from nfcodec.lattice.fit.first_step import corrected
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
-from nfcodec.lattice.tensors import tensors
+from nfcodec.lattice.tensors import on_torch, tensors
 from nfcodec.lattice.train.config import DetailConfig
 from nfcodec.lattice.train.model import analyse
 from nfcodec.lattice.train.tasks import Pair
@@ -31,7 +32,8 @@ class DetailTrainer:
     """Fits X to a lattice init that stays as it is."""
 
     def __init__(self, init: LatticeInit, config: DetailConfig, *, seed: int) -> None:
-        [self.level], self.config, self.seed = init.levels, config, seed
+        [level] = init.levels
+        self.level, self.config, self.seed = on_torch(level), config, seed
         spec, trunk = self.level.spec, tensors(self.level.trunk)
         self.double = tuple(2 * s for s in spec.spacing)
         self.native_table = table(spec, trunk, spec.spacing)
@@ -58,7 +60,7 @@ class DetailTrainer:
         level, spec = self.level, self.level.spec
         weights = analyse(spec, tensors(level.first_step), small, self.native_table)
         symbols = torch.round(torch.stack([corrected(level, w, quality) for w in weights]))
-        layers = last_layers(level, symbols, quality)
+        layers = last_layers(level, symbols, quality) * WEIGHT_UNIT
         native = render(spec, layers, self.native_table, spec.spacing)[:, :1]
         return native, render(spec, layers, self.double_table, self.double)[:, :1]
 

@@ -6,17 +6,21 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from nfcodec.entropy.networks import EXACT, Layer
 from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, network_names
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.order import LARGEST_FEATURE
-from nfcodec.lattice.prior import LARGEST_HIDDEN, Layer, Network, Prior
+from nfcodec.lattice.prior import LARGEST_HIDDEN, Network, Prior
+from nfcodec.lattice.steps import OCTAVE
 from nfcodec.lattice.train.model import LAMBDA_0, LAMBDA_SPAN, LatticeModel
+from nfcodec.lattice.train.whole import numpy_restore
+from nfcodec.lattice.trunk import LatticeSpec, table
 
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
 
 _MAX_SHIFT = 14
-_EXACT = 1 << 24
 
 
 def whole_layer(weight: Floats, bias: Floats, largest: int, bits: int) -> Layer:
@@ -34,7 +38,7 @@ def _whole_row(weight: Floats, bias: float, largest: int, bits: int) -> tuple[Fl
     for shift in range(_MAX_SHIFT, 0, -1):
         scaled = np.rint(weight * 2.0**shift)
         offset = np.rint(bias * 2.0**shift)
-        if np.abs(scaled).max() <= top and np.abs(scaled).sum() * largest + abs(offset) + 2.0 ** (shift - 1) < _EXACT:
+        if np.abs(scaled).max() <= top and np.abs(scaled).sum() * largest + abs(offset) + 2.0 ** (shift - 1) < EXACT:
             return scaled, float(offset), shift
     return np.clip(np.rint(weight * 2.0), -top, top), float(np.rint(bias * 2.0)), 1
 
@@ -58,15 +62,28 @@ def _arrays(params: Params) -> dict[str, npt.NDArray[np.float32]]:
     return {n: p.detach().float().cpu().numpy().copy() for n, p in params.items()}
 
 
+def whole_table(spec: LatticeSpec, trunk: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.int16]:
+    """φ at the samples' own positions, in whole numbers."""
+    doubles = {n: a.astype(np.float64) for n, a in trunk.items()}
+    functions: Floats = table(spec, doubles, spec.spacing)
+    return np.rint(functions * 2.0**TABLE_BITS).astype(np.int16)
+
+
+def whole_steps(log_step: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """log2 of steps in 256ths of an octave."""
+    return np.rint(log_step * OCTAVE).astype(np.int16)
+
+
 def export_lattice(
     model: LatticeModel, params: Params, *, name: str, detail: Params | None = None, bits: int = 8
 ) -> LatticeInit:
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
     groups, means = (tuple(whole_network(params, name, bits) for name in names) for names in network_names())
-    prefixes = {"trunk": ("trunk.",), "restore": ("d.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
+    prefixes = {"trunk": ("trunk.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
     level = Level(
-        spec=model.spec, log_step=_arrays(params)["log_step"], prior=Prior(groups, means), detail=_arrays(detail or {}),
+        spec=model.spec, table=whole_table(model.spec, parts["trunk"]), restore=numpy_restore(params),
+        log_step=whole_steps(_arrays(params)["log_step"]), prior=Prior(groups, means), detail=_arrays(detail or {}),
         **parts,
     )  # fmt: skip
     init = LatticeInit(name, "image", (level,), trade=(LAMBDA_0, LAMBDA_SPAN), sha256=b"")

@@ -12,7 +12,11 @@ from torch import Tensor
 from nfcodec.lattice import order, restore
 from nfcodec.lattice.fit.first_step import correct, precondition
 from nfcodec.lattice.fit.twin import FloatPrior
+from nfcodec.lattice.init import correction_shapes
+from nfcodec.lattice.steps import WEIGHT_UNIT
+from nfcodec.lattice.synthesis import restored
 from nfcodec.lattice.train.config import NetworkConfig
+from nfcodec.lattice.train.whole import restore_shapes, whole_restore
 from nfcodec.lattice.trunk import LatticeSpec, render, table, unfold
 from nfcodec.rotations import opponent_matrix
 
@@ -45,9 +49,9 @@ def hats(quality: Tensor) -> Tensor:
 def new_params(model: LatticeModel, generator: torch.Generator) -> Params:
     """Networks that change nothing yet: D and the step's network put out zeros."""
     spec = model.spec
-    n = restore.input_count(spec.bases, order.QUALITY_LEVELS)
-    shapes = restore.net_shapes(n, model.networks.d_width, 3 * spec.bases + spec.extra, model.networks.d_blocks, "d")
-    shapes |= restore.net_shapes(n, model.networks.e_width, 6 * spec.bases, model.networks.e_blocks, "e")
+    n = restore.input_count(spec.planes, spec.bases, spec.axes)
+    shapes = restore_shapes(n, model.networks.d_width, spec.weights, model.networks.d_blocks, spec.axes)
+    shapes |= correction_shapes(spec, model.networks.e_width, model.networks.e_blocks)
     for i, (_, low, high) in enumerate(order.PASSES):
         shapes |= _prior_shapes(f"p.{i}", order.feature_count(i), model.networks.hidden, 2 * (high - low))
     for plane in range(order.PLANES):
@@ -86,8 +90,7 @@ def analyse(spec: LatticeSpec, params: Params, planes: Tensor, functions: Tensor
     the trunk's table at the samples."""
     weights = _gradient(spec, params, planes) * torch.exp2(params["log_gain"])[..., None, None]
     for gain in torch.exp2(params["log_again"]):
-        extra = weights.new_zeros(len(weights), spec.extra, *weights.shape[3:])
-        shown = render(spec, torch.cat([weights.flatten(1, 2), extra], 1), functions, spec.spacing)
+        shown = render(spec, weights.flatten(1, 2), functions, spec.spacing)
         weights = weights + _gradient(spec, params, planes - shown) * gain[..., None, None]
     return weights
 
@@ -97,14 +100,10 @@ def _gradient(spec: LatticeSpec, params: Params, planes: Tensor) -> Tensor:
     return precondition(params, patches.view(len(planes), 3, *patches.shape[1:]))
 
 
-def synthesis(model: LatticeModel, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
-    """Last layers W̃ (N, 3·K + extra, h, w) of symbols (N, 3, K, h, w): dequantized, plus D."""
-    size = steps(params, h)[..., None, None]
-    out = restore.apply_net(params, "d", model.networks.d_blocks, restore.inputs(symbols, h))
-    k3 = 3 * model.spec.bases
-    weights = (symbols * size).flatten(1, 2) + out[:, :k3] * size.flatten(1, 2)
-    extra = out[:, k3:] * size[:, 0].mean(1, keepdim=True)
-    return torch.cat([weights, extra], 1)
+def synthesis(params: Params, symbols: Tensor, h: Tensor) -> Tensor:
+    """Last layers W̃ (N, 3·K, h, w) of symbols (N, 3, K, h, w): dequantized, plus D."""
+    layers: Tensor = restored(whole_restore(params), symbols, 16.0 * h, steps(params, h)) * WEIGHT_UNIT
+    return layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def forward(
     symbols = torch.round(y.detach())
     bits = prior.bits(params, symbols, h, y)
     through = symbols + (y - y.detach())
-    weights = synthesis(model, params, through, h)
+    weights = synthesis(params, through, h)
     out = render(model.spec, weights, functions, spacing)
     error = (out - planes).square().mean((1, 2, 3))
     double = torch.zeros_like(error)

@@ -57,22 +57,11 @@ def _between(functions: Floats, t: Floats) -> Floats:
     return out
 
 
-def extra_frequencies(count: int) -> list[tuple[int, int]]:
-    """Frequencies above those of the coded functions, low ones first, both ways round."""
-    pairs = [(u, v) for u in range(SIDE, 2 * SIDE) for v in range(SIDE)]
-    pairs.sort(key=lambda f: (f[0] + 2 * f[1], f))
-    both = [f for u, v in pairs for f in ((u, v), (v, u))]
-    return both[:count]
-
-
 def targets(spec: LatticeSpec, t: Floats) -> Tensor:
     """What the trunk shall be on the grid t × t: (F, len(t)²)."""
     one = _between(lapped_basis(), t)
     planes = np.stack([np.outer(one[u], one[v]).ravel() for u, v in frequency_order()])
-    hann = np.cos(math.pi * t / 2.0) ** 2
-    wave = [hann * np.cos(math.pi * f * (t * SIDE + SIDE / 2) / SIDE) * math.sqrt(2.0 / SIDE) for f in range(2 * SIDE)]
-    extra = [np.outer(wave[u], wave[v]).ravel() for u, v in extra_frequencies(spec.extra)]
-    return torch.from_numpy(np.stack([*planes, *planes, *extra])).float()
+    return torch.from_numpy(np.stack([*planes, *planes])).float()
 
 
 def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int = 4000) -> Params:

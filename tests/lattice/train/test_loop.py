@@ -17,6 +17,7 @@ from nfcodec.lattice.fit.first_step import analysis
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import cut_window, mirrored
 from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers, to_planes
 from nfcodec.lattice.tensors import tensors
 from nfcodec.lattice.train import model as lm
@@ -279,8 +280,11 @@ def test_the_encoder_takes_the_first_step_that_was_trained():
     y = weights / lm.steps(params, h)[..., None, None]
     expected = torch.round(lm.correct(params, 1, y, h))[0]
     assert float((torch.from_numpy(symbols) - expected).abs().mean()) < 1e-3
-    shown = lm.synthesis(model, params, expected[None], h)
-    assert torch.allclose(last_layers(init.levels[0], expected[None], 40), shown, atol=1e-5)
+    shown = lm.synthesis(params, expected[None], h)
+    level = init.levels[0]
+    found = last_layers(level, expected.numpy().astype(np.int32), 40) * WEIGHT_UNIT
+    # Steps of the init are rounded to 256ths of an octave.
+    assert np.abs(found - shown[0].numpy()).max() < 0.002 * np.abs(found).max()
 
 
 def test_whole_layers_are_exact_and_close():

@@ -1,0 +1,173 @@
+"""Tune D alone to what the encoder makes, in the whole numbers that decode: everything else of an init stays.
+
+One step takes crops through the encoder (its first step, and for a share of the batches some rounds), renders the
+symbols through the rounded D and follows the gradient of the error, each in units of its quality's λ. The rate is what
+it was, so it has no part in this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfcodec.errors import CorruptError
+from nfcodec.lattice.fit.adapt import Plan, adapt_region
+from nfcodec.lattice.fit.first_step import analysis
+from nfcodec.lattice.fit.window import Canvas, Window, cut_window, mirrored
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.regions import Layout
+from nfcodec.lattice.steps import WEIGHT_UNIT, step_sizes
+from nfcodec.lattice.synthesis import restored, to_planes
+from nfcodec.lattice.train.tasks import Crops
+from nfcodec.lattice.train.whole import numpy_restore, whole_restore
+from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
+from nfcodec.train.running import Running, smooth
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TuneConfig:
+    """``steps`` of Adam on ``batch`` crops of ``crop`` samples at rate ``lr``, in units of the spread of each tensor,
+    which falls to zero by a cosine; every ``rounds_every``-th batch went through ``rounds`` rounds of the encoder.
+    A share ``drawn`` of the crops comes from ``drawings`` drawn pictures. ``average``: of the running mean that is
+    kept."""
+
+    steps: int = 4000
+    batch: int = 4
+    crop: int = 128
+    lr: float = 3e-4
+    rounds_every: int = 4
+    rounds: int = 2
+    average: float = 0.998
+    clip: float = 1.0
+    drawn: float = 0.12
+    drawings: int = 120
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """A crop's symbols int32 (P, K, h, w), its planes (P, H, W) and its quality."""
+
+    symbols: np.ndarray
+    planes: Tensor
+    quality: int
+
+
+def whole_window(planes: Tensor, level: Level) -> Window:
+    """A picture (P, H, W) as one region."""
+    shape = tuple(planes.shape[1:])
+    layout = Layout.of(shape, level.spec.spacing)
+    whole = layout.around(layout.region(0), max(layout.cells))
+    return cut_window(mirrored(planes, layout, level.spec.spacing), shape, layout, whole, level.spec.spacing)
+
+
+def encoded(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> Example:
+    """What the encoder makes of a picture (P, H, W)."""
+    [level] = init.levels
+    window = whole_window(planes, level)
+    with torch.inference_mode():
+        weights = analysis(level, window)
+    plan = replace(Plan.of(quality, 1), rounds=rounds)
+    return Example(adapt_region(init, window, weights, plan, planes=len(planes)), planes, quality)
+
+
+def shown_errors(level: Level, params: Params, examples: Sequence[Example]) -> Tensor:
+    """Mean squared errors (N,) of examples of one size, rendered through the D of ``params``."""
+    symbols = torch.from_numpy(np.stack([e.symbols for e in examples]).astype(np.float32))
+    rows = torch.from_numpy(np.stack([16.0 * level.hats(e.quality) for e in examples]))
+    sizes = np.stack([step_sizes(level.log_step, e.quality) for e in examples]).astype(np.float32)
+    layers = restored(whole_restore(params), symbols, rows, torch.from_numpy(sizes)) * WEIGHT_UNIT
+    canvas, half = Canvas(level, (True, True, True, True)), [s // 2 for s in level.spec.spacing]
+    errors = []
+    for one, example in zip(layers, examples, strict=True):
+        inside = canvas(one)[:, half[0] : -half[0], half[1] : -half[1]]
+        errors.append((inside - example.planes).square().mean())
+    return torch.stack(errors)
+
+
+class RestoreTuner(Running):
+    """Tunes the D of an init, beginning at ``params`` (:func:`nfcodec.lattice.train.whole.restore_shapes`)."""
+
+    def __init__(self, init: LatticeInit, params: Params, crops: Crops, config: TuneConfig) -> None:
+        self.start_init, self.crops, self.config = init, crops, config
+        [self.level] = init.levels
+        self.average = {n: p.detach().clone() for n, p in params.items()}
+        self._leaves(params)
+        self.at, self.loss, self.error, self.bits = 0, 0.0, 0.0, 0.0
+
+    def _leaves(self, params: Params) -> None:
+        self.params = {n: p.detach().clone().requires_grad_() for n, p in sorted(params.items())}
+        # A weight moves in proportion to those beside it: layers have units of their own.
+        groups = [{"params": [p], "size": max(float(p.detach().std()), 1e-3)} for p in self.params.values()]
+        self.optimizer = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.9, 0.99))
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self.config.steps
+
+    def with_restore(self, params: Params) -> LatticeInit:
+        """The init with another D."""
+        return replace(self.start_init, levels=(replace(self.level, restore=numpy_restore(params)),))
+
+    def examples(self, step: int) -> list[Example]:
+        """The batch of a step; it depends on the seed and on the step alone, but for what rounds made of D."""
+        config = self.config
+        batch = self.crops.batch(config.seed, step, config.batch, double=False)
+        rounds = config.rounds if step % config.rounds_every == config.rounds_every - 1 else 0
+        pairs = zip(batch.rgb, batch.quality, strict=True)
+        return [encoded(self.start_init, to_planes(rgb.movedim(0, -1)), int(q), rounds) for rgb, q in pairs]
+
+    def step(self) -> None:
+        """One step of Adam."""
+        examples = self.examples(self.at)
+        errors = shown_errors(self.level, self.params, examples)
+        with torch.no_grad():
+            before = shown_errors(self.level, self.average, examples)
+        # The error of the D so far as the unit: no quality and no picture dominates.
+        loss = (errors / before).mean()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(list(self.params.values()), self.config.clip)
+        rate = self.config.lr * self._schedule(self.at)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["size"]
+        self.optimizer.step()
+        self._remember(float(loss.detach()), float(errors.detach().mean()))
+        self.at += 1
+
+    def _schedule(self, step: int) -> float:
+        """A short warm-up, then a cosine to zero."""
+        warm = max(1.0, 0.02 * self.config.steps)
+        return min(1.0, (step + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * step / self.config.steps))
+
+    @torch.no_grad()
+    def _remember(self, loss: float, error: float) -> None:
+        keep = min(self.config.average, 1.0 - 1.0 / (self.at + 1))
+        self.average = {n: self.average[n].lerp(p, 1.0 - keep) for n, p in self.params.items()}
+        self.loss, self.error = smooth(self.loss, loss), smooth(self.error, error)
+
+    # -- checkpoints --------------------------------------------------------------------------------------
+    def save(self, path: Path) -> None:
+        """Write the whole state; a crash while writing leaves the previous file."""
+        tensors = {f"{g}/{n}": t for g in ("params", "average") for n, t in getattr(self, g).items()}
+        tensors |= moments(self.optimizer, self.params.values())
+        write_state(path, tensors, {"at": self.at, "loss": self.loss, "error": self.error}, self.config)
+
+    def resume(self, path: Path) -> None:
+        """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
+        tensors, (self.at, self.loss, self.error) = read_state(path, ("at", "loss", "error"), self.config)
+        groups = grouped(tensors)
+        if any(groups.get(g, {}).keys() != self.params.keys() for g in ("params", "average")):
+            raise CorruptError(f"cannot resume from {path}: it is of another D")
+        self._leaves(groups["params"])
+        self.average = {n: groups["average"][n] for n in self.params}
+        restore_moments(self.optimizer, self.params.values(), groups)

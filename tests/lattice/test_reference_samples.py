@@ -1,0 +1,79 @@
+"""Samples are what FORMAT.md says: a decoder that was written from the document finds the same, to the last bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import decode_array, memory, opened, pack, painting
+from helpers import init as path_of
+from reference_lattice import reference_region
+from reference_overlay import ReferenceOverlay
+from reference_samples import exponents, mantissa, reference_picture
+from safetensors.numpy import load_file
+
+from nfcodec.container.layout import SectionType, split_chunk
+from nfcodec.lattice import regions
+from nfcodec.lattice.regions import unpack_run
+from nfcodec.lattice.steps import mantissa as mantissa_of
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    whole = {n: a for n, a in load_file(path_of("tiny-lattice")).items() if a.dtype.kind in "iu"}
+    assert {"0/table", "0/log_step", "0/restore/out.weight"} <= set(whole)
+    return {n: a.tolist() for n, a in whole.items()}
+
+
+def prior_of(tensors):
+    """The networks by name: three layers of (weights, biases, shifts)."""
+    names = {n.split("/")[2].rsplit(".", 2)[0] for n in tensors if n.startswith("0/prior/")}
+    parts = ("weight", "bias", "shift")
+    return {n: [tuple(tensors[f"0/prior/{n}.{i}.{p}"] for p in parts) for i in range(3)] for n in names}
+
+
+def regions_of(decoder, tensors):
+    """(row, column, symbols) of every region, from the bytes of the file by the document alone."""
+    layout, planes = decoder.field.layout, decoder.info.channels
+    payloads = {}
+    for entry in sorted((e for e in decoder.index if e.type == SectionType.CELLS), key=lambda e: e.first):
+        run = unpack_run(decoder.reader.read(entry).payload)
+        payloads.setdefault(run.region, []).extend(run.payloads)
+    for index, layers in payloads.items():
+        region = layout.region(index)
+        q = reference_region(prior_of(tensors), layers, region.shape, decoder.header.quality, planes)
+        yield region.top, region.left, q
+
+
+def by_the_document(data, tensors, top=255):
+    decoder = opened(data, "tiny-lattice")
+    overlay = None
+    for entry in decoder.index:
+        if entry.type == SectionType.OVERLAY:
+            _, payload = split_chunk(decoder.reader.read(entry).payload)
+            overlay = ReferenceOverlay(payload, *decoder.info.shape, decoder.info.channels)
+    found = list(regions_of(decoder, tensors))
+    info, quality = decoder.info, decoder.header.quality
+    return np.array(reference_picture(tensors, found, info.shape, info.channels, quality, top, overlay))
+
+
+@pytest.mark.parametrize("name", ["lattice", "drawn"])
+def test_golden_files_by_the_document(tensors, name):
+    found = by_the_document((GOLDEN / f"{name}.nfc").read_bytes(), tensors)
+    with np.load(GOLDEN / "samples.npz") as stored:
+        np.testing.assert_array_equal(found, stored[name][..., :3])
+
+
+@pytest.mark.parametrize(("channels", "quality"), [(3, 95), (1, 40), (3, 0)])
+def test_pictures_by_the_document(tensors, channels, quality, tmp_path, monkeypatch):
+    """Of several regions, with cells that are not whole."""
+    monkeypatch.setattr(regions, "REGION", 2)
+    data, _ = pack(memory("image", painting(21, 27, channels=channels)), "tiny-lattice", quality=quality, effort=1)
+    (tmp_path / "a.nfc").write_bytes(data)
+    np.testing.assert_array_equal(by_the_document(data, tensors), decode_array(tmp_path / "a.nfc", "tiny-lattice"))
+
+
+def test_steps_by_the_document(tensors):
+    assert [mantissa(i) for i in range(256)] == [mantissa_of(i) for i in range(256)]
+    assert exponents(tensors, 0) == tensors["0/log_step"][0] and exponents(tensors, 100) == tensors["0/log_step"][7]

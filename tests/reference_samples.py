@@ -1,0 +1,152 @@
+"""FORMAT.md §18 and the end of §19 in plain Python, cell by cell and sample by sample, without numpy or nfcodec.
+
+``tensors``: those of the init by name, as nested lists of whole numbers.
+"""
+
+import struct
+from functools import cache
+
+from reference_lattice import companded, quality_features
+
+EIGHT = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+NINE = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+
+
+def clip(x, n):
+    return min(max(x, -n), n)
+
+
+@cache
+def mantissa(i):
+    """The M with (2M − 1)^256 ≤ 2^(4352 + i) < (2M + 1)^256, by bisection."""
+    low, high = 1, 1 << 18
+    while low < high:
+        middle = (low + high + 1) // 2
+        if (2 * middle - 1) ** 256 <= 2 ** (4352 + i):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def layer(tensors, name, x):
+    weight, bias, shift = (tensors[f"0/restore/{name}.{part}"] for part in ("weight", "bias", "shift"))
+    rows = zip(weight, bias, shift, strict=True)
+    return [(sum(w * v for w, v in zip(row, x, strict=True)) + b + (1 << (s - 1))) >> s for row, b, s in rows]
+
+
+def active(stream):
+    return [clip((128 * max(n, 0) + 13 * min(n, 0) + 256) >> 9, 255) for n in stream]
+
+
+def corrections(tensors, q, quality):
+    """r of every cell of a region of symbols q[p][k][y][x]: lists of 192 by (y, x)."""
+    h, w = len(q[0][0]), len(q[0][0][0])
+
+    def inside(y, x):
+        return min(max(y, 0), h - 1), min(max(x, 0), w - 1)
+
+    cells = [(y, x) for y in range(h) for x in range(w)]
+    streams = {}
+    for y, x in cells:
+        inputs = [companded(q[p][k][y][x]) for p in range(3) for k in range(1, 64)]
+        for dy, dx in EIGHT:
+            ny, nx = inside(y + dy, x + dx)
+            inputs += [companded(q[p][0][ny][nx] - q[p][0][y][x]) for p in range(3)]
+        streams[y, x] = [clip(n, 8191) for n in layer(tensors, "in", inputs + quality_features(quality))]
+    number = 0
+    while f"0/restore/{number}.weight" in tensors:
+        before = {cell: active(stream) for cell, stream in streams.items()}
+        for y, x in cells:
+            around = [n for dy, dx in NINE for n in before[inside(y + dy, x + dx)]]
+            added = layer(tensors, str(number), around)
+            streams[y, x] = [clip(a + b, 8191) for a, b in zip(streams[y, x], added, strict=True)]
+        number += 1
+    return {cell: [clip(n, 2047) for n in layer(tensors, "out", active(s))] for cell, s in streams.items()}
+
+
+def exponents(tensors, quality):
+    """e[p][k]."""
+    g, log_step = quality_features(quality), tensors["0/log_step"]
+    return [[(sum(g[i] * log_step[i][p][k] for i in range(8)) + 8) >> 4 for k in range(64)] for p in range(3)]
+
+
+def region_weights(tensors, q, quality):
+    """w[p][k] of every cell of a region, by (y, x)."""
+    e, out = exponents(tensors, quality), {}
+    for (y, x), r in corrections(tensors, q, quality).items():
+        out[y, x] = [[0] * 64 for _ in range(3)]
+        for p in range(3):
+            for k in range(64):
+                n = 8 - (e[p][k] >> 8)
+                whole = mantissa(e[p][k] & 255) * (256 * q[p][k][y][x] + r[64 * p + k])
+                out[y, x][p][k] = clip((whole + (1 << (n - 1))) >> n, 1 << 23)
+    return out
+
+
+def heard(sample, cells):
+    """The two cells that a sample hears along an axis, and its place in each."""
+    for c in ((sample + 4) // 8 - 1, (sample + 4) // 8):
+        place = sample - (8 * c - 4)
+        if c < 0:
+            yield 0, 15 - place
+        elif c >= cells:
+            yield cells - 1, 15 - place
+        else:
+            yield c, place
+
+
+def sample(tensors, weights, size, y, x):
+    """The three planes at a sample; ``size``: rows and columns of cells of the whole lattice."""
+    planes = [0, 0, 0]
+    for row, i in heard(y, size[0]):
+        for column, j in heard(x, size[1]):
+            own = weights[row, column]
+            for p in range(3):
+                table = tensors["0/table"][64:] if p else tensors["0/table"]
+                planes[p] += sum(w * phi[16 * i + j] for w, phi in zip(own[p], table, strict=False))
+    return planes
+
+
+def binary32(x):
+    """x to the nearest binary32; ``struct`` rounds ties to even."""
+    return struct.unpack("<f", struct.pack("<f", x))[0]
+
+
+def values(planes, channels):
+    o = [(n + 2**11) >> 12 for n in planes]
+    if channels == 1:
+        sums = [37837 * o[0]]
+    else:
+        green = 37837 * o[0] - 53510 * o[2]
+        sums = [37837 * o[0] + 46341 * o[1] + 26755 * o[2], green, 37837 * o[0] - 46341 * o[1] + 26755 * o[2]]
+    assert all(abs(n + 2**35) < 2**53 for n in sums)
+    return [binary32((n + 2**35) / 2**36) for n in sums]
+
+
+def written(value, top):
+    """The whole sample of a value; the product of two binary32 is exact in binary64."""
+    return round(binary32(min(max(value, 0.0), 1.0) * top))
+
+
+def reference_picture(tensors, regions, shape, channels, quality, top, overlay=None):
+    """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
+
+    ``overlay``: for a picture of one chunk, its palette and its indices by (y, x).
+    """
+    weights = {}
+    for first, left, q in regions:
+        for (y, x), w in region_weights(tensors, q, quality).items():
+            weights[first + y, left + x] = w
+    size = -(-shape[0] // 8), -(-shape[1] // 8)
+    out = []
+    for y in range(shape[0]):
+        row = []
+        for x in range(shape[1]):
+            if overlay is not None and overlay.plane[y, x]:
+                found = [binary32(c / 255) for c in overlay.palette[overlay.plane[y, x] - 1]]
+            else:
+                found = values(sample(tensors, weights, size, y, x), channels)
+            row.append([written(v, top) for v in found])
+        out.append(row)
+    return out
