@@ -25,7 +25,7 @@ from nfcodec.lattice.regions import Layout
 from nfcodec.lattice.steps import WEIGHT_UNIT, step_sizes
 from nfcodec.lattice.synthesis import restored, to_planes
 from nfcodec.lattice.train.tasks import Crops
-from nfcodec.lattice.train.whole import numpy_restore, whole_restore
+from nfcodec.lattice.train.whole import numpy_restore, restore_params, whole_restore
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
 from nfcodec.train.running import Running, smooth
 
@@ -99,6 +99,8 @@ class RestoreTuner(Running):
     def __init__(self, init: LatticeInit, params: Params, crops: Crops, config: TuneConfig) -> None:
         self.start_init, self.crops, self.config = init, crops, config
         [self.level] = init.levels
+        sizes = restore_params(self.level.restore)
+        self.sizes = {n: max(float(p.std()), 1e-3) for n, p in sizes.items()}
         self.average = {n: p.detach().clone() for n, p in params.items()}
         self._leaves(params)
         self.at, self.loss, self.error, self.bits = 0, 0.0, 0.0, 0.0
@@ -106,7 +108,7 @@ class RestoreTuner(Running):
     def _leaves(self, params: Params) -> None:
         self.params = {n: p.detach().clone().requires_grad_() for n, p in sorted(params.items())}
         # A weight moves in proportion to those beside it: layers have units of their own.
-        groups = [{"params": [p], "size": max(float(p.detach().std()), 1e-3)} for p in self.params.values()]
+        groups = [{"params": [p], "size": self.sizes[n]} for n, p in self.params.items()]
         self.optimizer = torch.optim.Adam(groups, lr=self.config.lr, betas=(0.9, 0.99))
 
     @property
