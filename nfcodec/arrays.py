@@ -24,3 +24,8 @@ def namespace(array: Array) -> Any:
     from array_api_compat import array_namespace
 
     return array_namespace(array)
+
+
+def device(array: Array) -> Any:
+    """Where an array lies, as functions of its library take it."""
+    return None if isinstance(array, np.ndarray) else array.device

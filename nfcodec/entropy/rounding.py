@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from array_api_compat import array_namespace
+from nfcodec.arrays import namespace
 
 
 def floor(x: Any) -> Any:
     """⌊x⌋ of an array of any library. Where gradients are asked for they pass straight through (Bengio et al. 2013)."""
-    down = array_namespace(x).floor(x)
+    down = namespace(x).floor(x)
     return x + (down - x).detach() if getattr(x, "requires_grad", False) else down

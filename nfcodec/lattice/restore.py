@@ -17,14 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from array_api_compat import array_namespace, device
 
+from nfcodec.arrays import Array, device, namespace
 from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
-
-Array = Any  # of numpy where it is decoded, of torch where it is trained
 
 UNIT = 256  # the output counts 256ths of a step
 STREAM = 4  # numbers of the stream count quarters of an activation
@@ -51,7 +49,7 @@ class Restore:
         """256ths of a step (…, P·K, *cells) for features (…, C, *cells) of a lattice of ``axes`` axes; the border of
         the lattice is repeated."""
         cells = features.shape[features.ndim - axes :]
-        xp = array_namespace(features)
+        xp = namespace(features)
         stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
         for block in self.blocks:
             active = _unflat(_activation(xp, stream), cells)
@@ -113,7 +111,7 @@ def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
 
 def _surroundings(active: Array, axes: int) -> Iterator[Array]:
     """What the cells see of the 3^d cells around them: (…, 3^d · F, n) for some rows of cells after the other."""
-    xp, first = array_namespace(active), active.ndim - axes
+    xp, first = namespace(active), active.ndim - axes
     cells = active.shape[first:]
     wide = repeated_border(active, axes)
     rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
@@ -129,7 +127,7 @@ def _surroundings(active: Array, axes: int) -> Iterator[Array]:
 
 def repeated_border(x: Array, axes: int) -> Array:
     """(…, *cells) with one more cell on every side, copies of those at the border."""
-    xp = array_namespace(x)
+    xp = namespace(x)
     for axis in range(x.ndim - axes, x.ndim):
         head, tail = _at(x, axis, slice(0, 1)), _at(x, axis, slice(x.shape[axis] - 1, None))
         x = xp.concat([head, x, tail], axis=axis)
@@ -149,7 +147,7 @@ def compand(x: Array) -> Array:
     """
     if isinstance(x, np.ndarray):
         return order.compand(x.astype(np.int32, copy=False)).astype(np.float32)
-    xp = array_namespace(x)
+    xp = namespace(x)
     at = xp.abs(x if not x.requires_grad else x.detach())
     table = xp.asarray(order.companded().astype(np.float32), device=device(x))
     feature = xp.sign(x) * table[xp.astype(xp.clip(at, 0, 255), xp.int64)]
@@ -165,7 +163,7 @@ def features(symbols: Array, qualities: Array) -> Array:
     Their order: symbols 1 … K − 1 of every plane, companded; differences of the means to those of the neighbours,
     neighbour by neighbour, of every plane, companded, the border repeated; the quality features, alike in all cells.
     """
-    xp = array_namespace(symbols)
+    xp = namespace(symbols)
     axes = symbols.ndim - qualities.ndim - 1
     plane = qualities.ndim - 1
     cells = symbols.shape[plane + 2 :]

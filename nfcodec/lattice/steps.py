@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from array_api_compat import array_namespace
 
+from nfcodec.arrays import Array, namespace
 from nfcodec.entropy.rounding import floor
 from nfcodec.lattice import order
 from nfcodec.types import Doubles
-
-Array = Any
 
 OCTAVE = 256
 WEIGHT_BITS = 16
@@ -62,4 +60,4 @@ def weights(symbols: Array, corrections: Array, sizes: Array) -> Array:
     Whole numbers: exact where all is float64, within one where it is float32.
     """
     exact = floor((symbols * 256.0 + corrections) * (sizes * 2.0 ** (WEIGHT_BITS - 8)) + 0.5)
-    return array_namespace(exact).clip(exact, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+    return namespace(exact).clip(exact, -LARGEST_WEIGHT, LARGEST_WEIGHT)

@@ -19,6 +19,7 @@ from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
 
+Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 KIND = "lattice"
