@@ -59,7 +59,7 @@ class Restore:
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
         parts = [block(part) for part in _surroundings(active, axes)]
-        return parts[0] if len(parts) == 1 else array_namespace(active).concat(parts, axis=-1)
+        return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
     @property
     def layers(self) -> dict[str, Layer]:
