@@ -9,9 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
-
-import numpy as np
+from typing import IO, Any, TypeGuard
 
 from nfcodec.errors import MediaReadError, NotNfcError, OptionError, OutputError
 from nfcodec.limits import Limits
@@ -22,6 +20,11 @@ from nfcodec.signal import Ints, Source
 
 PathLike = str | os.PathLike[str]
 STREAM = "-"
+
+
+def is_path(source: PathLike | Ints) -> TypeGuard[PathLike]:
+    """Whether a source is named and not an array. Files are named and refused without loading numpy."""
+    return isinstance(source, str | os.PathLike)
 
 
 def output_name(path: PathLike, suffix: str, folder: PathLike | None = None) -> Path:
@@ -88,7 +91,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 def derived(source: PathLike | Ints, suffix: str) -> Path:
     """The output's name from the source's, or standard output. Raises :class:`OptionError` for an array."""
-    if isinstance(source, np.ndarray):
+    if not is_path(source):
         raise OptionError("an array has no name to derive that of the output from: give one")
     if os.fspath(source) == STREAM:
         return Path(STREAM)
@@ -115,16 +118,20 @@ def moved_aside(path: PathLike) -> Path | None:
 
 def name_of(source: PathLike | Ints) -> str:
     """The source as messages call it."""
-    return f"array {source.shape} of {source.dtype}" if isinstance(source, np.ndarray) else os.fspath(source)
+    if is_path(source):
+        return os.fspath(source)
+    array: Any = source
+    return f"array {array.shape} of {array.dtype}"
 
 
 @contextlib.contextmanager
 def opener(source: PathLike | Ints, limits: Limits) -> Iterator[tuple[Callable[[], Source], int]]:
     """What opens a source, as often as is asked, and its size in bytes (of a folder 0)."""
-    if isinstance(source, np.ndarray):
+    if not is_path(source):
         from nfcodec.media.array import array_source
 
-        yield lambda: array_source(source, limits=limits), source.nbytes
+        array: Any = source
+        yield lambda: array_source(array, limits=limits), array.nbytes
         return
     with input_file(source) as path:
 

@@ -177,11 +177,6 @@ class LatticeSpec:
     def from_dict(cls, data: dict[str, Any], limits: Limits = DEFAULT_LIMITS) -> LatticeSpec:
         """Read what :meth:`to_dict` wrote; unknown or missing keys and wrong types are a :class:`CorruptError`."""
         try:
-            if data["planes"] == len(OPPONENT):  # an init from before a spec named its planes
-                given = cls.of(spacing=tuple(data["spacing"]), bases=data["bases"]).to_dict()
-                data = {**given, **data, "planes": given["planes"]}
-                if not data.get("extra"):
-                    data.pop("extra", None)
             if set(data) != {f.name for f in fields(cls)}:
                 raise KeyError("other keys than those of a lattice spec")
             spec = cls(**{**data, **_tuples(data)})

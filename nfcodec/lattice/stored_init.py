@@ -19,15 +19,12 @@ from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
 
-Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
 _HALF = ("first_step", "detail")
 _FLOAT = ("trunk", *_HALF)
-# What inits of photographs call the tables of the first step.
-_RENAMED = {"analysis.luma": "analysis.0", "analysis.chroma": "analysis.1"}
 # Layers of a network of the prior.
 _PRIOR_LAYERS = ("0", "1", "2")
 
@@ -51,7 +48,7 @@ def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
 
 
 def _level(spec: LatticeSpec, arrays: dict[str, Array]) -> Level:
-    floats = {g: {_RENAMED.get(n, n): a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT}
+    floats = {g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT}
     layers = _within(arrays, "restore")
     restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
     return Level(

@@ -86,7 +86,7 @@ def test_trade_off_falls_by_its_ratio():
     "name",
     [
         "trunk/trunk.1.bias", "restore/0.weight", "restore/in.bias", "restore/out.shift", "first_step/log_gain",
-        "first_step/e.out.bias", "first_step/analysis.luma", "log_step", "table", "prior/group.12.2.shift",
+        "first_step/e.out.bias", "first_step/analysis.0", "log_step", "table", "prior/group.12.2.shift",
         "prior/mean.5.0.weight",
     ],
 )  # fmt: skip

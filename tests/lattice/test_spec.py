@@ -88,13 +88,6 @@ def test_impossible_geometry(change):
         LatticeSpec.from_dict({**spec.to_dict(), **change})
 
 
-def test_inits_from_before_the_geometry_was_in_the_spec():
-    old = {"bases": 64, "planes": 3, "spacing": [8, 8], "w0": 12.0, "width": 48}
-    assert LatticeSpec.from_dict(old) == LatticeSpec.from_dict({**old, "extra": 0}) == LatticeSpec(width=48)
-    with pytest.raises(CorruptError):
-        LatticeSpec.from_dict({**old, "extra": 4})
-
-
 def test_usual_passes_of_photographs():
     """Part of the format: networks of the shipped init were trained for these."""
     passes, layers = usual_passes(3, 64)
