@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from nfcodec.lattice.tensors import Convolved
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
+from nfcodec.lattice.fit.tensors import Convolved
 from nfcodec.lattice.restore import Restore, compand, features, input_count
 
 PLANES, K, WIDTH = 2, 3, 5

@@ -18,7 +18,7 @@ from torch import Tensor
 from nfcodec.container.layout import SectionType, chunk_payload, front_size, section_size
 from nfcodec.container.writer import Writer
 from nfcodec.coords import sample_positions
-from nfcodec.deadline import share
+from nfcodec.deadline import passed, share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.fill import extended, filled
 from nfcodec.encoder.progress import SearchProgress
@@ -230,10 +230,25 @@ class LatticeEncoder(Encoder):
 
     def _overlaid(self, scene: Scene, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
         """The picture with an overlay where that pays, seen at effort 1, and without one where it does not."""
+        outer = self._progress
+        self._progress = passes = SearchProgress(outer, float(self.info.samples))
+        try:
+            return self._cheapest(scene, parts, plan, effort, passes)
+        finally:
+            passes.finish()
+            self._progress = outer
+
+    def _cheapest(
+        self, scene: Scene, parts: EvenParts, plan: Plan, effort: int, passes: SearchProgress
+    ) -> CodedPicture:  # fmt: skip
+        """See :meth:`_overlaid`; where no time is left, the first picture that there is."""
         quick = replace(plan, rounds=0)
+        self._again(passes, draft=True)
         plain = self._coded(scene, quick)
         rendered = np.concatenate(list(self._rendered(plain)))
         plain = replace(plain, error=self._error(scene.values, [rendered]))
+        if passed(plan.deadline):
+            return plain
         palettes = 1 if effort < _AT_LENGTH else 3
         search = OverlaySearch(parts, self._chunk_length, self._error_bits(plan), palettes=palettes)
         cheaper = search.cheaper(self._costs(plain, rendered, parts, plan))
@@ -242,9 +257,18 @@ class LatticeEncoder(Encoder):
         for blocks in [cheaper, parts.blocks] if (cheaper != parts.blocks).any() else [cheaper]:
             if blocks.any():
                 over = self._below(scene.values, search.finals(blocks))
+                self._again(passes, draft=True)
                 options.append((over, self._picture(over, quick)))
         scene, best = min(options, key=lambda option: self._weight(option[1], plan))
-        return self._picture(scene, plan) if plan.rounds and not scene.empty else best
+        if not plan.rounds or scene.empty:
+            return best
+        self._again(passes, draft=False)
+        return self._picture(scene, plan)
+
+    def _again(self, passes: SearchProgress, *, draft: bool) -> None:
+        """A pass over the whole picture begins."""
+        self._done = 0.0
+        passes.begin(draft=draft)
 
     def _error_bits(self, plan: Plan) -> float:
         """Bits that one unit of squared error of 8-bit samples is worth."""
