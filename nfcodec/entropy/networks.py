@@ -46,13 +46,13 @@ class Layer:
 
     def __call__(self, x: Array) -> Array:
         """Whole outputs (…, rows, cells) of whole inputs (…, inputs, cells), in float32."""
-        weight, bias = self._shifted
+        weight, bias = self.shifted
         out = self.product(weight, x)
         out += bias
         return floor(out)
 
     @cached_property
-    def _shifted(self) -> tuple[Array, Array]:
+    def shifted(self) -> tuple[Array, Array]:
         """Weight (rows, inputs) and bias (rows, 1) over 2^shift: powers of two change no digit of any sum."""
         unit = np.ldexp(np.float32(1), -self.shift)[:, None]
         xp = array_namespace(self.weight)

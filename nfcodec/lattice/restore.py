@@ -55,9 +55,13 @@ class Restore:
         stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
         for block in self.blocks:
             active = _unflat(_activation(xp, stream), cells)
-            parts = [block(part) for part in _surroundings(active, axes)]
-            stream = _clip(xp, stream + (parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)), LARGEST_STREAM)
+            stream = _clip(xp, stream + self.around(block, active, axes), LARGEST_STREAM)
         return _unflat(_clip(xp, self.leave(_activation(xp, stream)), LARGEST_OUTPUT), cells)
+
+    def around(self, block: Layer, active: Array, axes: int) -> Array:
+        """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
+        parts = [block(part) for part in _surroundings(active, axes)]
+        return parts[0] if len(parts) == 1 else array_namespace(active).concat(parts, axis=-1)
 
     @property
     def layers(self) -> dict[str, Layer]:

@@ -11,6 +11,7 @@ from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
 from nfcodec.lattice.restore import Restore, compand, features, input_count
+from nfcodec.lattice.tensors import Convolved
 
 PLANES, K, WIDTH = 2, 3, 5
 
@@ -93,7 +94,9 @@ def test_tensors_give_the_same_with_a_leading_axis(cells):
     wanted = np.stack([d(features(s, row(q)), len(cells)) for s, q in zip(pictures, (0, 55, 100), strict=True)])
     rows = torch.from_numpy(np.stack([row(q) for q in (0, 55, 100)]))
     symbols = torch.from_numpy(np.stack(pictures).astype(np.float32))
-    np.testing.assert_array_equal(on_torch(d)(features(symbols, rows), len(cells)), wanted)
+    inputs = features(symbols, rows)
+    np.testing.assert_array_equal(on_torch(d)(inputs, len(cells)), wanted)
+    np.testing.assert_array_equal(Convolved.of(on_torch(d).layers)(inputs, len(cells)), wanted)
 
 
 def test_gradients_reach_symbols_and_weights():
