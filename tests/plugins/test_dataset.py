@@ -158,7 +158,7 @@ def test_the_fields_of_several_regions_are_one_lattice(tmp_path):
     with path.open("rb") as file:
         field = Decoder(file, inits=(init("tiny-lattice"),)).field
         assert field.space.row_size == 2
-        assert (symbols[:, :, :, 128:].numpy() == field._decoded(1)).all()
+        assert (symbols[:, :, :, 128:].numpy() == field._decoded(1, 0)).all()
 
 
 def test_deltas_of_modules_make_the_picture(folder):
