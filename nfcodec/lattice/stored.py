@@ -26,6 +26,7 @@ from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers, to_values, whole_to_values
 from nfcodec.limits import Limits
+from nfcodec.parallel import ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
@@ -110,27 +111,31 @@ class LatticeField:
         """From the first layers alone, see :mod:`nfcodec.lattice.preview`."""
         return preview(self, step, box, rough=rough)
 
-    def _decoded(self, region: int, layers: int = LAYERS) -> Symbols:
+    def _decoded(self, region: int) -> Symbols:
+        return self._coder.decode(self.level.prior, self._coded(region, LAYERS))
+
+    def _coded(self, region: int, layers: int) -> RegionBytes:
         payloads: list[bytes] = []
         for entry in self._entries.get(region, ()):
             if len(payloads) < layers:
                 payloads += unpack_run(self.reader.read(entry).payload).payloads
         shape, quality, planes = self.layout.region(region).shape, self.header.quality, self.info.channels
-        coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
-        return self._coder.decode(self.level.prior, coded)
+        return RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (3·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
         steps = self.level.steps(self.header.quality)[:, :bases, None, None]
-        bands = []
-        for row in self.layout.touched(rows, columns):
-            parts = []
-            for region in row:
-                symbols = self._decoded(region.index, layers)[:, :bases].astype(np.float32)
-                parts.append((symbols * steps).reshape(-1, *symbols.shape[2:]))
-            bands.append(np.concatenate([p[_inside(r, rows, columns)] for r, p in zip(row, parts, strict=True)], 2))
-        return np.concatenate(bands, 1)
+        touched = list(self.layout.touched(rows, columns))
+
+        def weights(coded: RegionBytes) -> Floats:
+            symbols = self._coder.decode(self.level.prior, coded)[:, :bases].astype(np.float32)
+            return (symbols * steps).reshape(-1, *symbols.shape[2:])
+
+        # Read here, one after the other; decoded on threads.
+        found = ordered_map(weights, (self._coded(region.index, layers) for row in touched for region in row))
+        bands = [_joined([next(found)[_inside(region, rows, columns)] for region in row], 2) for row in touched]
+        return _joined(bands, 1)
 
     def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, n_1, C) on the grid of native positions."""
