@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,11 @@ from machine import build_fingerprint, describe, run_child
 from results import plain_command, say, today, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-WARM = """
-import sys, time
+# The folder of a checkout goes before all others, also before an installed nfc.
+START = "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+COMMAND = START + "from nfcodec.cli.app import main\nmain()"
+WARM = START + """
+import time
 from nfcodec.decoder import Decoder
 from nfcodec.options import DecodeOptions
 def decode():
@@ -53,19 +57,19 @@ class Side:
     def environment(self, threads: int) -> dict[str, str]:
         # Bytecode as an installed package has it, wherever the checkout lies.
         cache = {"PYTHONPYCACHEPREFIX": str(self.folder / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
-        return {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": str(threads), **cache}
+        return {"OMP_NUM_THREADS": str(threads), **cache}
 
 
 def command(side: Side, args: list[str]) -> tuple[float, float]:
     """Seconds and processor seconds of a whole command, whatever its exit code."""
-    child = run_child([sys.executable, "-m", "nfcodec", *args], environment=side.environment(2))
+    child = run_child([sys.executable, "-c", COMMAND, str(side.root), *args], environment=side.environment(2))
     return child.seconds, child.cpu_seconds
 
 
 def warm(side: Side, file: Path, threads: int, processes: int) -> tuple[float, float]:
     """Seconds and processor seconds of a decode after the start; the slower one of several processes at once."""
-    environment = side.environment(threads)
-    run = [sys.executable, "-c", WARM, str(file), "6"]
+    environment = {**os.environ, **side.environment(threads)}
+    run = [sys.executable, "-c", WARM, str(side.root), str(file), "6"]
     started = [
         subprocess.Popen(run, env=environment, cwd=side.folder, stdout=subprocess.PIPE, text=True)
         for _ in range(processes)

@@ -30,6 +30,7 @@ from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.lattice.synthesis import region_layers, whole_to_values
 from nfcodec.limits import Limits
+from nfcodec.parallel import ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import Floats, SignalInfo
@@ -135,28 +136,35 @@ class LatticeField:
             return None
         return preview(self, step, box, rough=rough)
 
-    def _decoded(self, region: int, level: int, layers: int = MOST_LAYERS) -> Symbols:
-        shape, quality, planes = self.spaces[level].box(region).shape, self.header.quality, self._planes[level]
-        if not planes:
+    def _decoded(self, region: int, level: int) -> Symbols:
+        if not self._planes[level]:
             spec = self.init.levels[level].spec
-            return np.zeros((len(spec.planes), spec.bases, *shape), np.int32)
+            return np.zeros((len(spec.planes), spec.bases, *self.spaces[level].box(region).shape), np.int32)
+        return self._coder.decode(self.init.levels[level].prior, self._coded(region, level, MOST_LAYERS))
+
+    def _coded(self, region: int, level: int, layers: int) -> RegionBytes:
         payloads: list[bytes] = []
         for entry in self._entries.get((region, level), ()):
             if len(payloads) < layers:
                 payloads += unpack_run(self.reader.read(entry).payload, len(self.spaces)).payloads
-        coded = RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
-        return self._coder.decode(self.init.levels[level].prior, coded)
+        shape, quality, planes = self.spaces[level].box(region).shape, self.header.quality, self._planes[level]
+        return RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (P·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
         steps = self.level.steps(self.header.quality)[:, :bases, None, None]
 
-        def weights(region: Cells) -> Floats:
-            symbols = self._decoded(region.index, 0, layers)[:, :bases].astype(np.float32)
+        def weights(coded: RegionBytes) -> Floats:
+            symbols = self._coder.decode(self.level.prior, coded)[:, :bases].astype(np.float32)
             return np.asarray((symbols * steps).reshape(-1, *symbols.shape[2:]), np.float32)
 
-        return _gathered(self.space, box_of([rows, columns]), weights)
+        part = box_of([rows, columns])
+        touched = [region.index for region in self.space.touched(part)]
+        # Read here, one after the other; decoded on threads.
+        found = ordered_map(weights, (self._coded(index, 0, layers) for index in touched))
+        known = dict(zip(touched, found, strict=True))
+        return _gathered(self.space, part, lambda region: known[region.index])
 
     def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, …, C) on the grid of native positions."""

@@ -62,7 +62,8 @@ def test_sampling_is_rendering(field, scale, monkeypatch):
     monkeypatch.setattr(detail_of, "_TILE", 32)
     grid = field.render(scale=float(scale))
     found = field.sample(coordinates(scale)).reshape(grid.shape)
-    np.testing.assert_allclose(found, grid, rtol=0, atol=2e-5)
+    # At the samples themselves φ comes from the init's table, which counts 2^-16.
+    np.testing.assert_allclose(found, grid, rtol=0, atol=1e-4)
 
 
 def test_crops_and_pieces_show_the_same(path, monkeypatch):
