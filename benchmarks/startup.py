@@ -1,11 +1,12 @@
 """How long a command takes from its start to its end, and how decoding after the start fares beside another process.
 
-    python benchmarks/startup.py FILE.nfc LARGE.nfc --name startup [--before CHECKOUT] [--repeats 5]
+    python benchmarks/startup.py FILE.nfc LARGE.nfc --name startup [--before CHECKOUT FILE LARGE] [--repeats 5]
 
 FILE.nfc is of a Kodak picture, LARGE.nfc of one of 12 megapixels. For each command the least of ``--repeats`` runs is
 taken, with its processor time; with ``--before`` another checkout of nfc takes turns with this one, run by run, so that
-both meet the same machine. ``after start``: decoding in a process that has decoded the file once, alone on one and on
-two threads, and on one thread in two processes at once. Writes NAME.json to benchmarks/results.
+both meet the same machine; FILE and LARGE are the same pictures, as that checkout reads them. ``after start``: decoding
+in a process that has decoded the file once, alone on one and on two threads, and on one thread in two processes at
+once. Writes NAME.json to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from machine import build_fingerprint, describe, run_child
 from results import plain_command, say, today, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-# The folder of a checkout goes before all others, also before an installed nfc.
-START = "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+# The folder of a checkout goes before all others, and nothing of an editable install is taken for its own.
+START = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+sys.meta_path[:] = [f for f in sys.meta_path if not getattr(f, "__module__", "").startswith("__editable__")]
+"""
 COMMAND = START + "from nfcodec.cli.app import main\nmain()"
 WARM = START + """
 import time
@@ -53,6 +58,8 @@ class Side:
     name: str
     root: Path
     folder: Path
+    file: Path
+    large: Path
 
     def environment(self, threads: int) -> dict[str, str]:
         # Bytecode as an installed package has it, wherever the checkout lies.
@@ -79,8 +86,9 @@ def warm(side: Side, file: Path, threads: int, processes: int) -> tuple[float, f
     return slowest[0], slowest[1]
 
 
-def cases(side: Side, file: Path, large: Path) -> dict[str, Callable[[], tuple[float, float]]]:
+def cases(side: Side) -> dict[str, Callable[[], tuple[float, float]]]:
     """What is measured, by name."""
+    file, large = side.file, side.large
     out, text = str(side.folder / "out.png"), side.folder / "text.txt"
     text.write_text("no picture\n")
     whole = {
@@ -101,9 +109,9 @@ def cases(side: Side, file: Path, large: Path) -> dict[str, Callable[[], tuple[f
     return found
 
 
-def measured(sides: list[Side], file: Path, large: Path, repeats: int) -> dict[str, dict[str, Any]]:
+def measured(sides: list[Side], repeats: int) -> dict[str, dict[str, Any]]:
     """Of every case and side the least seconds, and the least processor seconds."""
-    by_side = {side.name: cases(side, file, large) for side in sides}
+    by_side = {side.name: cases(side) for side in sides}
     rows: dict[str, dict[str, Any]] = {}
     for case in by_side[sides[0].name]:
         runs: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
@@ -123,16 +131,17 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("large", type=Path)
     parser.add_argument("--name", default="startup")
-    parser.add_argument("--before", type=Path)
+    parser.add_argument("--before", nargs=3, type=Path, metavar=("CHECKOUT", "FILE", "LARGE"))
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="nfc-startup-") as folder:
-        sides = [Side("now", ROOT, Path(folder, "now"))]
+        sides = [Side("now", ROOT, Path(folder, "now"), args.file.resolve(), args.large.resolve())]
         if args.before is not None:
-            sides.insert(0, Side("before", args.before.resolve(), Path(folder, "before")))
+            root, file, large = (path.resolve() for path in args.before)
+            sides.insert(0, Side("before", root, Path(folder, "before"), file, large))
         for side in sides:
             side.folder.mkdir()
-        rows = measured(sides, args.file.resolve(), args.large.resolve(), args.repeats)
+        rows = measured(sides, args.repeats)
     about = {"command": plain_command(["python", *sys.argv]), "date": today(), "machine": describe()}
     content = {**about, "build": build_fingerprint(), "rows": [{"case": name, **row} for name, row in rows.items()]}
     write_json(ROOT / "benchmarks" / "results" / f"{args.name}.json", content)
