@@ -55,7 +55,7 @@ def small(kind):
     if kind == "tiny-lattice":  # stripes, which become an overlay
         samples[:, :16], samples[:, 3:16:4] = 30, 220
     source = memory("image", samples)
-    alpha = (np.indices((12, width)).sum(0) % 5 == 0).astype(np.uint8) * 200
+    alpha = 255 - (np.indices((12, width)).sum(0) % 5 == 0).astype(np.uint8) * 55
     metadata = Metadata(xmp=b"<x/>", tags=(("title", "ä"), ("dpi", "300,300")))
     source = MemorySource(replace(source.info, alpha=True), source.values, alpha, metadata)
     with pytest.MonkeyPatch.context() as patch:

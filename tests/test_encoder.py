@@ -106,7 +106,9 @@ def test_the_mean_signal_costs_nothing(kind, quality):
     data, encoded = pack(source, kind, quality=quality)
     assert not all_symbols(data, kind).any()
     np.testing.assert_array_equal(unpack(data, kind), source.values)
-    assert len(data) < OVERHEAD and encoded.bytes == len(data)
+    # Where the mean is silent, what is silent is said: a section of its own, with its framing.
+    silence = 12 if kind == "audio" and not source.values.any(-1).all() else 0
+    assert len(data) < OVERHEAD + silence and encoded.bytes == len(data)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (256, 384)])

@@ -351,7 +351,7 @@ def test_constant_arrays_are_exact_and_cost_a_header(tmp_path, value, shape):
 def test_scaled_arrays(tmp_path):
     np.save(tmp_path / "a.npy", np.linspace(0, 1, 60).reshape(6, 10).astype(np.float32))
     encode(tmp_path / "a.npy", "image")
-    assert decode_array(tmp_path / "a.nfc", "image", scale=2).shape == (12, 20, 1)
+    assert decode_array(tmp_path / "a.nfc", "image", scale=2).shape == (12, 20)
     np.save(tmp_path / "a.npy", np.linspace(0, 1, 60))
     encode(tmp_path / "a.npy", "audio")
     assert decode_array(tmp_path / "a.nfc", "audio", scale=0.5).shape == (30, 1)

@@ -14,8 +14,8 @@ from nfcodec.container.reader import Reader
 from nfcodec.container.writer import Writer
 from nfcodec.errors import CorruptError, FormatError, TruncatedError
 from nfcodec.lattice.fit import coded
+from nfcodec.lattice.renderer import LatticeRenderer
 from nfcodec.lattice.space import section_run
-from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.options import DecodeOptions
 from nfcodec.signal import Metadata
 

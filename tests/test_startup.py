@@ -126,13 +126,13 @@ def folder(tmp_path):
 
 
 REFUSED = [
-    (["decode", "nope.nfc"], "No such file"), (["decode", "text.txt"], "signature"), (["decode", "empty"], "signature"),
-    (["decode", "."], "directory"), (["decode", "half.nfc"], "half.nfc"), (["decode", "shipped.nfc"], "exists"),
+    (["decode", "nope.nfc"], "No such file"), (["decode", "text.txt"], "signature"), (["decode", "empty"], "empty"),
+    (["decode", "."], "directory"), (["decode", "half.nfc"], "half.nfc"), (["decode", "shipped.nfc", "-o", "shipped.png"], "exists"),
     (["decode", "shipped.nfc", "-o", "there.png"], "exists"), (["decode", "shipped.nfc", "-o", "a.xyz"], "unknown"),
     (["decode", "shipped.nfc", "-o", "a.wav"], "cannot hold"),
     (["decode", "shipped.nfc", "--format", "mp3"], "unknown"),
     (["decode", "shipped.nfc", "-o", "no/a.png"], "does not exist"), (["info", "nope"], "No such file"),
-    (["info", "text.txt"], "signature"), (["verify", "nope"], "No such file"), (["verify", "empty"], "signature"),
+    (["info", "text.txt"], "signature"), (["verify", "nope"], "No such file"), (["verify", "empty"], "empty"),
     (["thumb", "nope", "-o", "a.png"], "No such file"), (["thumb", "shipped.nfc", "-o", "there.png"], "exists"),
     (["thumb", "text.txt", "-o", "a.png"], "signature"), (["compare", "nope", "shipped.nfc"], "No such file"),
     (["compare", "shipped.nfc", "empty"], "empty"), (["encode", "nope"], "No such file"),

@@ -29,7 +29,8 @@ def off_by_more_than_rounding(found, golden, kind):
     if kind.startswith("f"):
         return int((gap > 1e-5 * np.ptp(golden)).sum())
     if kind == "u8":
-        return int((gap > 1).sum()) + (int((gap > 0).sum()) if (gap > 0).mean() >= 1e-4 else 0)
+        ones = int((gap > 0).sum())
+        return int((gap > 1).sum()) + (ones if ones > max(1.0, 1e-4 * gap.size) else 0)
     return int((gap > 2).sum())
 
 

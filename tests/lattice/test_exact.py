@@ -6,9 +6,9 @@ from helpers import memory, opened, pack, painting, with_region
 
 from nfcodec import zoo
 from nfcodec.coords import sample_positions
-from nfcodec.lattice import stored
+from nfcodec.lattice import renderer as rendering
+from nfcodec.lattice.renderer import LatticeRenderer
 from nfcodec.lattice.space import Space
-from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.signal import SignalInfo
 
 SHAPE = 45, 70
@@ -62,7 +62,7 @@ def test_every_second_sample(renderer, step):
 def test_floats_are_near(renderer, monkeypatch):
     exact = whole(renderer)
     points = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in SHAPE), indexing="ij"), -1).reshape(-1, 2)
-    monkeypatch.setattr(stored, "native_index", lambda *_: None)
+    monkeypatch.setattr(rendering, "native_index", lambda *_: None)
     size = np.abs(exact).max()
     assert size > 1 and 0 < np.abs(whole(renderer) - exact).max() < 1e-4 * size
     assert np.abs(renderer.sample(points).reshape(exact.shape) - exact).max() < 1e-4 * size

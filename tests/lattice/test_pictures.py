@@ -27,9 +27,9 @@ from nfcodec import api, zoo
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
 from nfcodec.lattice.fit import coded
+from nfcodec.lattice.renderer import LatticeRenderer
 from nfcodec.lattice.space import Space, section_run
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.stored import LatticeRenderer
 from nfcodec.media.samples import quantize
 from nfcodec.options import DecodeOptions
 

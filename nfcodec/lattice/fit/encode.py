@@ -36,8 +36,8 @@ from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
 from nfcodec.lattice.space import Space, pack_run
-from nfcodec.lattice.stored import LatticeRenderer, LevelRenderer
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count

@@ -30,8 +30,8 @@ from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.space import Space, pack_run
-from nfcodec.lattice.stored import LevelRenderer
 from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Source

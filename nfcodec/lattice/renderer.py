@@ -1,0 +1,221 @@
+"""Renders a signal from the symbols of its lattice: samples in whole numbers, everything between them in floats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.coords import sample_positions
+from nfcodec.lattice.anywhere import reached, render_grid, render_points
+from nfcodec.lattice.detail import Detail
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
+from nfcodec.lattice.native import render_points as native_points
+from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.space import Box as Cells
+from nfcodec.lattice.space import Space, box_of
+from nfcodec.lattice.steps import WEIGHT_UNIT
+from nfcodec.lattice.synthesis import region_layers, whole_to_values
+from nfcodec.recent import Recent
+from nfcodec.resample import LOBES, interpolate
+from nfcodec.signal import SignalInfo
+from nfcodec.types import Doubles, Floats, Indices, Positions, Span, Symbols
+
+T = TypeVar("T", np.float32, np.float64)
+
+# Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
+_ROWS_KEPT = 3
+# Grids of samples that lie farther apart than this are rendered as any other grid.
+_SPARSE = 4
+# Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
+_DENSER = 1.0 - 1e-9
+
+
+class LevelRenderer:
+    """Renders the planes of one level from the symbols of its regions; ``symbols_of`` gives those of one."""
+
+    def __init__(self, level: Level, space: Space, quality: int, symbols_of: Callable[[int], Symbols]) -> None:
+        self.level, self.space, self.quality = level, space, quality
+        self._table = level.table.astype(np.float64)
+        self._symbols_of = symbols_of
+        self._recent: Recent[Floats] = Recent(_ROWS_KEPT * space.row_size)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Samples of the cells along each axis."""
+        return [n * s for n, s in zip(self.space.cells, self.level.spec.spacing, strict=True)]
+
+    def _weights(self, region: Cells) -> Floats:
+        """Last layers (F, *cells) of a region, in 2^-16."""
+        return self._recent.get(region.index, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
+
+    def _window(self, spans: list[Span]) -> Floats:
+        """Last layers (F, …) of the cells in ``spans``, in 2^-16."""
+        return gathered(self.space, box_of(spans), self._weights)
+
+    def _scattered_floats(self, cells: Indices) -> Floats:
+        """Last layers (N, F) of cells (N, d)."""
+        return _floats(self._scattered(cells))
+
+    def _scattered(self, cells: Indices) -> Floats:
+        """Last layers (N, F) of cells (N, d), in 2^-16."""
+        out = np.empty((len(cells), self.level.spec.coded), np.float32)
+        low, high = cells.min(0).tolist(), cells.max(0).tolist()
+        for region in self.space.touched(box_of([(a, b + 1) for a, b in zip(low, high, strict=True)])):
+            local = cells - np.array(region.start)
+            mine = ((local >= 0) & (local < region.shape)).all(1).nonzero()[0]
+            out[mine] = self._weights(region)[(slice(None), *local[mine].T)].T
+        return out
+
+    def whole(self, index: list[Indices]) -> Doubles:
+        """Whole planes (P, n_0, …) of a grid of samples, in ascending order, in 2^-32."""
+        spec, cells, box = self.level.spec, self.space.cells, [(int(i[0]), int(i[-1]) + 1) for i in index]
+        spans = [reached_cells(b, s, n) for b, s, n in zip(box, spec.spacing, cells, strict=True)]
+        planes = render_box(spec, self._table, self._window(spans), [a for a, _ in spans], cells, box)
+        for axis, (i, (start, stop)) in enumerate(zip(index, box, strict=True), 1):
+            planes = planes if len(i) == stop - start else planes.take(i - start, axis)
+        return planes
+
+    def whole_points(self, index: Indices) -> Doubles:
+        """Whole planes (P, N) of scattered samples (N, d), in 2^-32."""
+        return native_points(self.level.spec, self._table, self._scattered, self.space.cells, index)
+
+    def planes(self, positions: list[Positions]) -> Floats:
+        """Planes (P, n_0, …) on any grid of native positions."""
+        spec, cells = self.level.spec, self.space.cells
+        spans = [reached(p, s, n) for p, s, n in zip(positions, spec.spacing, cells, strict=True)]
+        origin, window = tuple(start for start, _ in spans), _floats(self._window(spans))
+        return render_grid(spec, self.level.trunk, window, origin, cells, positions)
+
+    def points(self, positions: Positions) -> Floats:
+        """Planes (P, N) at native positions (N, d); those outside the lattice get the value at its border."""
+        inside = np.clip(positions, 0.0, self.sizes)
+        return render_points(self.level.spec, self.level.trunk, self._scattered_floats, self.space.cells, inside).T
+
+
+class LatticeRenderer:
+    """Renders a signal, the sum of its levels, from the symbols of its regions: ``symbols_of`` gives those of a region
+    and a level."""
+
+    def __init__(
+        self, init: LatticeInit, spaces: Sequence[Space], quality: int, info: SignalInfo,
+        symbols_of: Callable[[int, int], Symbols],
+    ) -> None:  # fmt: skip
+        self.set, self.channels, self.offset = init.planes, info.channels, offset_of(info.modality)
+        coded = [i for i in range(len(spaces)) if init.coded_planes(i, info.channels)]
+        self._places = [init.places(i) for i in coded]
+        self.levels = [
+            LevelRenderer(init.levels[i], spaces[i], quality, partial(_of_level, symbols_of, i)) for i in coded
+        ]
+        self._sizes = [min(n) for n in zip(*(level.sizes for level in self.levels), strict=True)]
+        self._detail = self._detail_of(init.levels[-1], quality)
+
+    def _detail_of(self, last: Level, quality: int) -> Detail | None:
+        if not last.detail:
+            return None
+        height, width = self._sizes
+        return Detail(last.detail, last.hats(quality), (height, width), self._first)
+
+    def _summed(self, parts: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:
+        """The planes of the set from those of all levels: sums of whole numbers are exact."""
+        found: list[npt.NDArray[T]] = list(parts)
+        if len(found) == 1 and len(found[0]) == len(self.set.names):
+            return found[0]
+        out = np.zeros((len(self.set.names), *found[0].shape[1:]), found[0].dtype)
+        for places, planes in zip(self._places, found, strict=True):
+            out[places] += planes
+        return out
+
+    def _native(self, positions: list[Positions]) -> list[Indices] | None:
+        """The samples of a grid, where it is one of samples that are not far apart."""
+        index = [native_index(p, n) for p, n in zip(positions, self._sizes, strict=True)]
+        known = [i for i in index if i is not None and len(i) and i[-1] - i[0] < _SPARSE * len(i)]
+        return known if len(known) == len(index) else None
+
+    def _whole(self, index: list[Indices]) -> Doubles:
+        return self._summed(level.whole(index) for level in self.levels)
+
+    def planes(self, positions: list[Positions]) -> Floats:
+        """Planes (P, n_0, …) on the grid of native positions, of the coded lattice alone."""
+        native = self._native(positions)
+        if native is not None:
+            return (self._whole(native) * PLANE_UNIT).astype(np.float32)
+        return self._summed(level.planes(positions) for level in self.levels)
+
+    def _span_planes(self, spans: list[Span]) -> Floats:
+        """Planes (P, n_0, …) of the samples in spans of each axis."""
+        return self.planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
+
+    def _first(self, spans: list[Span]) -> Floats:
+        first: Floats = self._span_planes(spans)[0]
+        return first
+
+    def _interpolated(self, positions: list[Positions]) -> Floats:
+        """Planes (P, n_0, …) on a grid that is denser than the samples only to be low-passed: from the samples.
+
+        Every cell would see such a grid at offsets of its own, and ask for its own values of the trunk.
+        """
+        pairs = zip(positions, self._sizes, strict=True)
+        spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
+        planes = self._span_planes(spans)
+        for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
+            planes = interpolate(planes, axis, where - a)
+        return planes
+
+    def render(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) of the field on the grid of native positions; of samples exactly."""
+        native = self._native(positions)
+        if native is not None:
+            return whole_to_values(self._whole(native), self.channels, self.offset)
+        planes = self.planes(positions)
+        detail = self._detail.grid(positions) if self._detail else None
+        if detail is not None:
+            planes[0] += detail
+        return self._values(planes)
+
+    def render_dense(self, positions: list[Positions]) -> Floats:
+        """Values (n_0, …, C) on a grid that is there to be low-passed."""
+        dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
+        return self._values(self._interpolated(positions) if dense else self.planes(positions))
+
+    def sample(self, positions: Positions) -> Floats:
+        """Values (N, C) of the field at native positions (N, d), of samples exactly; those outside the lattice get the
+        value at its border."""
+        native = [native_index(p, n) for p, n in zip(np.transpose(positions), self._sizes, strict=True)]
+        if all(i is not None for i in native):
+            index = np.stack([i for i in native if i is not None], 1)
+            whole = self._summed(level.whole_points(index) for level in self.levels)
+            return whole_to_values(whole, self.channels, self.offset)
+        planes = self._summed(level.points(positions) for level in self.levels)
+        if self._detail:
+            planes[0] += self._detail.points(np.clip(positions, 0.0, self._sizes))
+        return self._values(planes)
+
+    def _values(self, planes: Floats) -> Floats:
+        return np.asarray(self.set.to_values(planes, self.channels, self.offset), np.float32)
+
+
+def _of_level(symbols_of: Callable[[int, int], Symbols], level: int, region: int) -> Symbols:
+    return symbols_of(region, level)
+
+
+def _floats(whole: Floats) -> Floats:
+    """Last layers as floats."""
+    return whole * np.float32(WEIGHT_UNIT)
+
+
+def gathered(space: Space, part: Cells, of_region: Callable[[Cells], Floats]) -> Floats:
+    """What ``of_region`` tells of regions (F, *cells), put together for the cells of ``part``: (F, …)."""
+    out: Floats | None = None
+    for region in space.touched(part):
+        values = of_region(region)[part.within(region)]
+        if values.shape[1:] == part.shape:
+            return values
+        out = np.empty((len(values), *part.shape), values.dtype) if out is None else out
+        out[region.within(part)] = values
+    assert out is not None, "a part has cells"
+    return out
