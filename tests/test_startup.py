@@ -127,7 +127,8 @@ def folder(tmp_path):
 
 REFUSED = [
     (["decode", "nope.nfc"], "No such file"), (["decode", "text.txt"], "signature"), (["decode", "empty"], "empty"),
-    (["decode", "."], "directory"), (["decode", "half.nfc"], "half.nfc"), (["decode", "shipped.nfc", "-o", "shipped.png"], "exists"),
+    (["decode", "."], "directory"), (["decode", "half.nfc"], "half.nfc"),
+    (["decode", "shipped.nfc", "-o", "shipped.png"], "exists"),
     (["decode", "shipped.nfc", "-o", "there.png"], "exists"), (["decode", "shipped.nfc", "-o", "a.xyz"], "unknown"),
     (["decode", "shipped.nfc", "-o", "a.wav"], "cannot hold"),
     (["decode", "shipped.nfc", "--format", "mp3"], "unknown"),

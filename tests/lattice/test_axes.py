@@ -160,8 +160,8 @@ def test_regions_get_the_bytes_that_they_get_alone(name):
 def test_three_axes_show_the_same_in_parts():
     """A part of a volume is the part of the whole, and between samples it is smooth."""
     spec = LatticeSpec.of(spacing=(2, 4, 4), planes=OPPONENT, bases=9, width=16, w0=4.0)
-    params = {n: p.float() for n, p in random_params(spec).items()}
-    weights = torch.randn(spec.coded, 3, 4, 3, generator=torch.Generator().manual_seed(0))
+    params = {n: p.float().numpy() for n, p in random_params(spec).items()}
+    weights = np.random.default_rng(0).standard_normal((spec.coded, 3, 4, 3)).astype(np.float32)
     grid = [np.arange(n * s) + 0.5 for n, s in zip((3, 4, 3), spec.spacing, strict=True)]
     whole = render_grid(spec, params, weights, (0, 0, 0), (3, 4, 3), grid)
     assert whole.shape == (3, 6, 16, 12)

@@ -229,7 +229,7 @@ def problem_of(init, quality, *, ahead=False):
 @pytest.mark.parametrize("effort", [1, 3])
 def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
     [level] = init.levels
-    fine = replace(level, log_step=np.full_like(level.log_step, -39.0))
+    fine = replace(level, log_step=np.full_like(level.log_step, -39 * 256))
     planes = planes_of(16, 16)
     space, [(box, window)] = windows(planes)
     weights = region_weights(fine, mirrored(planes, space, SPACING), planes.shape[1:], space, box)
