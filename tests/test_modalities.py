@@ -354,4 +354,4 @@ def test_scaled_arrays(tmp_path):
     assert decode_array(tmp_path / "a.nfc", "image", scale=2).shape == (12, 20)
     np.save(tmp_path / "a.npy", np.linspace(0, 1, 60))
     encode(tmp_path / "a.npy", "audio")
-    assert decode_array(tmp_path / "a.nfc", "audio", scale=0.5).shape == (30, 1)
+    assert decode_array(tmp_path / "a.nfc", "audio", scale=0.5).shape == (30,)

@@ -25,7 +25,7 @@ from helpers import (
     with_region,
 )
 
-from nfcodec import api
+from nfcodec import api, files
 from nfcodec.deadline import passed, share
 from nfcodec.encoder import choose_init, encode_signal, targets
 from nfcodec.encoder.curve import Curve, crossing
@@ -474,7 +474,7 @@ def test_sources_of_all_attempts_are_closed(tmp_path, monkeypatch):
         monkeypatch.setattr(media, "close", closed)
         return media
 
-    monkeypatch.setattr(api, "open_source", counted)
+    monkeypatch.setattr(files, "open_source", counted)
     encode(source, "image", effort=1, bpp=3.0)
     assert count["opened"] == count["closed"] > 2
 

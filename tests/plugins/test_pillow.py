@@ -159,9 +159,9 @@ def test_thumbnail_is_that_of_the_whole(file):
 
 def test_a_thumbnail_decodes_less(file, monkeypatch):
     """Neither the finer layers nor the weight network are touched."""
-    from nfcodec.lattice import stored
+    from nfcodec.lattice import renderer
 
-    monkeypatch.setattr(stored, "region_layers", lambda *_: pytest.fail("the weight network was used"))
+    monkeypatch.setattr(renderer, "region_layers", lambda *_: pytest.fail("the weight network was used"))
     image = Image.open(file)
     image.thumbnail((6, 6))
     assert image.size == (6, 4)
