@@ -27,8 +27,8 @@ from nfcodec.lattice.train.tasks import Crops
 from nfcodec.lattice.train.tune import Example, RestoreTuner, TuneConfig, encoded, shown_errors
 from nfcodec.lattice.train.whole import restore_params
 from nfcodec.metrics import bd_rate
+from nfcodec.train.settings import DataConfig, read_toml, table
 from nfcodec.train.signals import Clip, load_signals
-from nfcodec.train.tables import DataConfig, read_toml, table
 
 QUALITIES = (10, 30, 50, 70, 90)
 HELD_OUT = 45

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nfcodec.errors import InputError, NfcError
 from nfcodec.media import open_source
 from nfcodec.rotations import mid_side
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 from nfcodec.types import Floats
 
 Clip = npt.NDArray[np.uint8] | Floats

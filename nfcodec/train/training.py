@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 from nfcodec import families
 from nfcodec.errors import CorruptError, LimitError, OptionError, UnsupportedFeatureError
 from nfcodec.train.running import Running
-from nfcodec.train.tables import check_value, read_toml, table
+from nfcodec.train.settings import check_value, read_toml, table
 
 
 class Config(Protocol):

@@ -25,7 +25,7 @@ from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, S
 from nfcodec.modules.train.export import export
 from nfcodec.modules.train.loop import Trainer
 from nfcodec.modules.train.tasks import Tasks
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 from nfcodec.train.training import finished
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -62,7 +62,7 @@ PLANS = {
 LATTICE = LatticeConfig(
     id="test-lattice", field=Field((LatticeSpec(width=48),)),
     networks=NetworkConfig(d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=5, mean_hidden=5),
-    outer=lattice_config.OuterConfig(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20), prune=PruneConfig(share=0.0),
+    outer=lattice_config.OuterLoop(steps=2500, batch=2, crop=64, lr=3e-3, warmup=20), prune=PruneConfig(share=0.0),
     detail=DetailConfig(steps=0), seed=1,
 )  # fmt: skip
 

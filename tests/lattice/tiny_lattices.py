@@ -14,11 +14,11 @@ from helpers import INITS, init, painting, sound
 from nfcodec import zoo
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.spec import MID_SIDE, OPPONENT, PLAIN, LatticeSpec
-from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterConfig, PruneConfig
+from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterLoop, PruneConfig
 from nfcodec.lattice.train.export import export_lattice
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import Crops, Pieces, Stretches
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 
 NETWORKS = NetworkConfig(d_width=8, d_blocks=1, e_width=8, e_blocks=1, hidden=8, mean_hidden=8)
 PLANES = {"plain": PLAIN, "mid-side": MID_SIDE, "opponent": OPPONENT}
@@ -28,7 +28,7 @@ def config_of(name: str) -> LatticeConfig:
     """The config of one of :data:`GEOMETRIES`."""
     levels, crop, span = GEOMETRIES[name]
     audio = levels[0].axes == 1
-    outer = OuterConfig(
+    outer = OuterLoop(
         steps=150, batch=4, crop=crop, lr=6e-3, warmup=10, double_every=0, fit=600, drawn=0.0, trade=span[0],
         span=span[1],
     )  # fmt: skip

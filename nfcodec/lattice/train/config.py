@@ -7,7 +7,7 @@ from typing import Any
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import MID_SIDE, OPPONENT, PLAIN, LatticeSpec, Plane
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class OuterConfig:
+class OuterLoop:
     """``steps`` of Adam on ``batch`` crops of ``crop`` samples along each axis; ``lr`` warms up over ``warmup`` steps
     and falls to zero over the last share ``decay`` of them. Every ``double_every``-th step also renders at 2× against
     the larger original, weighted ``double``. ``average``: of the running mean that is shipped. ``fit``: steps that fit
@@ -100,14 +100,14 @@ class LatticeConfig:
     field: Field
     data: DataConfig = DataConfig()
     networks: NetworkConfig = NetworkConfig()
-    outer: OuterConfig = OuterConfig()
+    outer: OuterLoop = OuterLoop()
     prune: PruneConfig = PruneConfig()
     detail: DetailConfig = DetailConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
-    "data": DataConfig, "networks": NetworkConfig, "outer": OuterConfig, "prune": PruneConfig, "detail": DetailConfig,
+    "data": DataConfig, "networks": NetworkConfig, "outer": OuterLoop, "prune": PruneConfig, "detail": DetailConfig,
 }  # fmt: skip
 # What ``planes`` of a config may say; a list of [name, set of functions] says it in full.
 _PLANES = {"opponent": OPPONENT, "mid-side": MID_SIDE, "plain": PLAIN}

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from nfcodec.errors import CorruptError, OptionError
 from nfcodec.lattice.train import model as lm
-from nfcodec.lattice.train.config import LatticeConfig, OuterConfig
+from nfcodec.lattice.train.config import LatticeConfig, OuterLoop
 from nfcodec.lattice.train.enlarge import DetailTrainer
 from nfcodec.lattice.train.sparse import TrunkPruning, pruned
 from nfcodec.lattice.train.start import start_analysis, start_trunk
@@ -39,7 +39,7 @@ def rate_of(name: str) -> float:
     return next((r for prefix, r in _RATES if name.startswith(prefix)), 1.0)
 
 
-def schedule(outer: OuterConfig, step: int) -> float:
+def schedule(outer: OuterLoop, step: int) -> float:
     """Warm-up, constant, then a cosine to zero."""
     start = outer.steps * (1.0 - outer.decay)
     if step < outer.warmup:
@@ -49,7 +49,7 @@ def schedule(outer: OuterConfig, step: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - start) / (outer.steps - start))))
 
 
-def objective(outer: OuterConfig, out: lm.Outcome, quality: Tensor) -> Tensor:
+def objective(outer: OuterLoop, out: lm.Outcome, quality: Tensor) -> Tensor:
     """Mean of R + D/λ, relative to the usual rate of each quality so that none dominates."""
     share = 1.0 / (0.05 * 50.0 ** (quality / 100.0))
     trade = outer.trade * outer.span ** (quality / 100.0)

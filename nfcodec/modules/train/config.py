@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nfcodec.modules.spec import FieldSpec
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 
 
 @dataclass(frozen=True, slots=True)

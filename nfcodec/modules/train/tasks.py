@@ -16,8 +16,8 @@ from torch import Tensor
 from nfcodec.errors import InputError
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
+from nfcodec.train.settings import DataConfig
 from nfcodec.train.signals import Clip, load_signals
-from nfcodec.train.tables import DataConfig
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -25,7 +25,7 @@ from nfcodec.lattice.spec import MID_SIDE, OPPONENT, PLAIN, LatticeSpec
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
 from nfcodec.lattice.train import model as lm
-from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterConfig, PruneConfig
+from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterLoop, PruneConfig
 from nfcodec.lattice.train.drawings import drawing
 from nfcodec.lattice.train.export import export_lattice, params_of, whole_layer
 from nfcodec.lattice.train.loop import LatticeTrainer, evaluate, schedule
@@ -34,7 +34,7 @@ from nfcodec.lattice.train.start import lapped_basis, start_analysis, start_trun
 from nfcodec.lattice.train.tasks import Crops, Stretches, load_pieces
 from nfcodec.lattice.trunk import render, table, unfold
 from nfcodec.train.running import NOTHING, smooth
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 from nfcodec.train.training import finished, load_config, new_trainer
 from nfcodec.zoo import read_init, write_init
 
@@ -42,7 +42,7 @@ SPEC = LatticeSpec(width=24)
 SMALL = NetworkConfig(d_width=6, d_blocks=1, e_width=6, e_blocks=1, hidden=4, mean_hidden=4)
 CONFIG = LatticeConfig(
     id="tiny", field=Field((SPEC,)), networks=SMALL, seed=3,
-    outer=OuterConfig(steps=6, batch=2, crop=16, warmup=2, decay=0.5, double_every=2, fit=20, drawn=0.0),
+    outer=OuterLoop(steps=6, batch=2, crop=16, warmup=2, decay=0.5, double_every=2, fit=20, drawn=0.0),
     prune=PruneConfig(share=0.5, start=0.0, stop=0.5, every=1), detail=DetailConfig(width=4, steps=3, batch=2),
 )  # fmt: skip
 
@@ -125,7 +125,7 @@ def cost(row, trade):
 
 
 def test_schedule():
-    outer = OuterConfig(steps=100, warmup=4, decay=0.5)
+    outer = OuterLoop(steps=100, warmup=4, decay=0.5)
     assert [schedule(outer, i) for i in (0, 3, 4, 50)] == [0.25, 1.0, 1.0, 1.0]
     assert schedule(outer, 75) == pytest.approx(0.5)
     assert schedule(outer, 100) == pytest.approx(0.0)
@@ -384,7 +384,7 @@ def test_a_config_of_sound(tmp_path):
     with pytest.raises(OptionError, match="detail"):
         load_pieces(tmp_path, config)
     with pytest.raises(OptionError, match="spacing"):
-        load_pieces(tmp_path, dataclasses.replace(config, outer=OuterConfig(crop=100)))
+        load_pieces(tmp_path, dataclasses.replace(config, outer=OuterLoop(crop=100)))
 
 
 def test_the_shipped_config_is_the_shipped_geometry():

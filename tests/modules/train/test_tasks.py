@@ -10,7 +10,7 @@ from nfcodec.errors import InputError
 from nfcodec.modules.train.tasks import Tasks, load_tasks
 from nfcodec.modules.values import to_outputs, to_values
 from nfcodec.rotations import mid_side
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 
 from .training import pictures, tasks
 

@@ -8,7 +8,7 @@ from tiny import PICTURE
 
 from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
 from nfcodec.modules.train.tasks import Tasks
-from nfcodec.train.tables import DataConfig
+from nfcodec.train.settings import DataConfig
 
 CONFIG = TrainConfig(
     id="tiny",
