@@ -63,7 +63,7 @@ def encode_options(function: F) -> F:
         ),
         click.option(
             "-e", "--effort", type=int, default=_DEFAULT.effort, show_default=True, metavar="1..9",
-            help="More is more time and never a worse file.",
+            help="More takes more time and finds better files.",
         ),
         click.option(
             "--bpp", callback=BITS, default=_DEFAULT.bpp, metavar="X",

@@ -34,7 +34,7 @@ Example:
     default=_EFFORT,
     show_default=True,
     metavar="1..9",
-    help="More is more time and never a worse file.",
+    help="More takes more time and finds better files.",
 )
 @click.option(
     "--max-time",

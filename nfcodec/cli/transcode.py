@@ -35,7 +35,7 @@ Example:
     default=_DEFAULT.effort,
     show_default=True,
     metavar="1..9",
-    help="More is more time and never a worse file.",
+    help="More takes more time and finds better files.",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace the output when it exists.")
 @click.option("--init", metavar="ID|PATH", help="The init of the new file.  [default: by kind]")

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import (
-    PAPERS_30,
     PAPERS_200,
     SPEC,
     coords_of,
@@ -129,20 +128,6 @@ def test_17_random_pruning_is_even_over_layers():
         values.append(chi_square(mask, specs, kept_weights(mask, specs) / 197_888))
     assert 2.0 < sum(values) / len(values) < 7.0
     assert max(values) < 23.5  # one in ten thousand
-
-
-@pytest.mark.parametrize("spec", [PAPERS_30, PAPERS_200], ids=["w0=30", "w0=200"])
-def test_17_magnitude_pruning_report(spec, record_property):
-    """A report, not a verdict on the method: the share of layer 1 that survives. The order of layers is certain."""
-    specs, theta = tensors(spec), random_params(spec, dtype=torch.float32)
-    mask = full_mask(theta)
-    for number in range(1, 16):
-        mask = prune(mask, magnitude(theta), specs, 0.2)
-        share = [float(mask[f"{i}.weight"].mean()) for i in range(5)]
-        record_property(f"round {number}", " ".join(f"{s:.3f}" for s in share))
-        print(f"w0={spec.w0} round {number}: kept per layer", " ".join(f"{s:.3f}" for s in share))
-        assert share[0] > max(share[1:])
-    assert share[0] > 0.9
 
 
 def test_17_random_scores_depend_on_the_generator_only():
