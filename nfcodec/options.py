@@ -44,9 +44,9 @@ class ProgressEvent:
 class EncodeOptions:
     """How to encode.
 
-    ``quality``: 0…100, more is more bytes and a higher PSNR. ``effort``: 1…9, more takes more time and
-    finds better files: less error and fewer bytes as a whole, within 1 % where the two are weighed. ``field``: the kind of field, or None for the usual one of the modality. ``init``: id or path of
-    the init, or None to choose by modality and field.
+    ``quality``: 0…100, more is more bytes and a higher PSNR. ``effort``: 1…9, more takes more time and finds better
+    files: less error and fewer bytes as a whole, within 1 % where the two are weighed. ``field``: the kind of field, or
+    None for the usual one of the modality. ``init``: id or path of the init, or None to choose by modality and field.
 
     Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, or ``target_size``, bytes of
     the file, both at most; ``target_psnr``, dB, at least. One that cannot be met gives the smallest or best file
