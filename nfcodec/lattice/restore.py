@@ -23,6 +23,7 @@ from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
+from nfcodec.parallel import ordered_map
 
 UNIT = 256  # the output counts 256ths of a step
 STREAM = 4  # numbers of the stream count quarters of an activation
@@ -58,7 +59,8 @@ class Restore:
 
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
-        parts = [block(part) for part in _surroundings(active, axes)]
+        seen = _surroundings(active, axes)
+        parts = list(ordered_map(block, seen) if isinstance(active, np.ndarray) else map(block, seen))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
     @property
