@@ -8,8 +8,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO, Any, TypeGuard
+from pathlib import Path, PurePath
+from typing import IO, Any, TypeGuard, TypeVar
 
 from nfcodec.errors import MediaReadError, NotNfcError, OptionError, OutputError
 from nfcodec.limits import Limits
@@ -20,6 +20,7 @@ from nfcodec.signal import Ints, Source
 
 PathLike = str | os.PathLike[str]
 STREAM = "-"
+P = TypeVar("P", bound=PurePath)
 
 
 def is_path(source: PathLike | Ints) -> TypeGuard[PathLike]:
@@ -113,7 +114,12 @@ def decode_target(
 def moved_aside(path: PathLike) -> Path | None:
     """photo.png → photo.decoded.png where the first exists, else None."""
     name = Path(path)
-    return name.with_name(f"{name.stem}.decoded{name.suffix}") if os.path.lexists(name) else None
+    return aside_name(name) if os.path.lexists(name) else None
+
+
+def aside_name(name: P) -> P:
+    """photo.png → photo.decoded.png."""
+    return name.with_name(f"{name.stem}.decoded{name.suffix}")
 
 
 def name_of(source: PathLike | Ints) -> str:

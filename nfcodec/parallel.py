@@ -39,7 +39,7 @@ def limited(threads: int | None) -> Iterator[None]:
 
 def thread_count() -> int:
     """The limit, else OMP_NUM_THREADS as for other numeric libraries, else the processors of this process."""
-    return _limit.get() or _of_environment() or _processors()
+    return _limit.get() or _of_environment() or usable_cores()
 
 
 def _of_environment() -> int:
@@ -47,7 +47,8 @@ def _of_environment() -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _processors() -> int:
+def usable_cores() -> int:
+    """The cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system

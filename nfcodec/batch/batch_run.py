@@ -21,16 +21,13 @@ from nfcodec.batch.plan import BatchPlan
 from nfcodec.batch.request import BatchRequest, Counts, Listener, RunOptions, Summary
 from nfcodec.batch.schedule import Schedule
 from nfcodec.errors import OutputExistsError
+from nfcodec.files import aside_name
 from nfcodec.media.atomic import sweep_folder
 from nfcodec.media.reading import named
+from nfcodec.parallel import usable_cores
 
 _SAMPLE_BYTES = 100  # memory for one sample of a picture, encoder included
 _WORKER_BYTES = 5e8  # memory of a worker with small files
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def auto_workers() -> int:
@@ -60,6 +57,7 @@ class BatchRun:
         self._began = time.monotonic()
         self._key = request.action.key()
         self._active: dict[str, BatchItem] = {}
+        self._targets = {item.target for item in self._plan.items}
 
     def run(self, state: BatchState) -> Summary:
         """Do everything that ``state`` does not say is done."""
@@ -101,9 +99,8 @@ class BatchRun:
         """A decoded item with another target where something lies that no attempt of ours wrote: maybe the original."""
         if self._request.action.name != "decode" or item.target in state.begun or not self._exists(item):
             return item
-        name = PurePosixPath(item.target)
-        other = replace(item, target=str(name.with_name(f"{name.stem}.decoded{name.suffix}")))
-        if other.target in {i.target for i in self._plan.items}:
+        other = replace(item, target=str(aside_name(PurePosixPath(item.target))))
+        if other.target in self._targets:
             return item if not self._options.force else self._in_the_way(item)
         return other if self._options.force or other.target in state.begun else item
 

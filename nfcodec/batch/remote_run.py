@@ -140,9 +140,8 @@ class RemoteRun(BatchRun):
             found = list(tree.files()) if tree.is_folder() else []
         except Exception as error:
             raise unreadable(tree.url, error) from error
-        own = {item.target for item in self._plan.items}
         for name, _ in found:
-            if stale_target(name) in own:
+            if stale_target(name) in self._targets:
                 with suppress(Exception):
                     tree.remove(name)
         return {name: listed for name, listed in found if isinstance(listed, Listed)}

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nfcodec.arrays import Array, namespace
+from nfcodec.arrays import Array, device, namespace
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 
@@ -44,7 +44,7 @@ class Layer:
         """Weight (rows, inputs) and bias (rows, 1) over 2^shift: powers of two change no digit of any sum."""
         unit = np.ldexp(np.float32(1), -self.shift)[:, None]
         xp = namespace(self.weight)
-        scale = xp.asarray(unit, device=getattr(self.weight, "device", None))
+        scale = xp.asarray(unit, device=device(self.weight))
         return self.weight * scale, self.bias[:, None] * scale + 0.5
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nfcodec.arrays import Array, namespace
+from nfcodec.arrays import Array, device, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.signal import Modality
@@ -61,7 +61,7 @@ class PlaneSet:
         return xp.moveaxis(self._rotated(planes, columns), 0, -1) + offset
 
     def _rotated(self, x: Array, rows: tuple[tuple[float, ...], ...]) -> Array:
-        matrix = namespace(x).asarray(rows, dtype=x.dtype, device=getattr(x, "device", None))
+        matrix = namespace(x).asarray(rows, dtype=x.dtype, device=device(x))
         return (matrix @ x.reshape((len(x), -1))).reshape((len(rows), *x.shape[1:]))
 
 

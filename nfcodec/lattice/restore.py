@@ -23,6 +23,7 @@ from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
+from nfcodec.lattice.convolution import repeated
 from nfcodec.parallel import ordered_map
 
 UNIT = 256  # the output counts 256ths of a step
@@ -129,15 +130,9 @@ def _surroundings(active: Array, axes: int) -> Iterator[Array]:
 
 def repeated_border(x: Array, axes: int) -> Array:
     """(…, *cells) with one more cell on every side, copies of those at the border."""
-    xp = namespace(x)
-    for axis in range(x.ndim - axes, x.ndim):
-        head, tail = _at(x, axis, slice(0, 1)), _at(x, axis, slice(x.shape[axis] - 1, None))
-        x = xp.concat([head, x, tail], axis=axis)
+    for axis in range(-axes, 0):
+        x = repeated(x, axis, 1)
     return x
-
-
-def _at(x: Array, axis: int, part: slice) -> Array:
-    return x[(*(slice(None),) * axis, part)]
 
 
 # -- inputs ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.arrays import Array, namespace
+from nfcodec.arrays import Array, device, namespace
 from nfcodec.lattice.spec import LatticeSpec
 
 Params = dict[str, Array]
@@ -46,7 +46,7 @@ def table(spec: LatticeSpec, params: Mapping[str, Array], per_cell: tuple[int, .
     grid = np.meshgrid(*(reach_positions(2 * n) for n in per_cell), indexing="ij")
     like = params["trunk.0.weight"]
     places = np.stack([g.ravel() for g in grid], 1)
-    where = namespace(like).asarray(places, dtype=like.dtype, device=getattr(like, "device", None))
+    where = namespace(like).asarray(places, dtype=like.dtype, device=device(like))
     return trunk(spec, params, where)
 
 
@@ -55,7 +55,7 @@ def overlap(patches: Array, per_cell: tuple[int, ...]) -> Array:
     xp, d = namespace(patches), len(per_cell)
     lead, cells = patches.shape[0], patches.shape[1:-1]
     shape = (lead, *(m for n, p in zip(cells, per_cell, strict=True) for m in (n + 1, p)))
-    out = xp.zeros(shape, dtype=patches.dtype, device=getattr(patches, 'device', None))
+    out = xp.zeros(shape, dtype=patches.dtype, device=device(patches))
     split = patches.reshape((lead, *cells, *(m for p in per_cell for m in (2, p))))
     order = (0, *itertools.chain.from_iterable((1 + a, 1 + d + a) for a in range(d)))
     for corner in itertools.product((0, 1), repeat=d):

@@ -230,17 +230,21 @@ def _pages(image: Image.Image) -> int:
 
 def _shallow(path: Path, form: str, image: Image.Image) -> bool:
     """Whether Pillow silently delivered fewer bits than the file has (PNG, PPM, TIFF: see deep.py)."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
     if form == "AVIF":
+        head = _head(path)
         at = head.find(b"av1C")
         return at >= 0 and at + 6 < len(head) and bool(head[at + 6] & 0x40)
     if form == "JPEG2000" and not image.mode.startswith("I"):
         return codestream_bits(path) > 8
     if form == "SGI":
-        return head[3:4] == b"\2"
+        return _head(path)[3:4] == b"\2"
     bits = getattr(image, "tag_v2", {}).get(258, ())
     return form == "TIFF" and image.mode == "CMYK" and max(bits, default=8) > 8
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4096)
 
 
 def choose_layout(path: Path, image: Image.Image, form: str, metadata: Metadata) -> Layout:

@@ -182,7 +182,8 @@ def _jpeg2000(path: Path, image: Image.Image) -> list[str]:
             at = content.find(b"colr")
             found += ["ICC profile"] if at >= 0 and content[at + 4 : at + 5] in (b"\2", b"\3") else []
     notes = [f"dropped the {what}" for what in dict.fromkeys(found)]
-    head = path.read_bytes()[:_HEAD]
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
     at = head.find(b"\xff\x4f\xff\x51")
     bands = int.from_bytes(head[at + 40 : at + 42], "big") if at >= 0 else 0
     lost = bands - (1 if image.mode == "P" else len(image.getbands()))

@@ -13,7 +13,7 @@ from nfcodec.errors import LimitError, MediaReadError
 from nfcodec.limits import DEFAULT_LIMITS
 from nfcodec.media.ffmpeg import Child, input_url, run
 from nfcodec.media.packets import Track, read_list
-from nfcodec.media.probe import probe
+from nfcodec.media.probe import probe, source_options
 from nfcodec.media.reading import named
 
 # Bit-exact: no date and no random identifier, so that equal input gives equal bytes.
@@ -97,10 +97,12 @@ def cut_track(track: bytes, sound_start: float, start: float, stop: float) -> Cu
         if codec is None:
             return None
         how = codec if _EXACT.fullmatch(codec) else "copy"
-        result = run([*_input(whole), *limits, "-map", "0:a:0", "-c:a", how, *_MATROSKA, "-y", input_url(part)])
+        output = ("-map", "0:a:0", "-c:a", how, *_MATROSKA, "-y", input_url(part))
+        result = run([*source_options(whole, "matroska"), *limits, *output])
         if result.code != 0 or not part.is_file():
             return None
-        heard = _first(run(["-copyts", *_input(part), "-frames:a", "1", "-c:a", "pcm_s16le", *_LIST]).output)
+        first = ("-frames:a", "1", "-c:a", "pcm_s16le", *_LIST)
+        heard = _first(run(["-copyts", *source_options(part, "matroska"), *first]).output)
         if heard is None:
             return Cut(b"", 0.0)
         return Cut(part.read_bytes(), 1000 * (max(0.0, late - start) + float(heard)))
@@ -113,7 +115,3 @@ def track_codec(path: Path) -> str | None:
     except MediaReadError:
         return None
     return streams[0].codec if streams[0].kind == "audio" else None
-
-
-def _input(path: Path) -> list[str]:
-    return ["-f", "matroska", "-i", input_url(path)]

@@ -169,14 +169,10 @@ def summarize(path: Path, demuxer: str) -> Summary:
     result = run([*sound_options(path, demuxer), "-f", "ffmetadata", "pipe:1"], level="info", timeout=60)
     # The second half of the log tells of the output.
     log = result.log.split("\nOutput #0")[0]
-    match = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", log, re.MULTILINE)
-    seconds = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
+    found = read_summary(log)
     estimated = "Estimating duration from bitrate" in log
     tags = result.output.decode("utf-8", "replace")
-    return Summary(
-        tuple(read_summary(log).streams), None if estimated else seconds, tags,
-        len(re.findall(r"^ *Chapter #", log, re.M)), log,
-    )  # fmt: skip
+    return Summary(tuple(found.streams), None if estimated else found.seconds or None, tags, found.chapters, log)
 
 
 def track_rate(summary: Summary) -> int:

@@ -11,12 +11,6 @@ from nfcodec.train.running import Running
 from nfcodec.train.settings import check_value, read_toml, table
 
 
-class Config(Protocol):
-    """What determines an init."""
-
-    id: str
-
-
 class Training(Protocol):
     """The training side of a family of fields: its module ``train.family``."""
 

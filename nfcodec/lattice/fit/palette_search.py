@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class EvenParts:
     samples: npt.NDArray[np.uint8]
     blocks: Mask
 
-    @property
+    @cached_property
     def mask(self) -> Mask:
         """The samples (h, w) of the blocks."""
         return blocky(self.blocks, self.samples.shape[:2])

@@ -226,11 +226,10 @@ class Trainer(Running):
             for group in ("theta0", "log_rate", "mask"):
                 if groups[group][t.name].shape != t.shape:
                     raise ValueError(f"{group}/{t.name}")
-        self.theta0, self.log_rate, self.mask = groups["theta0"], groups["log_rate"], groups["mask"]
-        names = [t.name for t in self.specs]
-        self.theta0 = {n: self.theta0[n] for n in names}
-        self.log_rate = {n: self.log_rate[n] for n in names}
-        self.mask = {n: self.mask[n] for n in names}
+        # In the order of the specs: the optimizer knows its leaves by their number.
+        self.theta0, self.log_rate, self.mask = (
+            {t.name: groups[group][t.name] for t in self.specs} for group in ("theta0", "log_rate", "mask")
+        )
         if "state" in groups:
             self.state = RateState(groups["state"]["fisher"], groups["state"]["log_scale"])
         self._leaves()
