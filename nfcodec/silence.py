@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from nfcodec.container.varint import ByteReader, encode_varint
 from nfcodec.errors import CorruptError
-
-Mask = npt.NDArray[np.bool_]
+from nfcodec.types import Mask
 
 
 @dataclass(frozen=True, slots=True)

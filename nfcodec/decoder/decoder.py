@@ -18,7 +18,7 @@ from nfcodec import families, zoo
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.metadata import unpack_metadata, unpack_tags
 from nfcodec.container.reader import Reader
-from nfcodec.decoder.output import AxisGrid, Part, Positions, output_grid, output_part, signal_of
+from nfcodec.decoder.output import AxisGrid, Part, output_grid, output_part, signal_of
 from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import ALONE, RegionCoder
@@ -29,6 +29,7 @@ from nfcodec.resample import Thinner, thin
 from nfcodec.signal import Block, Floats, Ints, Metadata, SignalInfo
 from nfcodec.silence import Silence, pack_silence, unpack_silence
 from nfcodec.tags import read_tags
+from nfcodec.types import Positions
 
 # Larger outputs are rendered in pieces of about so many samples, so that enlarging needs no more memory.
 PIECE_SAMPLES = 1 << 22

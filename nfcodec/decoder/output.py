@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.container.layout import Header
 from nfcodec.coords import sample_positions
@@ -15,8 +14,7 @@ from nfcodec.media.timing import FrameTimes
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import density
 from nfcodec.signal import SignalInfo
-
-Positions = npt.NDArray[np.float64]
+from nfcodec.types import Positions
 
 
 def signal_of(header: Header) -> SignalInfo:

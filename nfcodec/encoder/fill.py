@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from nfcodec.types import Floats, Mask
 
 
 def filled(values: Floats, opaque: Mask) -> Floats:

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from nfcodec.entropy import logistic, tables
 from nfcodec.errors import CorruptError, InternalError, NfcError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.types import Ints
 
-Ints = npt.NDArray[np.integer[Any]]
 Indices = npt.NDArray[np.int32]
 Run = tuple[int, int, int, int]  # symbols [start, stop) that share a stream and a table: stream, row, start, stop
 

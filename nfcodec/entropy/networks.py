@@ -21,7 +21,6 @@ EXACT = 1 << 24  # float32 holds every whole number up to here
 LARGEST_SHIFT = 24
 
 
-
 @dataclass(frozen=True)
 class Layer:
     """``weight`` (rows, inputs) and ``bias`` (rows,): whole numbers in float32; ``shift`` (rows,) int32, 1 … 24."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.errors import InternalError
+from nfcodec.types import Ints
 
 PER_OCTAVE = 8
 MAX_EXPONENT = 512  # steps from 2^−64 to 2^64
@@ -28,7 +29,6 @@ _EIGHTHS = (
     float.fromhex("0x1.d5818dcfba487p+0"),
 )
 
-Ints = npt.NDArray[np.integer[Any]]
 Deltas = npt.NDArray[np.int32]
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from nfcodec.entropy.coder import FLAG_BITS, SymbolDecoder, SymbolEncoder
 from nfcodec.errors import CorruptError
+from nfcodec.types import Ints
 
-Ints = npt.NDArray[np.integer[Any]]
 Wide = npt.NDArray[np.int64]
 
 # (fronts back, rows up) of the neighbours: left, above, above left, above right, …; part of the format.

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +22,15 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_each, put_each
 from nfcodec.errors import CorruptError, InternalError
-from nfcodec.lattice.mosaic import Cells, Indices, MeanPass, Mosaic
+from nfcodec.lattice.mosaic import Cells, MeanPass, Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.order import Order
-from nfcodec.lattice.prior import Prior, Scales
+from nfcodec.lattice.prior import Prior
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.types import Indices, Ints, Scales, Shape, Symbols
 
 LARGEST_SYMBOL = 1 << 20
 _NOTHING = b"\0"  # an empty stream of symbols that are not all zero
-
-Ints = npt.NDArray[np.integer[Any]]
-Symbols = npt.NDArray[np.int32]
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.lattice.order import LEVEL_CLASSES, Order
+from nfcodec.types import Indices, Shape
 
 GAP = 2  # cells; even
 _ROOT = 1 << 40  # above every distance of means
-
-Shape = tuple[int, ...]
-Indices = npt.NDArray[np.int64]
-Ints = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.lattice.mosaic import Indices, MeanPass, Mosaic
+from nfcodec.lattice.mosaic import MeanPass, Mosaic
 from nfcodec.lattice.order import HAT, LEVEL_CLASSES, QUALITY_LEVELS, Offset, Order, compand, quality_features
-
-Ints = npt.NDArray[np.integer[Any]]
-Floats = npt.NDArray[np.float32]
+from nfcodec.types import Floats, Indices, Ints
 
 # What a feature is copied from: one slot of a neighbourhood's store. First one of zeros and one of ones, then the
 # quality features, then for every plane and phase the symbols but the mean and the differences of the means.

@@ -14,15 +14,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.types import Ints
 
-Ints = npt.NDArray[np.integer[Any]]
 Offset = tuple[int, ...]
 
 QUALITY_LEVELS = 8

@@ -13,8 +13,8 @@ from nfcodec.entropy.coder import SymbolDecoder, SymbolEncoder, encode_symbols
 from nfcodec.entropy.ranking import Choose, get_plane, put_plane
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.types import Ints
 
-Ints = npt.NDArray[np.integer[Any]]
 Colours = npt.NDArray[Any]  # uint8 or uint16
 
 _ROW_BITS = 6

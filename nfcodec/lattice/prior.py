@@ -13,10 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.entropy import logistic
 from nfcodec.entropy.networks import Layer, check_layer
@@ -24,15 +22,11 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice.neighbourhood import seen_features
 from nfcodec.lattice.order import LARGEST_FEATURE, Order, order_of
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.types import Floats, Ints, Scales, Symbols
 
 LARGEST_MEAN = 126  # M, in eighths of a step
 LARGEST_HIDDEN = 255
 DEPTH = 3
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.integer[Any]]
-Symbols = npt.NDArray[np.int32]
-Scales = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

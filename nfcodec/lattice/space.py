@@ -15,11 +15,11 @@ from typing import Any
 from nfcodec.container.varint import ByteReader, encode_varint
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.types import Span
 
 # (first layer, number of layers) of a section by its code.
 _RUNS = ((0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3))
 
-Span = tuple[int, int]
 Index = tuple[Any, ...]  # of the last axes of an array
 
 

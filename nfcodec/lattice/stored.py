@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.container.layout import Header, SectionType
 from nfcodec.container.reader import Entry, Reader
@@ -22,10 +21,8 @@ from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.limits import Limits
 from nfcodec.parallel import ordered_map
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
+from nfcodec.types import Positions, Span, Symbols
 
-Symbols = npt.NDArray[np.int32]
-Span = tuple[int, int]
 
 class LatticeField:
     """The lattice of a file, region by region. Raises :class:`CorruptError` when header and sections do not match.

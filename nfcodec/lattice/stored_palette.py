@@ -20,9 +20,7 @@ from nfcodec.limits import Limits
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate, interpolate_points
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions
-
-Span = tuple[int, int]
+from nfcodec.types import Positions, Span
 
 _CHUNKS_KEPT = 2
 _POINTS = 4096  # whose surroundings are looked at together

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from threading import Semaphore, get_ident
 from typing import Any, Generic, TypeVar
 
-from nfcodec.lattice.code import RegionBytes, RegionCoder, RegionSymbols, Symbols, decode_regions, encode_regions
+from nfcodec.lattice.code import RegionBytes, RegionCoder, RegionSymbols, decode_regions, encode_regions
 from nfcodec.lattice.prior import Prior
+from nfcodec.types import Symbols
 
 T = TypeVar("T")
 MOST = 4  # jobs; more need more memory, and gain nothing

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.signal import Ints, Metadata
 from nfcodec.tags import Tags
-
-Bytes = npt.NDArray[np.uint8]
+from nfcodec.types import Bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.signal import Floats, Ints, SampleType, SignalInfo
+from nfcodec.types import Doubles
 
 Range = tuple[float, float]
-Doubles = npt.NDArray[np.float64]
 
 _BITS: dict[SampleType, int] = {
     "u1": 1, "u8": 8, "u16": 16, "u32": 32, "u64": 64, "i8": 8, "i16": 16, "i24": 24, "i32": 32, "i64": 64,

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.media.reading import named
+from nfcodec.types import Bytes
 
-Bytes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]
 
 _KINDS = {2: "signed ", 3: "float ", 4: "", 5: "complex integer ", 6: "complex "}

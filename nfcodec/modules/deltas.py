@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from nfcodec.modules.classes import (
     get_classes,
     put_classes,
 )
+from nfcodec.types import Ints
 
 BLOCK = 1 << 20  # deltas sorted and coded together: part of the format, not a tuning knob
 MAX_TENSORS = 1024
@@ -41,7 +41,6 @@ _COARSE, _FINE = (16, 8, 4, 2, 1), (2, 1)  # steps of the search for offsets, in
 _KEEP = 1 << 22  # deltas up to which the places of the nonzero ones are kept in memory
 _SMALL = 1 << 16  # deltas for which every start is tried
 
-Ints = npt.NDArray[np.integer[Any]]
 Deltas = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 

@@ -17,12 +17,12 @@ from nfcodec.arrays import Array, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec, TensorSpec
+from nfcodec.types import Floats
 
 QUALITY_ANCHORS = (0, 25, 50, 75, 100)
 # Far beyond any real step or prior row, and within what the quantizer and the coder take at every quality.
 _STEP_BOUND, _SCALE_BOUND = 400, 1000
 Int32s = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
 
 
 def quality_offset(quality: int) -> int:

@@ -16,8 +16,7 @@ from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
 from nfcodec.rotations import mid_side
 from nfcodec.silence import Silence
-
-Floats = npt.NDArray[np.float32]
+from nfcodec.types import Floats
 
 
 def is_sound(spec: FieldSpec) -> bool:

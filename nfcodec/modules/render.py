@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.blas import one_thread_each
 from nfcodec.coords import AxisPlan
@@ -14,9 +13,7 @@ from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.siren import Params
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.parallel import ordered_map
-
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
+from nfcodec.types import Floats, Indices
 
 # Activations of one evaluation stay near the processor's cache; larger batches are slower, not faster.
 BATCH_SAMPLES = 1 << 15

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,8 +15,7 @@ from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.space import Box, Space
-
-Symbols = npt.NDArray[np.int32]
+from nfcodec.types import Symbols
 
 # Rounds of efforts 1…9.
 ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)

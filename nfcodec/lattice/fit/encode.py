@@ -43,9 +43,7 @@ from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
 from nfcodec.silence import Silence, pack_silence
-from nfcodec.types import Positions
-
-Symbols = npt.NDArray[np.int32]
+from nfcodec.types import Positions, Symbols
 
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5

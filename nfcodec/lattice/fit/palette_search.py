@@ -11,10 +11,7 @@ import numpy.typing as npt
 
 from nfcodec.lattice.fit.palette import BLOCK, Draft, blocky, draft, even_blocks, final, grown, per_block
 from nfcodec.signal import Floats, SignalInfo
-
-Doubles = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Symbols = npt.NDArray[np.int32]
+from nfcodec.types import Doubles, Mask, Symbols
 
 # With fewer blocks of few colours and edges the picture is taken for a photograph, and no time is spent on it: 7 of 8
 # photographs have less, 23 of 24 drawings more.

@@ -24,9 +24,7 @@ from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weigh
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
-
-Symbols = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
+from nfcodec.types import Floats, Symbols
 
 # Times relative to one look at what symbols cost: a first round that looks ahead; coding, rendering and verification.
 _FIRST_ROUND, _REST = 5.5, 2.5

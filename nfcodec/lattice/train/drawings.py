@@ -9,15 +9,15 @@ import io
 import math
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+from nfcodec.types import Bytes
 
 SIDE = 512
 _FINE = 3  # smooth shapes are drawn this many times larger
 _LETTERS = "etaoinshrdlucmfwypvbgkqjxz ETAOIN 0123456789 .,:;-+=()[]{}<>/|_#"
 
 Random = np.random.Generator
-Bytes = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 

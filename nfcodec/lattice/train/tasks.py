@@ -21,9 +21,8 @@ from nfcodec.lattice.train.config import LatticeConfig
 from nfcodec.lattice.train.drawings import drawing
 from nfcodec.rotations import mid_side
 from nfcodec.train.signals import Clip, load_signals
-from nfcodec.types import Floats
+from nfcodec.types import Bytes, Floats
 
-Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
 _DETAIL = 10_000_019  # batches of pairs are others than those of crops
 

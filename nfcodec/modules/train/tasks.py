@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,9 +17,7 @@ from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
 from nfcodec.train.settings import DataConfig
 from nfcodec.train.signals import Clip, load_signals
-
-Bytes = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+from nfcodec.types import Floats
 
 
 class Tasks:

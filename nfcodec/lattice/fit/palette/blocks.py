@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Mask = npt.NDArray[np.bool_]
-Doubles = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
+from nfcodec.types import Bytes, Doubles, Mask
 
 BLOCK = 16
 # Soft edges of drawings rarely have more colours in 256 samples. Calm parts of photographs have as few, but there

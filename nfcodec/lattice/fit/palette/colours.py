@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.lattice.fit.palette.blocks import packed
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.integer[Any]]
-Doubles = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from nfcodec.types import Bytes, Doubles, Ints, Mask
 
 _SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 _ROUNDS = 5

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nfcodec.entropy.coder import FLAG_BITS
 from nfcodec.entropy.ranking import Front, Ranker
 from nfcodec.lattice.fit.palette.colours import candidates, colours_of
 from nfcodec.lattice.palette import Overlay, encode_overlay
-
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.integer[Any]]
-Doubles = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from nfcodec.types import Bytes, Doubles, Ints, Mask
 
 # A spelled index costs about so much of its bits: some colours are more frequent than others.
 _SPELLED = 0.8
