@@ -10,12 +10,15 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfcodec.container.varint import ByteReader, encode_varint
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.types import Span
+
+# Sections are listed, and inputs refused, without numpy.
+if TYPE_CHECKING:
+    from nfcodec.types import Span
 
 # (first layer, number of layers) of a section by its code.
 _RUNS = ((0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3))
