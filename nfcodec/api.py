@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -120,21 +118,19 @@ def encode_result(
 
 
 # -- decode ----------------------------------------------------------------------------------------------
-@contextlib.contextmanager
 def _decoder(
     file: IO[bytes], *, limits: Limits, inits: tuple[str, ...] = (), partial: bool = False,
     coder: RegionCoder | None = None,
-) -> Iterator[Decoder]:  # fmt: skip
+) -> Decoder:  # fmt: skip
     _header(file, limits)
     from nfcodec.decoder import Decoder
 
     try:
-        decoder = Decoder(file, limits=limits, inits=inits, partial=partial, coder=coder)  # type: ignore[arg-type]
+        return Decoder(file, limits=limits, inits=inits, partial=partial, coder=coder)  # type: ignore[arg-type]
     except TruncatedError as error:
         if partial or not _header_is_whole(file, limits):
             raise
         raise TruncatedError(str(error), hint="nfc decode --partial takes what is there") from error
-    yield decoder
 
 
 def _header_is_whole(file: IO[bytes], limits: Limits) -> bool:
@@ -161,10 +157,9 @@ def decode(
     options = options or DecodeOptions()
     began = time.monotonic()
     inits = (init,) if init else ()
-    with input_file(source) as path, opened(path) as file, ExitStack() as stack:
+    with input_file(source) as path, opened(path) as file:
         _refuse(_header(file, options.limits), source, output, format, folder, force=force, aside=aside)
-        decoding = _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder)
-        decoder = stack.enter_context(decoding)
+        decoder = _decoder(file, limits=options.limits, inits=inits, partial=options.partial, coder=coder)
         info = decoder.output_info(options)
         default = default_suffix(decoder.info, decoder.metadata)
         target, kind = decode_target(source, output, format, folder, default)
@@ -249,10 +244,8 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
 
     options = options or DecodeOptions()
     inits = (init,) if init else ()
-    with (
-        opened(Path(source)) as file,
-        _decoder(file, limits=options.limits, inits=inits, partial=options.partial) as decoder,
-    ):
+    with opened(Path(source)) as file:
+        decoder = _decoder(file, limits=options.limits, inits=inits, partial=options.partial)
         parts = []
         info = decoder.info
         for block in decoder.blocks(options):
@@ -317,9 +310,9 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
     with input_file(source) as path, opened(path) as file:
         for _ in Reader(file, limits=limits).sections():  # type: ignore[arg-type]
             pass
-        with _decoder(file, limits=limits, inits=(init,) if init else ()) as decoder:
-            digest, symbols = decoder.digest()
-            _ = decoder.metadata
+        decoder = _decoder(file, limits=limits, inits=(init,) if init else ())
+        digest, symbols = decoder.digest()
+        _ = decoder.metadata
         size = path.stat().st_size
     return VerifyResult(os.fspath(source), size, symbols, digest, time.monotonic() - began)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nfcodec.batch.batch_run import BatchRun, refuse_second
-from nfcodec.batch.manifest import Manifest, Record, manifest_path, manifests, read_state
+from nfcodec.batch.manifest import BatchState, Manifest, Record, manifest_path, manifests, read_state
 from nfcodec.batch.permanent import changed_since, is_permanent
 from nfcodec.batch.places import Place, make_folder, shown
 from nfcodec.batch.plan import BatchPlan, in_shard, make_plan
@@ -50,22 +50,26 @@ def retry(output: Place, options: RunOptions | None = None, *, listener: Listene
 
     What would fail again, whatever the machine was doing, is left alone: see :func:`left_alone`.
     """
-    alone = frozenset(r["path"] for r in left_alone(output))
+    state = read_state(existing_manifests(output))
+    alone = frozenset(r["path"] for r in _left_alone(state, output))
     how = replace(options or RunOptions(), resume=True, keep_going=True)
     return [
         run(request, replace(how, only=failed - alone), listener=listener)
-        for request, failed in failed_of(output)
+        for request, failed in _failed_of(state, output)
         if failed - alone
     ]
 
 
 def left_alone(output: Place) -> list[Record]:
     """The failures of a batch that lie in the bytes of their inputs, which have not changed since."""
-    state = read_state(existing_manifests(output))
+    return _left_alone(read_state(existing_manifests(output)), output)
+
+
+def _left_alone(state: BatchState, output: Place) -> list[Record]:
     failures = {r["path"]: r for r in state.of("failed")}
     return [
         failures[path]
-        for request, failed in failed_of(output)
+        for request, failed in _failed_of(state, output)
         for path in sorted(failed)
         if is_permanent(failures[path]) and not changed_since(request.inputs, path, float(failures[path]["time"]))
     ]
@@ -76,7 +80,10 @@ def failed_of(output: Place) -> Iterator[tuple[BatchRequest, frozenset[str]]]:
 
     Raises :class:`~nfcodec.errors.InputError` without a batch.
     """
-    state = read_state(existing_manifests(output))
+    return _failed_of(read_state(existing_manifests(output)), output)
+
+
+def _failed_of(state: BatchState, output: Place) -> Iterator[tuple[BatchRequest, frozenset[str]]]:
     failed = frozenset(r["path"] for r in state.of("failed"))
     for record in sorted(state.runs, key=lambda r: -float(r["time"])):
         request = request_of(record, output)

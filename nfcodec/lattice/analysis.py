@@ -15,7 +15,7 @@ import numpy as np
 from nfcodec.errors import InternalError
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.steps import LARGEST_WEIGHT, LOWEST, OCTAVE, mantissa
+from nfcodec.lattice.steps import LARGEST_WEIGHT, LOWEST, OCTAVE, mantissas
 from nfcodec.lattice.trunk import unfold
 from nfcodec.types import Doubles, Floats
 
@@ -39,9 +39,8 @@ def analysis_table(level: Level) -> Doubles:
     planes = np.stack(sets).astype(np.float64)
     tables = np.rint(np.ldexp(planes, 24)).astype(np.int64).clip(-(1 << 32), 1 << 32)
     e = np.rint(level.first_step["log_gain"] * np.float32(OCTAVE)).astype(np.int64).clip(LOWEST * OCTAVE, 0x7FF)
-    mantissas = np.array([mantissa(int(i)) for i in (e % OCTAVE).ravel()], np.int64).reshape(e.shape)
     shift = (24 - e // OCTAVE)[..., None]
-    whole = (tables * mantissas[..., None] + (1 << (shift - 1))) >> shift
+    whole = (tables * mantissas(e)[..., None] + (1 << (shift - 1))) >> shift
     largest = (1 << 28) // planes.shape[-1]
     bounded: Doubles = whole.clip(-largest, largest).reshape(level.spec.coded, -1).astype(np.float64)
     return bounded

@@ -20,6 +20,6 @@ def open_field(
     partial: bool,
 ) -> LatticeField:  # fmt: skip
     """The lattice of an open file; :class:`CorruptError` when header, init and sections do not fit together."""
-    if init.axes != len(info.shape) or not init.planes.takes(info.channels):
+    if not init.takes(info):
         raise CorruptError(f"init {init.id} does not fit a {info.modality} of {info.channels} channels")
     return LatticeField(init, reader, index, info, limits, coder, partial=partial)

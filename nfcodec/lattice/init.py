@@ -16,6 +16,7 @@ from nfcodec.lattice.planes import PlaneSet, places, planes_of
 from nfcodec.lattice.prior import Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.signal import SignalInfo
 from nfcodec.types import Floats
 
 Arrays = dict[str, Floats]
@@ -156,6 +157,10 @@ class LatticeInit:
     def axes(self) -> int:
         """Axes of its signals."""
         return self.levels[0].spec.axes
+
+    def takes(self, info: SignalInfo) -> bool:
+        """Whether signals have its axes and channels."""
+        return len(info.shape) == self.axes and self.planes.takes(info.channels)
 
     @property
     def planes(self) -> PlaneSet:

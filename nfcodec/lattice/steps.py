@@ -19,7 +19,7 @@ import numpy.typing as npt
 from nfcodec.arrays import Array, namespace
 from nfcodec.entropy.rounding import floor
 from nfcodec.lattice import order
-from nfcodec.types import Doubles
+from nfcodec.types import Doubles, Indices
 
 OCTAVE = 256
 WEIGHT_BITS = 16
@@ -47,11 +47,15 @@ def exponents(log_step: npt.NDArray[np.integer[Any]], quality: int) -> npt.NDArr
     return (total + 8) >> 4
 
 
+def mantissas(e: npt.NDArray[np.integer[Any]]) -> Indices:
+    """M[e mod 256] of exponents (…) in 256ths of an octave."""
+    return np.array([mantissa(int(i)) for i in (e % OCTAVE).ravel()], np.int64).reshape(e.shape)
+
+
 def step_sizes(log_step: npt.NDArray[np.integer[Any]], quality: int) -> Doubles:
     """Step sizes (…) of a quality; float64 holds them exactly."""
     e = exponents(log_step, quality)
-    whole = np.array([mantissa(int(i)) for i in (e % OCTAVE).ravel()], np.float64).reshape(e.shape)
-    return np.ldexp(whole, e // OCTAVE - WEIGHT_BITS)
+    return np.ldexp(mantissas(e).astype(np.float64), e // OCTAVE - WEIGHT_BITS)
 
 
 def weights(symbols: Array, corrections: Array, sizes: Array) -> Array:

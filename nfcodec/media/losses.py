@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nfcodec.media.png import lost_chunks, png_end, read_png_header
+from nfcodec.media.png import lost_chunks, read_png_header
 from nfcodec.media.unsupported import segments
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ def note_extras(path: Path, form: str, image: Image.Image, notes: list[str]) -> 
 
 # -- PNG ---------------------------------------------------------------------------------------------------
 def _png(path: Path, image: Image.Image) -> list[str]:
-    different, lost = lost_chunks(read_png_header(path))
+    header = read_png_header(path)
+    different, lost = lost_chunks(header)
     notes = [f"colours will look different: {what} is not kept" for what in different]
     notes += [f"dropped {', '.join(lost)}"] if lost else []
-    end = png_end(path)
-    return notes + _after(path, end)
+    return notes + _after(path, header.end)
 
 
 def _after(path: Path, end: int | None) -> list[str]:

@@ -26,17 +26,19 @@ _MAX_CHUNKS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class PngHeader:
-    """``depth``: bits per sample; ``colour_type`` as in IHDR; ``chunks``: (type, first bytes), without pixels."""
+    """``depth``: bits per sample; ``colour_type`` as in IHDR; ``chunks``: (type, first bytes), without pixels;
+    ``end``: where the last one ends, None where it is missing."""
 
     depth: int
     colour_type: int
     chunks: tuple[tuple[bytes, bytes], ...]
+    end: int | None = None
 
 
 def read_png_header(path: Path) -> PngHeader:
     """The chunks of a PNG file, found by seeking; raises ``ValueError`` or ``OSError`` for damaged files."""
     chunks: list[tuple[bytes, bytes]] = []
-    depth, colour_type = 0, 0
+    depth, colour_type, end = 0, 0, None
     with open(path, "rb") as file:
         file.seek(len(_SIGNATURE))
         for _ in range(_MAX_CHUNKS):
@@ -44,12 +46,15 @@ def read_png_header(path: Path) -> PngHeader:
             data = file.read(min(size, 128))
             if name == b"IHDR" and len(data) >= 10:
                 depth, colour_type = data[8], data[9]
-            elif name in (b"IEND", b"\0\0\0\0"):
+            elif name == b"IEND":
+                end = file.tell() + size - len(data) + 4
+                break
+            elif name == b"\0\0\0\0":
                 break
             elif name not in (b"IDAT", b"fdAT", b"fcTL"):
                 chunks.append((name, data))
             file.seek(size - len(data) + 4, 1)
-    return PngHeader(depth, colour_type, tuple(chunks))
+    return PngHeader(depth, colour_type, tuple(chunks), end)
 
 
 def lost_chunks(header: PngHeader) -> tuple[list[str], list[str]]:
@@ -112,21 +117,6 @@ def _arrives(name: bytes, data: bytes) -> bool:
 
 # In PNG texts of ImageMagick: what image_metadata.py takes over, or tells of by itself.
 _PROFILES = tuple(b"Raw profile type " + kind for kind in (b"exif", b"xmp", b"APP1", b"icc", b"icm"))
-
-
-def png_end(path: Path) -> int | None:
-    """Where the last chunk of a PNG file ends; None for damaged files."""
-    with open(path, "rb") as file:
-        file.seek(len(_SIGNATURE))
-        for _ in range(_MAX_CHUNKS):
-            head = file.read(8)
-            if len(head) < 8:
-                return None
-            size, name = struct.unpack(">I4s", head)
-            file.seek(size + 4, 1)
-            if name == b"IEND":
-                return file.tell()
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.window import cut_window
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.space import Box, LayerRun, Space
+from nfcodec.signal import SignalInfo
 from nfcodec.types import Symbols
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
 SPLIT_FROM = 4096
+
+
+def check_field(init: LatticeInit, info: SignalInfo) -> None:
+    """Raise :class:`UnsupportedMediaError` for signals that the init is not made for."""
+    if not init.takes(info):
+        raise UnsupportedMediaError(
+            f"init {init.id} takes {init.modality} of {init.axes} axes and 1 or {init.planes.channels} channels, "
+            f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
+        )
 
 
 @dataclass(frozen=True)

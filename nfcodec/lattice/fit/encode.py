@@ -28,7 +28,7 @@ from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
-from nfcodec.lattice.fit.coded import CodedRegion, LevelFit
+from nfcodec.lattice.fit.coded import CodedRegion, LevelFit, check_field
 from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
@@ -94,7 +94,7 @@ class LatticeEncoder(Encoder):
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
         self.init, self.coder = init, coder
-        self._check_field()
+        check_field(init, self.info)
         self.fits = [LevelFit(init, i, self.info.channels) for i in range(len(init.levels))]
         self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
         self.space, self.offset = self.spaces[0], offset_of(self.info.modality)
@@ -103,14 +103,6 @@ class LatticeEncoder(Encoder):
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
         self._alpha: Ints | None = None
         self._quiet: Silence | None = None
-
-    def _check_field(self) -> None:
-        info, init = self.info, self.init
-        if len(info.shape) != init.axes or not init.planes.takes(info.channels):
-            raise UnsupportedMediaError(
-                f"init {init.id} takes {init.modality} of {init.axes} axes and 1 or {init.planes.channels} channels, "
-                f"not {info.modality} of {len(info.shape)} axes and {info.channels} channels"
-            )
 
     def write_signal(self, writer: Writer) -> int:
         """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""

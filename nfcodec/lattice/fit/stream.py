@@ -22,10 +22,9 @@ from nfcodec.container.writer import Writer
 from nfcodec.coords import sample_positions
 from nfcodec.deadline import share
 from nfcodec.encoder.base import Encoder
-from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
-from nfcodec.lattice.fit.coded import CodedRegion, LevelFit
+from nfcodec.lattice.fit.coded import CodedRegion, LevelFit, check_field
 from nfcodec.lattice.fit.window import mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
@@ -81,11 +80,7 @@ class StreamEncoder(Encoder):
         super().__init__(source, init, options, progress)
         self.init, self.coder = init, coder
         spec = init.levels[0].spec
-        if len(self.info.shape) != spec.axes or not init.planes.takes(self.info.channels):
-            raise UnsupportedMediaError(
-                f"init {init.id} takes {init.modality} of {spec.axes} axis and {init.planes.channels} channels, "
-                f"not {self.info.modality} of {len(self.info.shape)} axes and {self.info.channels} channels"
-            )
+        check_field(init, self.info)
         self.length = spec.region[0] * spec.spacing[0]
         self.offset = offset_of(self.info.modality)
         self.plan = Plan.of(options.quality, options.effort)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.trunk import trunk
+from nfcodec.lattice.trunk import reach_positions, trunk
 
 log = logging.getLogger(__name__)
 Params = dict[str, Tensor]
@@ -78,7 +78,7 @@ def targets(spec: LatticeSpec, places: list[Floats]) -> Tensor:
 
 def start_trunk(spec: LatticeSpec, generator: torch.Generator, iterations: int = 4000) -> Params:
     """A trunk fitted to the lapped basis at and between the samples, by Adam."""
-    places = [(2.0 * np.arange(4 * s) + 1.0) / (4 * s) - 1.0 for s in spec.spacing]
+    places = [reach_positions(4 * s) for s in spec.spacing]
     wanted = targets(spec, places)
     params = _random_trunk(spec, generator)
     where = torch.from_numpy(np.stack([g.ravel() for g in np.meshgrid(*places, indexing="ij")], 1)).float()
