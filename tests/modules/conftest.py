@@ -1,16 +1,1 @@
-import pytest
-import torch
-from hypothesis import settings
-
-# A busy machine is no failure.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Tensors here are tiny: threads inside one operation only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from one_thread import one_thread as one_thread
