@@ -108,9 +108,9 @@ def alpha_decoder(stream: Stream) -> tuple[str, ...]:
     return (f"-c:{stream.index:d}", name)
 
 
-def has_alpha(stream: Stream) -> bool:
-    """Whether the stream has an alpha plane; all of it may be opaque."""
-    return bool(alpha_decoder(stream)) or _ALPHA_FORMAT.match(pixel_format(stream)) is not None
+def is_alpha_format(name: str) -> bool:
+    """Whether a pixel format of ffmpeg's has an alpha plane; all of it may be opaque."""
+    return _ALPHA_FORMAT.match(name) is not None
 
 
 def frame_size(stream: Stream) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -14,7 +13,8 @@ import numpy.typing as npt
 from nfcodec.errors import MediaReadError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media.audio import open_sound_track
-from nfcodec.media.ffmpeg import Child, complaint, input_url, run
+from nfcodec.media.ffmpeg import Child, complaint, input_url
+from nfcodec.media.first_picture import FirstPicture, first_picture
 from nfcodec.media.metadata import make_tags
 from nfcodec.media.opening import check_size
 from nfcodec.media.packets import Track, read_list, scan, shown_timing
@@ -23,7 +23,6 @@ from nfcodec.media.probe import (
     Container,
     alpha_decoder,
     frame_size,
-    has_alpha,
     is_turned,
     pixel_aspect,
     pixel_format,
@@ -79,11 +78,12 @@ class VideoSource:
             check_size(frame_size(self._video), limits)
         self._scan = scan(path, demuxer, self._video, self._heard, container.seconds, limits)
         self._grey = pixel_format(self._video).startswith(("gray", "ya"))
-        size = self._measure()
+        first = self._look()
         self._tags = {"sar": self._aspect()}
-        self._describe(self._scan.timing, size, alpha=has_alpha(self._video) and self._is_transparent())
+        self._describe(self._scan.timing, first.size, alpha=first.has_alpha and self._is_transparent())
         self.warnings += losses(container, self._video, self._sound)
-        if self._is_interlaced():
+        told = field_order(self._video)
+        if first.interlaced if told is None else told:
             self.warnings.append(INTERLACED)
         self._note_missing_end(demuxer, container.seconds)
 
@@ -100,19 +100,16 @@ class VideoSource:
         times = None if timing.times is None else timing.times.text()
         self.metadata = Metadata(tags=make_tags(self._tags | {"durations": times}))
 
-    def _measure(self) -> tuple[int, int]:
-        """Width and height after turning, from the header of a decoded first frame."""
-        command = [*self._input, "-map", f"0:{self._video.index:d}", "-frames:v", "1", "-pix_fmt", "rgb24"]
-        result = run([*command, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"], timeout=60)
-        fields = result.output[:64].split(maxsplit=3)
-        if len(fields) < 3 or fields[0] != b"P6":
-            why = complaint(result.log)
+    def _look(self) -> FirstPicture:
+        try:
+            first = first_picture(self._input, self._video.index)
+        except MediaReadError as error:
+            why = str(error)
             if not why and not self._scan.timing.frames:
-                raise MediaReadError(f"{named(self._path)} has no frames")
-            raise MediaReadError(f"cannot read {named(self._path)}: {why or 'no frame can be decoded'}")
-        size = int(fields[1]), int(fields[2])
-        check_size(size, self._limits)
-        return size
+                raise MediaReadError(f"{named(self._path)} has no frames") from None
+            raise MediaReadError(f"cannot read {named(self._path)}: {why or 'no frame can be decoded'}") from None
+        check_size(first.size, self._limits)
+        return first
 
     def _aspect(self) -> str | None:
         ratio = pixel_aspect(self._video)
@@ -125,19 +122,18 @@ class VideoSource:
         planes = ["-fps_mode", "passthrough", "-vf", "format=rgba,alphaextract,format=gray", "-f", "rawvideo", "pipe:1"]
         child = Child([*self._input, "-map", f"0:{self._video.index:d}", *planes])
         try:
-            parts = iter(lambda: child.output.read(_READ_AT_ONCE), b"")
-            return any(np.frombuffer(part, np.uint8).min() < 255 for part in parts)
+            parts = (np.frombuffer(part, np.uint8) for part in iter(lambda: child.output.read(_READ_AT_ONCE), b""))
+            first = next((part for part in parts if part.min() < 255), None)
+            if first is None:
+                return False
+            # An alpha layer that fails to decode comes as zeros.
+            nothing = not first.any() and not any(part.any() for part in parts)
+            if nothing and child.process.wait() == 0 and (told := complaint(child.log())):
+                self.warnings.append(f"alpha cannot be decoded and is left out (ffmpeg: {told})")
+                return False
+            return True
         finally:
             child.end()
-
-    def _is_interlaced(self) -> bool:
-        """As the header says, else as the first picture does."""
-        told = field_order(self._video)
-        if told is not None:
-            return told
-        command = [*self._input, "-map", f"0:{self._video.index:d}", "-frames:v", "1", "-vf", "showinfo"]
-        log = run([*command, "-f", "null", "-"], level="info", timeout=60).log
-        return re.search(r"Parsed_showinfo.* i:[TB] ", log) is not None
 
     def _note_missing_end(self, demuxer: str, announced: float) -> None:
         end = self._scan.end

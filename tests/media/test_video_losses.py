@@ -19,6 +19,10 @@ ALPHA = {
     "vp8": (("-c:v", "libvpx", "-auto-alt-ref", "0", "-b:v", "2M"), "webm", "yuva420p", 12),
     "vp9": (("-c:v", "libvpx-vp9", "-lossless", "1"), "webm", "yuva420p", 1),
     "vp9 in mkv": (("-c:v", "libvpx-vp9", "-lossless", "1"), "mkv", "yuva420p", 1),
+    # Smooth edges of alpha: its layer is coded like a picture.
+    "hevc": (("-c:v", "libx265", "-x265-params", "log-level=none:qp=1"), "mp4", "yuva420p", 12),
+    "hevc in mov": (("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=none:qp=1"), "mov", "yuva420p", 12),
+    "hevc in mkv": (("-c:v", "libx265", "-x265-params", "log-level=none:qp=1"), "mkv", "yuva420p", 12),
     "prores": (("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16"), "mov", "yuva444p10le", 1),
     "ffv1": (("-c:v", "ffv1"), "mkv", "yuva420p", 1),
     "ffv1 rgb": (("-c:v", "ffv1"), "mkv", "bgra", 0),
@@ -77,6 +81,16 @@ def test_alpha_that_nothing_uses_is_none(tmp_path, name):
     ffmpeg(*made(tmp_path, np.full((2, HEIGHT, WIDTH), 255)), *codec, "-pix_fmt", pixels, str(tmp_path / f"a.{form}"))
     got = read(tmp_path / f"a.{form}")
     assert not got.info.alpha and got.info.shape == (2, HEIGHT, WIDTH)
+
+
+def test_a_layer_of_alpha_that_cannot_be_decoded_hides_nothing(tmp_path, alphas):
+    codec, _, pixels, _ = ALPHA["hevc"]
+    ffmpeg(*made(tmp_path, alphas), *codec, "-pix_fmt", pixels, str(tmp_path / "a.mp4"))
+    # This copy lacks the parameters of the second layer; ffmpeg then shows it as transparent everywhere.
+    ffmpeg("-i", str(tmp_path / "a.mp4"), "-c", "copy", str(tmp_path / "b.mkv"))
+    got = read(tmp_path / "b.mkv")
+    assert not got.info.alpha and any("alpha cannot be decoded" in w for w in got.warnings)
+    assert got.samples.std() < 200
 
 
 def test_transparency_that_comes_late_is_seen(tmp_path):
