@@ -21,7 +21,7 @@ ALPHA = {
     "vp9 in mkv": (("-c:v", "libvpx-vp9", "-lossless", "1"), "mkv", "yuva420p", 1),
     # Smooth edges of alpha: its layer is coded like a picture.
     "hevc": (("-c:v", "libx265", "-x265-params", "log-level=none:qp=1"), "mp4", "yuva420p", 12),
-    "hevc in mov": (("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=none:qp=1"), "mov", "yuva420p", 12),
+    "hevc in mov": (("-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", "log-level=none"), "mov", "yuva420p", 12),
     "hevc in mkv": (("-c:v", "libx265", "-x265-params", "log-level=none:qp=1"), "mkv", "yuva420p", 12),
     "prores": (("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16"), "mov", "yuva444p10le", 1),
     "ffv1": (("-c:v", "ffv1"), "mkv", "yuva420p", 1),
