@@ -2,8 +2,8 @@
 
     python benchmarks/contexts.py PICTURES… --name contexts [--qualities 20,50,75] [--blocks 4,8,16]
 
-The first round changes the better three quarters of the promising symbols of a picture. For every block of cells: the *true fall* of bits + error/λ,
-and three scores from before the round, namely the *expected fall* (the sum of the gains of its changes), the *block
+The first round changes the better three quarters of the promising symbols of a picture. For every block of cells: the
+*true fall* of bits + error/λ, and three scores from before the round, namely the *expected fall* (the sum of the gains of its changes), the *block
 score* (the squared gradient of the error in steps) and the *sample score* (squared errors times squared norms of the
 features at the samples). Rank correlations of each with the true fall, the share of the true fall in the best quarter
 and half of the blocks, and the cells that have to be looked at for these. Then three rounds with contexts that hold a
