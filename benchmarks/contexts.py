@@ -3,12 +3,12 @@
     python benchmarks/contexts.py PICTURES… --name contexts [--qualities 20,50,75] [--blocks 4,8,16]
 
 The first round changes the better three quarters of the promising symbols of a picture. For every block of cells: the
-*true fall* of bits + error/λ, and three scores from before the round, namely the *expected fall* (the sum of the gains of its changes), the *block
-score* (the squared gradient of the error in steps) and the *sample score* (squared errors times squared norms of the
-features at the samples). Rank correlations of each with the true fall, the share of the true fall in the best quarter
-and half of the blocks, and the cells that have to be looked at for these. Then three rounds with contexts that hold a
-share of the expected gain: fall of the cost, and processor time against no pruning. Writes NAME.json to
-benchmarks/results. PICTURES must not be those that anything was tuned on.
+*true fall* of bits + error/λ, and three scores from before the round, namely the *expected fall* (the sum of the gains
+of its changes), the *block score* (the squared gradient of the error in steps) and the *sample score* (squared errors
+times squared norms of the features at the samples). Rank correlations of each with the true fall, the share of the true
+fall in the best quarter and half of the blocks, and the cells that have to be looked at for these. Then three rounds
+with contexts that hold a share of the expected gain: fall of the cost, and processor time against no pruning. Writes
+NAME.json to benchmarks/results. PICTURES must not be those that anything was tuned on.
 """
 
 from __future__ import annotations
