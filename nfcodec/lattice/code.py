@@ -216,15 +216,17 @@ class _Canvas:
 
 
 @single_threaded
-def predict(prior: Prior, region: RegionSymbols) -> Prediction:
-    """How each symbol of a region is coded.
+def predict(prior: Prior, region: RegionSymbols, *, means: bool = False) -> Prediction:
+    """How each symbol of a region is coded; ``means``: these alone, zeros for all other symbols.
 
     Symbol q costs ``logistic.bits(q − base, scale, mean − 8 · base)`` bits with base = (mean + 4) >> 3.
     """
     canvas = _Canvas(prior.order, [region])
     mean, scale = np.zeros(canvas.symbols.shape, np.int32), np.zeros(canvas.symbols.shape, np.uint8)
-    for layer in canvas.layers:
+    for layer in canvas.layers[: 1 if means else None]:
         for step in canvas.steps(layer):
+            if means and not isinstance(step, _Means):
+                break  # they come first
             place = slice(step.low, step.high), step.cells.flat
             mean[step.plane][place], scale[step.plane][place] = step.expect(prior, canvas.known)
             canvas.learn(step)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,32 +16,30 @@ from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.space import Box, Space
 from nfcodec.types import Symbols
 
-# Rounds of efforts 1…9.
-ROUNDS = (0, 1, 2, 2, 3, 4, 6, 8, 12)
-# The effort from which rounds look ahead: two that do save more than eight that do not.
-_AHEAD = 4
+# Rounds of efforts 1…9, and the share of the expected gain that the context of every round but the first must hold.
+ROUNDS = (0, 1, 2, 2, 2, 3, 4, 6, 12)
+HELD = (1.0, 1.0, 0.6, 0.8, 0.95, 0.95, 0.98, 1.0, 1.0)
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step; ``rounding``: by how much
+    """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step, whose contexts hold the share
+    ``held`` of what is expected of them; ``rounding``: by how much
     symbols are drawn towards zero before rounding, in steps, which raises λ to match (fine control of the rate);
-    ``deadline``: monotonic time after which no new round begins; ``ahead``: rounds also weigh what a change does to
-    the bits of later symbols."""
+    ``deadline``: monotonic time after which no new round begins."""
 
     quality: int
     rounds: int
     rounding: float = 0.0
     deadline: float | None = None
-    ahead: bool = False
+    held: float = 1.0
 
     @classmethod
     def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:
         """The plan of an effort 1 … 9."""
-        return cls(quality, ROUNDS[effort - 1], rounding, deadline, effort >= _AHEAD)
-
+        return cls(quality, ROUNDS[effort - 1], rounding, deadline, HELD[effort - 1])
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
@@ -76,9 +73,5 @@ def adapt_region(
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
-    problem = Problem(
-        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, ahead=plan.ahead
-    )  # fmt: skip
-    # A change by one may leave the range that the format holds.
-    found = refine(problem, symbols, plan.rounds, deadline=plan.deadline).symbols
-    return np.clip(found, -LARGEST_SYMBOL, LARGEST_SYMBOL)
+    problem = Problem(level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade)
+    return refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline).symbols

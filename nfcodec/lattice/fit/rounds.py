@@ -1,9 +1,9 @@
 """Further inner steps: change single symbols by ±1 wherever that lowers D + λR, and keep what truly did.
 
 For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
-curvature, the exact difference in table bits, and at high efforts what the change does to the bits of the symbols that
-are predicted from this one. The best are changed at once; a set that raises the true cost is cut down to its better
-half (after GradNCP's choice of context by expected improvement, carried to the deltas).
+curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
+from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
+After the first, a round is confined to the blocks of cells from which most is expected.
 """
 
 from __future__ import annotations
@@ -17,27 +17,39 @@ import torch
 from torch import Tensor
 
 from nfcodec.entropy import logistic
-from nfcodec.lattice.code import Prediction, RegionSymbols, predict, region_bits
+from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
+from nfcodec.lattice.fit.context import BLOCK, Blocks, best_holding, pooled, spread
+from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
-from nfcodec.types import Floats, Symbols
+from nfcodec.types import Doubles, Floats, Symbols
 
-# Times relative to one look at what symbols cost: a first round that looks ahead; coding, rendering and verification.
-_FIRST_ROUND, _REST = 5.5, 2.5
+# Bits that a change must save.
+_LEAST_GAIN = 0.05
+_ONLY_SHARE, _NEXT, _LEAST_SHARE = 0.75, 0.6, 0.12
+# Times relative to one look at what symbols cost: a round; coding, rendering and verification.
+_ROUND, _REST = 2.5, 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Symbols (P, K, *cells), what the prior says of them, their cost in bits (error in units of λ included)."""
+    """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; ``graph``: the squared
+    error, and the symbols that it has a slope to."""
 
     symbols: Symbols
-    prediction: Prediction
+    look: Look
+    each: Doubles
     bits: float
-    error: float
+    graph: tuple[Tensor, Tensor]
+
+    @property
+    def error(self) -> float:
+        """Squared error, summed."""
+        return float(self.graph[0].detach())
 
     def cost(self, trade: float) -> float:
         """bits + error/λ."""
@@ -45,18 +57,17 @@ class State:
 
 
 class Problem:
-    """One region: its window, its target, and λ (squared error summed over the samples per bit). ``ahead``: a change
-    is also judged by the bits of later symbols, which takes as long again."""
+    """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
 
     def __init__(
-        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
-        ahead: bool = False,
+        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float
     ) -> None:  # fmt: skip
         self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(plain)
         shape = tuple(plain.shape[2:])
-        self.later = (FloatPrior(level.prior.order, shape, 1), float_params(level.prior)) if ahead else None
+        self.outlook = Outlook(level.prior, shape, planes)
+        self.twin, self.twin_params = FloatPrior(level.prior.order, shape, 1), float_params(level.prior)
         size = torch.from_numpy(level.steps(quality))
         norms = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))]).square().sum(2)
         self.curvature = (size.square() * norms)[(..., *(None,) * level.spec.axes)].numpy()
@@ -75,73 +86,109 @@ class Problem:
         shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
         return ((shown - self.target).square() * self.weight).sum()
 
-    def state(self, symbols: Symbols) -> State:
-        """Measure ``symbols``."""
-        prediction = predict(self.level.prior, RegionSymbols(symbols, self.quality, self.planes))
-        bits = float(region_bits(prediction, symbols)[: self.planes].sum())
-        with torch.no_grad():
-            error = float(self.error(torch.from_numpy(symbols.astype(np.float32))))
-        return State(symbols, prediction, bits, error)
-
-    def slope(self, symbols: Symbols) -> Floats:
-        """Gradient of the error to every symbol."""
+    def state(self, symbols: Symbols, before: State | None = None) -> State:
+        """Measure ``symbols``. Of cells whose contexts are the same as in the state ``before``, nothing is predicted
+        again."""
+        region = RegionSymbols(symbols, self.quality, self.planes)
+        if before is None:
+            look = self.outlook.look(region)
+        else:
+            changed = symbols != before.symbols
+            reach = 2 if changed[:, 0].any() else 1
+            tiles = tiles_around(pooled(changed.any((0, 1)), BLOCK) > 0, symbols.shape[2:], BLOCK, reach)
+            look = self.outlook.look(region, before.look, tiles)
+        each = region_bits(look.prediction, symbols)
         q = torch.from_numpy(symbols.astype(np.float32)).requires_grad_(True)
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(self.error(q), q)
+            error = self.error(q)
+        return State(symbols, look, each, float(each[: self.planes].sum()), (error, q))
+
+    def slope(self, state: State) -> Floats:
+        """Gradient of the error to every symbol; it can be taken once, which frees what it was computed from."""
+        (gradient,) = torch.autograd.grad(*state.graph)
         return gradient.numpy()
 
-    def later_bits(self, symbols: Symbols) -> Floats | float:
-        """Slope of the bits of all symbols that are predicted from a symbol; 0 when not asked for."""
-        if self.later is None:
-            return 0.0
-        twin, params = self.later
-        q = torch.from_numpy(symbols.astype(np.float32))[None]
-        return twin.neighbours_slope(params, q, torch.from_numpy(self.level.hats(self.quality))[None])[0].numpy()
+    def later_bits(self, state: State, context: Blocks | None = None) -> Floats:
+        """Slope of the bits of all symbols that are predicted from a symbol; ``context``: of its blocks alone."""
+        tiles = None if context is None else tiles_around(context, state.symbols.shape[2:], BLOCK, 1)
+        found = self.outlook.slope(state.look, tiles)
+        means = torch.from_numpy(state.symbols[None, :, 0].astype(np.float32))
+        hats = torch.from_numpy(self.level.hats(self.quality))[None]
+        found[:, 0] += self.twin.means_slope(self.twin_params, means, hats)[0].numpy()
+        return found
 
 
-def proposals(problem: Problem, state: State) -> tuple[npt.NDArray[np.int8], Floats]:
-    """For every symbol the better of ±1, and the cost (bits) that it is expected to save."""
-    q, base = state.symbols, (state.prediction.mean + 4) >> 3
-    fraction = state.prediction.mean - 8 * base
-    slope, later = problem.slope(q), problem.later_bits(q)
-    here = logistic.bits(q - base, state.prediction.scale, fraction)
-    best = np.zeros(q.shape, np.float32)
-    move = np.zeros(q.shape, np.int8)
-    for side in (-1, 1):
-        error = side * slope + problem.curvature
-        there = logistic.bits(q + side - base, state.prediction.scale, fraction)
-        gain = (here - there - error / problem.trade - side * later).astype(np.float32)
-        better = gain > best
-        best[better] = gain[better]
-        move[better] = side
-    best[problem.planes :] = 0.0
-    move[problem.planes :] = 0
+def proposals(
+    problem: Problem, state: State, context: Blocks | None = None
+) -> tuple[npt.NDArray[np.int8], Floats]:  # fmt: skip
+    """For every symbol of the ``context`` the better of ±1, and the cost (bits) that it is expected to save."""
+    prediction = state.look.prediction
+    total = problem.slope(state) / problem.trade + problem.later_bits(state, context)
+    curvature = np.broadcast_to(problem.curvature / problem.trade, total.shape)
+    # No change saves more than all bits of its symbol, and what the error and later symbols lose.
+    hopeful = np.abs(total) - curvature + state.each > _LEAST_GAIN
+    hopeful[problem.planes :] = False
+    if context is not None:
+        hopeful &= spread(context, BLOCK, total.shape[2:])
+    at = hopeful.nonzero()
+    q, base, scale = state.symbols[at], (prediction.mean[at] + 4) >> 3, prediction.scale[at]
+    fraction = prediction.mean[at] - 8 * base
+    kept = state.each[at] - curvature[at]
+    gains = [kept - logistic.bits(q + side - base, scale, fraction) - side * total[at] for side in (-1, 1)]
+    best, move = np.zeros(total.shape, np.float32), np.zeros(total.shape, np.int8)
+    best[at] = np.maximum(np.maximum(*gains), 0.0)
+    move[at] = np.where(gains[1] > gains[0], 1, -1)
     return move, best
 
 
-def refine(problem: Problem, symbols: Symbols, rounds: int, *, deadline: float | None = None) -> State:
-    """The best state after at most ``rounds``; never worse than ``symbols``. No round begins that would leave too
-    little time until ``deadline`` (monotonic) to code the region and to check it."""
+def refine(
+    problem: Problem, symbols: Symbols, rounds: int, *, held: float = 1.0, deadline: float | None = None
+) -> State:  # fmt: skip
+    """The best state after at most ``rounds``; never worse than ``symbols``.
+
+    Blocks are ranked anew in every round by the fall of the cost that was last expected of them, and the next round is
+    confined to the best ones that together hold the share ``held`` of it. No round begins that would leave too little
+    time until ``deadline`` (monotonic) to code the region and to check it.
+    """
     began = time.monotonic()
-    state, share = problem.state(symbols), 0.5
+    state, context, scores = problem.state(symbols), None, np.zeros(0)
     look = time.monotonic() - began
-    round_time, rest = _FIRST_ROUND * look, _REST * look
-    for _ in range(rounds):
+    round_time, rest = _ROUND * look, _REST * look
+    for share in shares(rounds):
         began = time.monotonic()
         if deadline is not None and began + round_time + rest > deadline:
             break
-        move, gain = proposals(problem, state)
-        hopeful = np.flatnonzero(gain > 0.05)
-        if not len(hopeful):
+        move, gain = proposals(problem, state, context)
+        better = _changed(problem, state, move, gain, share)
+        if better is None:
             break
-        order = hopeful[np.argsort(-gain.ravel()[hopeful], kind="stable")]
-        take = order[: max(1, int(len(order) * share))]
-        changed = state.symbols.copy()
-        changed.ravel()[take] += move.ravel()[take]
-        trial = problem.state(changed)
-        if trial.cost(problem.trade) < state.cost(problem.trade):
-            state = trial
-        else:
-            share /= 2.0
+        fall = pooled(gain.sum((0, 1)), BLOCK)
+        scores = fall if context is None else np.where(context, fall, scores)
+        state, context = better, best_holding(scores, held)
         round_time = time.monotonic() - began
     return state
+
+
+def _changed(
+    problem: Problem, state: State, move: npt.NDArray[np.int8], gain: Floats, share: float
+) -> State | None:  # fmt: skip
+    """The state after the best ``share`` of the promising changes, or of a third or a ninth of these; None where none
+    of them is better."""
+    hopeful = np.flatnonzero(gain > _LEAST_GAIN)
+    order = hopeful[np.argsort(-gain.ravel()[hopeful], kind="stable")]
+    for part in (share, share / 3, share / 9) if len(order) else ():
+        take = order[: max(1, int(len(order) * part))]
+        changed = state.symbols.copy()
+        changed.ravel()[take] += move.ravel()[take]
+        # A change by one may leave the range that the format holds.
+        np.clip(changed, -LARGEST_SYMBOL, LARGEST_SYMBOL, out=changed)
+        trial = problem.state(changed, state)
+        if trial.cost(problem.trade) < state.cost(problem.trade):
+            return trial
+    return None
+
+
+def shares(rounds: int) -> list[float]:
+    """Which of the promising changes each round makes, the best ones: a single round three quarters of them; several
+    begin with all, since later ones can take back what was too much, and go on with ever fewer."""
+    return [_ONLY_SHARE] if rounds == 1 else [max(_NEXT**i, _LEAST_SHARE) for i in range(rounds)]

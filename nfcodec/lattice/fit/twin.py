@@ -90,7 +90,8 @@ class FloatPrior:
     """The context prior in floats: bits of every symbol of a batch, a pass at a time.
 
     A symbol's bits have two slopes: towards the symbol itself, which goes to a second argument ``y``, and towards the
-    symbols that it is predicted from, where these ask for one. Training takes the first alone, the encoder the second.
+    symbols that it is predicted from, where these ask for one. Training takes the first alone; the encoder takes the
+    second of means, and that of all other symbols from :mod:`nfcodec.lattice.fit.outlook`.
     """
 
     def __init__(
@@ -128,15 +129,13 @@ class FloatPrior:
         """Bits (N,) of symbols (N, P, K, *cells) at quality features h (N, 8)."""
         return torch.stack(list(self._parts(params, symbols, h, y))).sum(0)
 
-    def neighbours_slope(self, params: Params, symbols: Tensor, h: Tensor) -> Tensor:
-        """How the bits of all later symbols change with each of ``symbols`` (N, P, K, *cells)."""
-        q = symbols.detach().clone().requires_grad_(True)
-        total = torch.zeros_like(q)
+    def means_slope(self, params: Params, means: Tensor, h: Tensor) -> Tensor:
+        """How the bits of all means change with each of ``means`` (N, P, *cells) that others are predicted from."""
+        q = means.detach().flatten(2).clone().requires_grad_(True)
         with torch.enable_grad():
-            for part in self._parts(params, q, h, q.detach()):  # one graph at a time, for the memory
-                if part.requires_grad:
-                    total += torch.autograd.grad(part.sum(), q, retain_graph=True)[0]
-        return total
+            bits = torch.stack(list(self._mean_parts(params, q, h, q.detach()))).sum()
+            (slope,) = torch.autograd.grad(bits, q)
+        return slope.reshape(means.shape)
 
     def _parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
         yield from self._mean_parts(params, symbols[:, :, 0].flatten(2), h, y[:, :, 0].flatten(2))

@@ -11,7 +11,7 @@ from nfcodec import zoo
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
-from nfcodec.lattice.fit.rounds import Problem, refine
+from nfcodec.lattice.fit.rounds import Problem, proposals, refine, shares
 from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
 from nfcodec.lattice.planes import OPPONENT_SET
 from nfcodec.lattice.space import Space
@@ -162,7 +162,7 @@ def adapted(init, plan, planes=3):
 def test_efforts_are_rounds():
     plans = [Plan.of(40, effort) for effort in range(1, 10)]
     assert [p.rounds for p in plans] == list(ROUNDS) and ROUNDS[0] == 0
-    assert all((a.ahead, a.rounds) < (b.ahead, b.rounds) for a, b in zip(plans, plans[1:], strict=False))
+    assert all((a.rounds, a.held) < (b.rounds, b.held) for a, b in zip(plans, plans[1:], strict=False))
     assert Plan.of(40, 9, deadline=3.0).deadline == 3.0
 
 
@@ -189,12 +189,21 @@ def test_rounding_draws_towards_zero(init):
     assert (adapted(init, Plan(80, 0, -0.1)) != adapted(init, Plan(80, 0))).any()
 
 
-# -- looking ahead ---------------------------------------------------------------------------------------
+# -- rounds ----------------------------------------------------------------------------------------------
+def problem_of(init, quality, cells=4):
+    planes, [level] = planes_of(8 * cells, 8 * cells, 3), init.levels
+    space = Space.of(planes.shape[1:], SPEC)
+    whole = space.around(space.box(0), cells)
+    window = cut_window(mirrored(planes, space, SPACING), planes.shape[1:], space, whole, SPACING)
+    trade = 3 * init.trade_off(quality)
+    return Problem(level, window, analysis(level, window), quality=quality, planes=3, trade=trade)
+
+
 def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
     """On the whole: the prior rounds what it predicts, and one symbol is a large change. (Means move the base of their
     neighbours, too, which has no slope.)"""
-    symbols = adapted(init, Plan.of(70, 1))
-    expected = problem_of(init, 70, ahead=True).later_bits(symbols)
+    symbols, problem = adapted(init, Plan.of(70, 1)), problem_of(init, 70)
+    expected = problem.later_bits(problem.state(symbols))
 
     def others(index, change):
         changed = symbols.copy()
@@ -211,19 +220,41 @@ def test_the_slope_of_later_bits_is_that_of_the_integer_prior(init):
     assert np.corrcoef(told, true)[0, 1] > 0.6
 
 
-def test_looking_ahead_ends_no_worse_than_it_began(init):
-    problem = problem_of(init, 50, ahead=True)
+@pytest.mark.parametrize("rounds", [1, 2, 6])
+def test_rounds_end_better_than_they_began(init, rounds):
+    problem = problem_of(init, 50)
     first = adapted(init, Plan.of(50, 1))
-    begun = problem.state(first).cost(problem.trade)
-    costs = [refine(p, first, 6).cost(problem.trade) for p in (problem, problem_of(init, 50))]
-    assert max(costs) < begun
-    assert costs[0] != costs[1]
+    assert refine(problem, first, rounds).cost(problem.trade) < problem.state(first).cost(problem.trade)
 
 
-def problem_of(init, quality, *, ahead=False):
-    (_, window), *_ = windows(planes_of(32, 32, 3))[1]
-    trade, [level] = 3 * init.trade_off(quality), init.levels
-    return Problem(level, window, analysis(level, window), quality=quality, planes=3, trade=trade, ahead=ahead)
+def test_rounds_begin_with_all_changes_and_go_on_with_fewer():
+    assert shares(1) == [0.75]
+    assert shares(3) == pytest.approx([1.0, 0.6, 0.36])
+    assert shares(12)[-1] == min(shares(12)) > 0.1
+
+
+def test_what_is_measured_after_a_change_is_measured_as_if_anew(init):
+    problem = problem_of(init, 60, cells=32)
+    begun = problem.state(np.zeros((3, 64, 32, 32), np.int32))
+    for index in ((0, 5, 3, 4), (0, 0, 20, 21), (2, 40, 31, 31)):
+        changed = begun.symbols.copy()
+        changed[index] += 2
+        after, anew = problem.state(changed, begun), problem.state(changed)
+        np.testing.assert_array_equal(after.each, anew.each)
+        assert after.bits == anew.bits and after.error == anew.error
+
+
+def test_a_round_in_a_context_changes_nothing_else(init):
+    problem = problem_of(init, 60, cells=32)
+    state = problem.state(np.zeros((3, 64, 32, 32), np.int32))
+    context = np.zeros((4, 4), bool)
+    context[1, 2] = context[3, 0] = True
+    move, gain = proposals(problem, state, context)
+    inside = np.kron(context, np.ones((8, 8), bool))
+    assert gain[..., inside].any() and not gain[..., ~inside].any() and not move[..., ~inside].any()
+    whole_move, whole_gain = proposals(problem, problem.state(state.symbols))
+    # Slopes of means reach one cell further than tiles do.
+    np.testing.assert_allclose(gain[:, 1:][..., inside], whole_gain[:, 1:][..., inside], atol=2e-3)
 
 
 @pytest.mark.parametrize("effort", [1, 3])
