@@ -1,8 +1,8 @@
 """Which cells a step adapts: scores of cells, and the best share of their blocks (context pruning).
 
 GradNCP (Tack et al. 2023, §3.2) ranks samples by the norm of the gradient that each makes in the last layer,
-R(x) = ‖e(x)‖ ‖φ(x)‖, with e the error and φ the features. A lattice has last layers cell by cell, so samples are no unit
-that could be left out. Two forms of the score rank cells c instead:
+R(x) = ‖e(x)‖ ‖φ(x)‖, with e the error and φ the features. A lattice has last layers cell by cell, so it is cells that
+are left out, not samples. Two forms of the score rank cells c:
 
 - the *sample score* pooled over what the cell reaches, R_c² = Σ_x ‖e(x)‖² ‖φ(x − x_c)‖²: what the samples ask for, each
   on its own;
@@ -66,5 +66,5 @@ def _pooled(scores: Tensor, side: int) -> Tensor:
     missing = [m for n in reversed(scores.shape[1:]) for m in (0, -n % side)]
     wide = F.pad(scores, missing)
     for axis in range(1, scores.ndim):
-        wide = wide.unflatten(axis, (-1, side)).sum(axis + 1)
+        wide = wide.reshape(*wide.shape[:axis], -1, side, *wide.shape[axis + 1 :]).sum(axis + 1)
     return wide

@@ -56,7 +56,8 @@ def test_the_block_score_is_the_expected_fall_along_the_gradient(spec):
     functions, weights, target = field(spec, 1)
 
     def error(w):
-        return (target - render(spec, w.flatten(1, 2), functions, spec.spacing)).square().sum((1, *range(2, 2 + spec.axes)))
+        missing = target - render(spec, w.flatten(1, 2), functions, spec.spacing)
+        return missing.square().flatten(1).sum(1)
 
     leaf = weights.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(error(leaf).sum(), leaf)
