@@ -24,7 +24,7 @@ def last_layers(level: Level, symbols: Array, quality: int) -> Array:
     """
     xp, axes = namespace(symbols), level.spec.axes
     lead = symbols.shape[: symbols.ndim - 2 - axes]
-    given = [restore.quality_row(quality), steps.step_sizes(level.log_step, quality)]
+    given: list[Array] = [restore.quality_row(quality), steps.step_sizes(level.log_step, quality)]
     given += [] if level.offset is None else [level.offset.astype(np.float64)]
     if not isinstance(symbols, np.ndarray):
         given = [xp.asarray(x.astype(np.float32), device=symbols.device) for x in given]

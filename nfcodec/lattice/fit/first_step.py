@@ -95,7 +95,7 @@ class Rescaling(Pruning):
     def __call__(self, left: Tensor, step: Tensor) -> Tensor:
         """(N, 1, 1, …)."""
         pruned = (step * super().__call__(left, step)).flatten(1).norm(dim=1)
-        found = pruned / step.flatten(1).norm(dim=1).clamp(min=1e-12)
+        found: Tensor = pruned / step.flatten(1).norm(dim=1).clamp(min=1e-12)
         log.info("step on all cells re-scaled by %s", " ".join(f"{f:.3f}" for f in found.tolist()))
         return found[(..., *(None,) * (step.ndim - 1))]
 

@@ -102,7 +102,8 @@ def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Leve
     return Level(
         spec=spec, table=whole_table(spec, parts["trunk"]), restore=numpy_restore(params),
         log_step=whole_steps(_arrays(params)["log_step"]), prior=Prior(spec, groups, means), detail=_arrays(detail),
-        offset=None if base is None else np.rint(base / WEIGHT_UNIT).astype(np.int32), **parts,
+        trunk=parts["trunk"], first_step=parts["first_step"],
+        offset=None if base is None else np.rint(base / WEIGHT_UNIT).astype(np.int32),
     )  # fmt: skip
 
 

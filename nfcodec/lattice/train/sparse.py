@@ -107,5 +107,5 @@ class SparseRounds:
         score = torch.where(left, torch.cat(sizes), torch.inf)
         gone = score.argsort(stable=True)[: int(self.config.share * int(left.sum()))]
         left[gone] = False
-        parts = left.split([s.numel() for s in sizes])
+        parts = torch.split(left, [s.numel() for s in sizes])
         self._kept = {n: part.view_as(k) for (n, k), part in zip(self._kept.items(), parts, strict=True)}
