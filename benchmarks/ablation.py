@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from bjontegaard import bd_rate
 from machine import BenchmarkError, build_fingerprint, describe
+from PIL import Image
 from plots import draw_ablation
 from results import plain_command, say, signed, table, today, write_json
 
@@ -34,6 +35,8 @@ from nfcodec import api, zoo
 from nfcodec.errors import OptionError
 from nfcodec.lattice.context import Context
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.steps import WEIGHT_UNIT
+from nfcodec.lattice.synthesis import last_layers
 from nfcodec.lattice.train.config import BootstrapConfig, LatticeConfig, OffsetConfig, SparseConfig
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.options import EncodeOptions
@@ -53,24 +56,25 @@ class Arm:
     parts: dict[str, Any] = field(default_factory=dict)
 
 
-def _taught(form: Any) -> BootstrapConfig:
-    return BootstrapConfig(rounds=2, form=form, every=2, weight=3.0)
+def _taught(form: Any, weight: float) -> BootstrapConfig:
+    return BootstrapConfig(rounds=2, form=form, every=2, weight=weight)
 
 
 _W0, _HALF, _SPARSE = OffsetConfig(rate=10.0), Context(share=0.5), SparseConfig(rounds=2)
 ARMS = {
     "control": Arm("equal extra training, nothing else"),
     "w0": Arm("W0", {"offset": _W0}),
-    "hinge": Arm("bootstrapped target, hinge", {"bootstrap": _taught("hinge")}),
-    "norm": Arm("bootstrapped target, norm", {"bootstrap": _taught("norm")}),
-    "square": Arm("bootstrapped target, square", {"bootstrap": _taught("square")}),
+    "hinge": Arm("bootstrapped target, hinge, weight 3", {"bootstrap": _taught("hinge", 3.0)}),
+    "strong": Arm("bootstrapped target, hinge, weight 30", {"bootstrap": _taught("hinge", 30.0)}),
+    "square": Arm("bootstrapped target, square, weight 12", {"bootstrap": _taught("square", 12.0)}),
+    "norm": Arm("bootstrapped target, norm, weight 8", {"bootstrap": _taught("norm", 8.0)}),
     "context": Arm("half of the cells in the second step, sample score", {"context": _HALF}),
     "blocks": Arm("half of the cells in the second step, block score", {"context": Context(share=0.5, score="blocks")}),
     "sparse": Arm("two rounds of 20 % by magnitude", {"sparse": _SPARSE}),
     "random": Arm("two rounds of 20 % at random", {"sparse": replace(_SPARSE, choice="random")}),
     "all": Arm(
-        "W0, hinge, half of the cells, two rounds of 20 %",
-        {"offset": _W0, "context": _HALF, "sparse": _SPARSE, "bootstrap": _taught("hinge")},
+        "all four: W0, hinge, half of the cells, two rounds",
+        {"offset": _W0, "context": _HALF, "sparse": _SPARSE, "bootstrap": _taught("hinge", 30.0)},
     ),
 }
 
@@ -155,6 +159,37 @@ def against(base: list[list[Point]], own: list[list[Point]]) -> dict[str, float]
     return {"percent": fmean(found), "error": error, "median": median(found), "mean": fmean(every)}
 
 
+def fall(base: LatticeInit, quality: int, before: list[Point], after: list[Point], pixels: list[int]) -> Any:
+    """By how many percent R + D/λ of one quality changed, picture by picture: trimmed mean and standard error."""
+    trade = base.trade_off(quality)
+    cost = [
+        [8.0 * p["bytes"] / n + 10.0 ** (-p["psnr"] / 10.0) / trade for p, n in zip(row, pixels, strict=True)]
+        for row in (before, after)
+    ]
+    every = sorted(100.0 * (b / a - 1.0) for a, b in zip(*cost, strict=True))
+    found = every[len(every) // 20 : len(every) - len(every) // 20]
+    return {"percent": fmean(found), "error": stdev(found) / math.sqrt(len(found))}
+
+
+def constants(base: LatticeInit, pictures: list[Path], qualities: list[int], shipped: Any, work: Path) -> list[Any]:
+    """What a W0 could be worth: that which D adds to a cell without symbols is taken away by a W0, quality by
+    quality."""
+    [level], rows = base.levels, []
+    pixels = [math.prod(Image.open(p).size) for p in pictures]
+    for i, quality in enumerate(qualities):
+        zeros = np.zeros((len(level.spec.planes), level.spec.bases, *(1,) * level.spec.axes), np.int32)
+        added = last_layers(level, zeros, quality).reshape(zeros.shape[:2])
+        path = work / f"constant-{quality}.safetensors"
+        zoo.write_init(replace(base, levels=(replace(level, offset=-added.astype(np.int32)),)), path)
+        found = measured(f"constant-{quality}", str(path), pictures, [quality], 1, work)
+        change = fall(base, quality, [r[i] for r in shipped], [r[0] for r in found], pixels)
+        steps = added * WEIGHT_UNIT / level.steps(quality)
+        means = [round(float(s), 3) for s in steps[:, 0]]
+        rows.append({"quality": quality, "means_in_steps": means, "others_largest": float(np.abs(steps[:, 1:]).max()),
+                     "cost_without": change})  # fmt: skip
+    return rows
+
+
 def facts(path: Path) -> dict[str, Any]:
     """What became of an init: its size as a file and deflated, and the weights of its networks that are not zero."""
     data, init = path.read_bytes(), zoo.read_init(path)
@@ -184,8 +219,8 @@ def row_of(name: str, arm: str, seed: int | None, effort: int, found: Any, bases
     }  # fmt: skip
 
 
-def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeInit) -> list[Any]:
-    """Train and measure all that is asked for."""
+def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeInit) -> tuple[list[Any], list[Any]]:
+    """Train and measure all that is asked for: rows of the arms, and of constants in place of a W0."""
     pictures = sorted(folders[1].iterdir())[: args.limit]
     qualities, efforts = ([int(n) for n in text.split(",")] for text in (args.qualities, args.efforts))
     shipped = {e: measured(SHIPPED, args.init, pictures, qualities, e, args.work) for e in efforts}
@@ -202,7 +237,7 @@ def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeI
                 for effort in efforts:
                     found = measured(name, str(out), pictures, qualities, effort, args.work)
                     rows.append(row_of(name, arm, seed, effort, found, [first, shipped[effort]], out))
-    return rows
+    return rows, constants(base, pictures, qualities, first, args.work)
 
 
 def shown(rows: list[Any]) -> str:
@@ -236,12 +271,13 @@ def main() -> int:
     base = zoo.load(args.init)
     if not isinstance(base, LatticeInit):
         raise BenchmarkError(f"{args.init} is no lattice")
-    rows = collect(args, split(args.folders, args.work), base)
+    rows, constant = collect(args, split(args.folders, args.work), base)
     settings = {n: getattr(args, n) for n in ("steps", "lr", "qualities", "limit")}
     content = {
         "name": args.name, "command": plain_command(sys.argv), "date": today(), "machine": describe(),
         "build": build_fingerprint(), "init": base.sha256.hex(), "settings": settings,
         "tables": {n: repr(arm.parts) for n, arm in ARMS.items()}, "rows": rows,
+        "constant": constant,
     }  # fmt: skip
     write_json(args.results / f"{args.name}.json", content)
     draw_ablation(content, args.results / args.name)
