@@ -1,6 +1,6 @@
-"""What each part of the lattice encoder is worth: the same pictures with one part taken out or replaced.
+"""What each part of the lattice encoder is worth: the same pictures with one part taken out or replaced, not trained again.
 
-    python benchmarks/ablation.py DIR --name ablation [--init photo-lattice] [--limit 12] [--qualities 10,30,50,70,90]
+    python benchmarks/parts.py DIR --name parts [--init photo-lattice] [--limit 12] [--qualities 10,30,50,70,90]
 
 Rates are the real payloads of the regions (without the header, which is alike for all), errors are those of the picture
 before it is rounded to bytes. "no context" is what no real coder reaches: each symbol number has, per quality, the
@@ -77,17 +77,6 @@ def plain(zone: float) -> First:
     return step
 
 
-def pruned(factor: float) -> First:
-    """From the half of the samples that is farthest from what the init shows (grey), the gradient times ``factor``."""
-
-    def step(init: LatticeInit, window: Window, quality: int) -> Symbols:
-        size = window.samples.square().sum(0)
-        kept = (size >= size.median()).float()
-        return learned(init, replace(window, samples=window.samples * kept * factor), quality)
-
-    return step
-
-
 def without_preconditioner(init: LatticeInit) -> LatticeInit:
     """The plain gradient of the squared error: the analysis is the transpose of the synthesis."""
     [level] = init.levels
@@ -129,8 +118,6 @@ VARIANTS = (
     Variant("first step without its network, dead zone 0.2", first=plain(0.2)),
     Variant("the same, then 4 rounds", 4, first=plain(0.1)),
     Variant("gradient without preconditioner", change=without_preconditioner),
-    Variant("half of the context, rescaled by 2", first=pruned(2.0)),
-    Variant("half of the context, not rescaled", first=pruned(1.0)),
     Variant("without D", change=without_restoring),
     Variant("without D, 4 rounds", 4, change=without_restoring),
     Variant("no context: one table per symbol number", context=False),
@@ -211,7 +198,7 @@ def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--name", default="ablation")
+    parser.add_argument("--name", default="parts")
     parser.add_argument("--init", default="photo-lattice")
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--qualities", default="10,30,50,70,90")
