@@ -50,10 +50,11 @@ Point = dict[str, float]
 
 @dataclass(frozen=True)
 class Arm:
-    """``parts``: the tables of the config in which it differs from the control."""
+    """``parts``: the tables of the config in which it differs from the control; ``times`` as many steps."""
 
     label: str
     parts: dict[str, Any] = field(default_factory=dict)
+    times: int = 1
 
 
 def _taught(form: Any, weight: float) -> BootstrapConfig:
@@ -66,6 +67,10 @@ ARMS = {
     "w0": Arm("W0", {"offset": _W0}),
     "hinge": Arm("bootstrapped target, hinge, weight 3", {"bootstrap": _taught("hinge", 3.0)}),
     "strong": Arm("bootstrapped target, hinge, weight 30", {"bootstrap": _taught("hinge", 30.0)}),
+    "long": Arm(
+        "three times the steps: hinge, weight 40, a ring of 150 batches, correction at five times the rate",
+        {"bootstrap": replace(_taught("hinge", 40.0), ring=150, rate=2.5)}, 3,
+    ),
     "square": Arm("bootstrapped target, square, weight 12", {"bootstrap": _taught("square", 12.0)}),
     "norm": Arm("bootstrapped target, norm, weight 8", {"bootstrap": _taught("norm", 8.0)}),
     "context": Arm("half of the cells in the second step, sample score", {"context": _HALF}),
@@ -230,7 +235,7 @@ def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeI
     for seed in [int(n) for n in args.seeds.split(",")]:
         for arm in args.arms.split(","):
             name = f"{arm}-{seed}"
-            config = config_of(ARMS[arm], steps=args.steps, lr=args.lr, seed=seed)
+            config = config_of(ARMS[arm], steps=args.steps * ARMS[arm].times, lr=args.lr, seed=seed)
             out = args.work / f"{name}.safetensors"
             if not args.ready or out.exists():
                 train(name, config, folders[0], base, args.work)

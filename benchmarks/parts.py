@@ -1,4 +1,6 @@
-"""What each part of the lattice encoder is worth: the same pictures with one part taken out or replaced, not trained again.
+"""What each part of the lattice encoder is worth: the same pictures with one part taken out or replaced.
+
+The init is not trained again without it.
 
     python benchmarks/parts.py DIR --name parts [--init photo-lattice] [--limit 12] [--qualities 10,30,50,70,90]
 

@@ -11,7 +11,7 @@ costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,19 +56,28 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Further rounds with an ``init`` of one level, as a config asks for. ``kept``: a folder for lessons, which depend
-    on the batch alone (its files are called by what the caller calls the batch)."""
+    """Further rounds with an ``init`` of one level, as a config asks for. Lessons depend on the batch alone: ``kept``
+    is a folder for them, whose files are called by what the caller calls the batch, ``known`` those in memory."""
 
     init: LatticeInit
     config: BootstrapConfig
     kept: Path | None = None
+    known: dict[str, Lesson] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.init.levels) > 1:
             raise OptionError("bootstrap: lattices of several levels have no further rounds to learn from")
 
-    def lesson(self, planes: Tensor, qualities: Sequence[int], name: str = "") -> Lesson:
-        """The lesson of planes (N, P, *n) of a batch called ``name``."""
+    def lesson(self, planes: Tensor, qualities: Sequence[int], name: str = "", *, again: bool = False) -> Lesson:
+        """The lesson of planes (N, P, *n) of a batch called ``name``; ``again``: it will be asked for again."""
+        if name in self.known:
+            return self.known[name]
+        found = self._made(planes, qualities, name)
+        if again and name:
+            self.known[name] = found
+        return found
+
+    def _made(self, planes: Tensor, qualities: Sequence[int], name: str) -> Lesson:
         path = self.kept / f"{name}.npz" if self.kept is not None and name else None
         if path is not None and path.exists():
             return _read(path, planes.device)

@@ -90,12 +90,15 @@ class BootstrapConfig:
     """The bootstrapped target (GradNCP; Tack et al. 2023, §3.2): what ``rounds`` further rounds of the encoder make of
     a batch with the init that training goes on from teaches the first steps, every ``every``-th step; none where
     ``rounds`` is 0. ``form`` of the distance to it, and its ``weight`` beside R + D/λ: bits per step that a symbol is
-    off."""
+    off. ``ring``: the steps with a target go round so many batches, whose targets are kept; always new ones where it
+    is 0. ``rate``: learning rate of the correction network relative to ``outer.lr``."""
 
     rounds: int = 0
     form: Literal["norm", "square", "hinge"] = "hinge"
-    weight: float = 2.0
+    weight: float = 30.0
     every: int = 1
+    ring: int = 0
+    rate: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,22 @@ class LatticeTrainer(Running):
         self.sparse.remember(self.params)
 
     def _rate(self, name: str) -> float:
-        return self.config.offset.rate if name.endswith(".offset") else rate_of(name)
+        taught = self.config.bootstrap
+        if name.endswith(".offset"):
+            return self.config.offset.rate
+        return taught.rate if taught.rounds and ".e." in name else rate_of(name)
+
+    @property
+    def _taught(self) -> bool:
+        """Whether the step that is due has a bootstrapped target."""
+        taught = self.config.bootstrap
+        return taught.rounds > 0 and self.at % taught.every == 0
+
+    @property
+    def _number(self) -> int:
+        """The number of the batch of the step that is due."""
+        taught = self.config.bootstrap
+        return self.at % (taught.ring * taught.every) if taught.ring and self._taught else self.at
 
     @property
     def params(self) -> Params:
@@ -134,7 +149,7 @@ class LatticeTrainer(Running):
         batch = self._batch()
         out = lm.forward(self.model, self.params, self.priors, batch.values, batch.quality, batch.larger)
         loss = objective(outer, out, batch.quality)
-        if self.config.bootstrap.rounds and self.at % self.config.bootstrap.every == 0:
+        if self._taught:
             loss = loss + self._lacking(batch, out)
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,15 +166,15 @@ class LatticeTrainer(Running):
         assert self.teacher is not None
         config, [coded] = self.config.bootstrap, out.levels
         qualities = [int(q) for q in batch.quality]
-        name = f"{self.config.seed}-{self.at}"
-        lesson = self.teacher.lesson(self.model.to_planes(batch.values), qualities, name)
+        planes, name = self.model.to_planes(batch.values), f"{self.config.seed}-{self._number}"
+        lesson = self.teacher.lesson(planes, qualities, name, again=config.ring > 0)
         off = lesson.distance(config.form, coded.y, coded.sizes) / math.prod(batch.values.shape[2:])
         return config.weight * (off * usual_share(batch.quality)).mean()
 
     def _batch(self) -> Batch:
         outer = self.config.outer
-        double = outer.double_every > 0 and self.at % outer.double_every == 0
-        batch = self.pieces.batch(self.config.seed, self.at, outer.batch, double=double)
+        double = outer.double_every > 0 and self._number % outer.double_every == 0
+        batch = self.pieces.batch(self.config.seed, self._number, outer.batch, double=double)
         larger = None if batch.larger is None else batch.larger.to(self.device)
         return Batch(batch.values.to(self.device), batch.quality.to(self.device), larger)
 

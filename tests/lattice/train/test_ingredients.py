@@ -12,6 +12,7 @@ from lattice.train.test_loop import CONFIG, SPEC, crops, state_of, trained
 from nfcodec.errors import OptionError
 from nfcodec.lattice.context import Context
 from nfcodec.lattice.train import model as lm
+from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import BootstrapConfig, DetailConfig, OffsetConfig, PruneConfig, SparseConfig
 from nfcodec.lattice.train.export import params_of
 from nfcodec.lattice.train.loop import LatticeTrainer
@@ -141,3 +142,20 @@ def test_ingredients_resume(shipped, tmp_path, at):
     second.resume(tmp_path / "state.ckpt")
     second.run(until=4)
     assert same(state_of(second), state_of(whole))
+
+
+def test_a_ring_of_batches_goes_round(shipped, tmp_path, monkeypatch):
+    """Every second step has a target, from two batches in turn; each is taught once, and the others are always new."""
+    seen, taught = [], []
+    batch, changes = Crops.batch, Teacher._changes
+
+    def counted(self, seed, step, *args, **named):
+        seen.append(step)
+        return batch(self, seed, step, *args, **named)
+
+    monkeypatch.setattr(Crops, "batch", counted)
+    monkeypatch.setattr(Teacher, "_changes", lambda self, *a: taught.append(1) or changes(self, *a))
+    outer = dataclasses.replace(CONFIG.outer, steps=8, double_every=0)
+    gone_on(shipped, tmp_path, until=8, outer=outer, bootstrap=BootstrapConfig(rounds=1, every=2, ring=2))
+    assert seen == [0, 1, 2, 3, 0, 5, 2, 7]
+    assert len(taught) == 2 * CONFIG.outer.batch
