@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ from results import plain_command, say, signed, table, today, write_json
 
 from nfcodec import api, zoo
 from nfcodec.errors import OptionError
-from nfcodec.lattice.context import Context
+from nfcodec.lattice.context import FULL, Context
+from nfcodec.lattice.fit import first_step
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
@@ -195,6 +197,21 @@ def constants(base: LatticeInit, pictures: list[Path], qualities: list[int], shi
     return rows
 
 
+def uses(name: str, path: Path, pictures: list[Path], qualities: list[int], shipped: Any, work: Path) -> list[Any]:
+    """What an init that was trained on pruned contexts does with full ones whose steps are not re-scaled, and with
+    pruned ones, at effort 1."""
+    init = zoo.read_init(path)
+    assert isinstance(init, LatticeInit)
+    if all(level.context.full for level in init.levels):
+        return []
+    plain = work / f"{name}-unscaled.safetensors"
+    zoo.write_init(replace(init, levels=tuple(replace(level, context=FULL) for level in init.levels)), plain)
+    found = {"full, not re-scaled": measured(f"{name}-unscaled", str(plain), pictures, qualities, 1, work)}
+    with mock.patch.object(first_step, "Rescaling", first_step.Pruning):
+        found["pruned"] = measured(f"{name}-pruned", str(path), pictures, qualities, 1, work)
+    return [{"name": name, "use": use, "bd_rate": against(shipped, points)} for use, points in found.items()]
+
+
 def facts(path: Path) -> dict[str, Any]:
     """What became of an init: its size as a file and deflated, and the weights of its networks that are not zero."""
     data, init = path.read_bytes(), zoo.read_init(path)
@@ -225,12 +242,14 @@ def row_of(name: str, arm: str, seed: int | None, effort: int, found: Any, bases
 
 
 def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeInit) -> tuple[list[Any], list[Any]]:
-    """Train and measure all that is asked for: rows of the arms, and of constants in place of a W0."""
+    """Train and measure all that is asked for: rows of the arms; of other uses of contexts, and of constants in place
+    of a W0."""
     pictures = sorted(folders[1].iterdir())[: args.limit]
     qualities, efforts = ([int(n) for n in text.split(",")] for text in (args.qualities, args.efforts))
     shipped = {e: measured(SHIPPED, args.init, pictures, qualities, e, args.work) for e in efforts}
     path = Path(zoo.describe(args.init).path)
     first = shipped[efforts[0]]
+    more: list[Any] = []
     rows = [row_of(SHIPPED, SHIPPED, None, e, shipped[e], [first, shipped[e]], path) for e in efforts]
     for seed in [int(n) for n in args.seeds.split(",")]:
         for arm in args.arms.split(","):
@@ -242,7 +261,9 @@ def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeI
                 for effort in efforts:
                     found = measured(name, str(out), pictures, qualities, effort, args.work)
                     rows.append(row_of(name, arm, seed, effort, found, [first, shipped[effort]], out))
-    return rows, constants(base, pictures, qualities, first, args.work)
+                more += uses(name, out, pictures, qualities, first, args.work) if efforts[0] == 1 else []
+    more += constants(base, pictures, qualities, first, args.work) if efforts[0] == 1 else []
+    return rows, more
 
 
 def shown(rows: list[Any]) -> str:
@@ -276,13 +297,13 @@ def main() -> int:
     base = zoo.load(args.init)
     if not isinstance(base, LatticeInit):
         raise BenchmarkError(f"{args.init} is no lattice")
-    rows, constant = collect(args, split(args.folders, args.work), base)
+    rows, more = collect(args, split(args.folders, args.work), base)
     settings = {n: getattr(args, n) for n in ("steps", "lr", "qualities", "limit")}
     content = {
         "name": args.name, "command": plain_command(sys.argv), "date": today(), "machine": describe(),
         "build": build_fingerprint(), "init": base.sha256.hex(), "settings": settings,
         "tables": {n: repr(arm.parts) for n, arm in ARMS.items()}, "rows": rows,
-        "constant": constant,
+        "more": more,
     }  # fmt: skip
     write_json(args.results / f"{args.name}.json", content)
     draw_ablation(content, args.results / args.name)
