@@ -27,6 +27,8 @@ from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.train.config import BootstrapConfig
 from nfcodec.media.atomic import atomic_output
 
+# The effort whose rounds teach: they look ahead, on the full context.
+_EFFORT = 9
 # The hinge asks for this much more, in steps, than that rounding gives the symbol wanted.
 _MARGIN = 0.1
 
@@ -95,7 +97,7 @@ class Teacher:
         window = whole_window(planes, level.spec)
         with torch.inference_mode():
             weights = analysis(level, window)
-        last = replace(Plan.of(quality, 1), rounds=self.config.rounds, ahead=True)
+        last = replace(Plan.of(quality, _EFFORT), rounds=self.config.rounds)
         trade = last.trade(self.init)
         plans = (replace(last, rounds=0), last)
         before, after = (

@@ -36,7 +36,7 @@ def adapted(init, planes, quality, rounds):
     window = whole_window(planes, level.spec)
     with torch.inference_mode():
         weights = analysis(level, window)
-    plan = replace(Plan.of(quality, 1), rounds=rounds, ahead=True)
+    plan = replace(Plan.of(quality, 9), rounds=rounds)
     return adapt_region(level, window, weights, plan, planes=3, trade=plan.trade(init))
 
 
