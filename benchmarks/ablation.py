@@ -79,6 +79,10 @@ ARMS = {
     "blocks": Arm("half of the cells in the second step, block score", {"context": Context(share=0.5, score="blocks")}),
     "sparse": Arm("two rounds of 20 % by magnitude", {"sparse": _SPARSE}),
     "random": Arm("two rounds of 20 % at random", {"sparse": replace(_SPARSE, choice="random")}),
+    "three": Arm(
+        "W0, hinge of weight 30, half of the cells (sample score)",
+        {"offset": _W0, "context": _HALF, "bootstrap": _taught("hinge", 30.0)},
+    ),
     "all": Arm(
         "all four: W0, hinge, half of the cells, two rounds",
         {"offset": _W0, "context": _HALF, "sparse": _SPARSE, "bootstrap": _taught("hinge", 30.0)},
