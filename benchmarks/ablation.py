@@ -78,6 +78,10 @@ ARMS = {
     "context": Arm("half of the cells in the second step, sample score", {"context": _HALF}),
     "blocks": Arm("half of the cells in the second step, block score", {"context": Context(share=0.5, score="blocks")}),
     "sparse": Arm("two rounds of 20 % by magnitude", {"sparse": _SPARSE}),
+    "tables": Arm(
+        "two rounds of 20 % by magnitude, the preconditioner's tables as well",
+        {"sparse": replace(_SPARSE, scope="all")},
+    ),
     "random": Arm("two rounds of 20 % at random", {"sparse": replace(_SPARSE, choice="random")}),
     "three": Arm(
         "W0, hinge of weight 30, half of the cells (sample score)",

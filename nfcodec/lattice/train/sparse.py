@@ -17,8 +17,11 @@ from nfcodec.lattice.train.config import PruneConfig, SparseConfig
 
 Params = dict[str, Tensor]
 PRUNED = ("trunk.1.weight", "trunk.2.weight")
-# The weights of the trunk, of D (before its rounding), of the correction and of the preconditioner; no biases.
-_SPARSE = re.compile(r"\d+\.((trunk|d|e)\..+\.weight|analysis\.\d+)")
+# The weights of the trunk, of D (before its rounding) and of the correction, and the preconditioner's; no biases.
+_SPARSE = {
+    "networks": re.compile(r"\d+\.(trunk|d|e)\..+\.weight"),
+    "all": re.compile(r"\d+\.((trunk|d|e)\..+\.weight|analysis\.\d+)"),
+}
 
 
 def pruned(name: str) -> bool:
@@ -64,9 +67,9 @@ class TrunkPruning:
                 params[name].mul_(kept)
 
 
-def sparse(name: str) -> bool:
+def sparse(name: str, scope: str) -> bool:
     """Whether a parameter is one of those that :class:`SparseRounds` prunes."""
-    return _SPARSE.fullmatch(name) is not None
+    return _SPARSE[scope].fullmatch(name) is not None
 
 
 class SparseRounds:
@@ -81,7 +84,8 @@ class SparseRounds:
     def remember(self, params: Params) -> None:
         """What is zero now was pruned."""
         if self.config.rounds:
-            self._kept = {name: p != 0 for name, p in params.items() if sparse(name)}
+            scope = self.config.scope
+            self._kept = {name: p != 0 for name, p in params.items() if sparse(name, scope)}
 
     def zeros(self) -> dict[str, Tensor]:
         """What has been pruned, by name."""
@@ -90,9 +94,12 @@ class SparseRounds:
     @torch.no_grad()
     def apply(self, params: Params, step: int) -> None:
         """Prune what is due after outer step ``step``; what is gone stays gone."""
-        due = step % self.every == 0 and step // self.every < self.config.rounds
-        if self._kept and due:
+        self._mask(params)
+        if self._kept and step % self.every == 0 and step // self.every < self.config.rounds:
             self._prune(params, step)
+            self._mask(params)
+
+    def _mask(self, params: Params) -> None:
         for name, kept in self._kept.items():
             params[name].mul_(kept)
 

@@ -119,7 +119,7 @@ def test_a_target_needs_a_teacher():
 
 
 def test_what_rounds_prune_is_zero_in_the_init(shipped, tmp_path):
-    config, trainer = gone_on(shipped, tmp_path, until=4, sparse=SparseConfig(rounds=2, share=0.4))
+    config, trainer = gone_on(shipped, tmp_path, until=4, sparse=SparseConfig(rounds=2, share=0.4, scope="all"))
     [level] = finished(config, trainer).levels
     zeros = trainer.sparse.zeros()
     for name in ("e.0.weight", "analysis.0", "e.in.weight"):

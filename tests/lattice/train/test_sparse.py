@@ -23,15 +23,17 @@ def weights(params):
 
 
 def test_what_is_pruned():
-    assert all(sparse(n) for n in (*NAMES, "1.trunk.0.weight", "0.d.in.weight", "0.e.out.weight"))
-    assert not any(sparse(n) for n in OTHERS)
+    both = (*NAMES[:3], "1.trunk.0.weight", "0.d.in.weight", "0.e.out.weight")
+    assert all(sparse(n, scope) for n in both for scope in ("networks", "all"))
+    assert not any(sparse(n, scope) for n in OTHERS for scope in ("networks", "all"))
+    assert sparse(NAMES[3], "all") and not sparse(NAMES[3], "networks")
 
 
 def test_the_threshold_is_global():
     """Whatever tensor they are in, the smallest fifth of all weights goes, and nothing else."""
     params = params_of(scales=(1.0, 0.1, 2.0, 0.5))
     before = weights(params).clone()
-    rounds = SparseRounds(SparseConfig(rounds=1, unit="weight"), 10, 0)
+    rounds = SparseRounds(SparseConfig(rounds=1, unit="weight", scope="all"), 10, 0)
     rounds.remember(params)
     rounds.apply(params, 0)
     found, count = weights(params), int(0.2 * before.numel())
@@ -46,7 +48,7 @@ def test_the_threshold_is_global():
 
 def test_in_units_of_the_spread_no_tensor_is_small():
     params = params_of(scales=(1.0, 0.01, 30.0, 0.5))
-    rounds = SparseRounds(SparseConfig(rounds=1), 10, 0)
+    rounds = SparseRounds(SparseConfig(rounds=1, scope="all"), 10, 0)
     rounds.remember(params)
     rounds.apply(params, 0)
     shares = [float((params[n] == 0).float().mean()) for n in NAMES]
@@ -57,7 +59,7 @@ def test_in_units_of_the_spread_no_tensor_is_small():
 @pytest.mark.parametrize("choice", ["magnitude", "random"])
 def test_rounds_prune_the_survivors_and_nothing_comes_back(choice):
     params = params_of(1)
-    rounds = SparseRounds(SparseConfig(rounds=3, choice=choice), 12, 5)
+    rounds = SparseRounds(SparseConfig(rounds=3, choice=choice, scope="all"), 12, 5)
     rounds.remember(params)
     left, counts, total = weights(params).numel(), [], weights(params).numel()
     gone = torch.zeros(total, dtype=torch.bool)
@@ -81,7 +83,7 @@ def test_random_masks_depend_on_the_seed_and_are_no_larger():
     masks = []
     for seed in (0, 0, 1):
         params = params_of(2)
-        rounds = SparseRounds(SparseConfig(rounds=1, choice="random"), 10, seed)
+        rounds = SparseRounds(SparseConfig(rounds=1, choice="random", scope="all"), 10, seed)
         rounds.remember(params)
         rounds.apply(params, 0)
         masks.append(weights(params) == 0)
@@ -92,7 +94,7 @@ def test_random_masks_depend_on_the_seed_and_are_no_larger():
 def test_what_was_zero_stays_zero_and_is_no_survivor():
     params = params_of(3)
     params[NAMES[0]][:15] = 0.0
-    rounds = SparseRounds(SparseConfig(rounds=1), 10, 0)
+    rounds = SparseRounds(SparseConfig(rounds=1, scope="all"), 10, 0)
     rounds.remember(params)
     params[NAMES[0]] += 0.1
     rounds.apply(params, 0)
