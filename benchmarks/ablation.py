@@ -63,7 +63,7 @@ def _taught(form: Any, weight: float) -> BootstrapConfig:
     return BootstrapConfig(rounds=2, form=form, every=2, weight=weight)
 
 
-_W0, _HALF, _SPARSE = OffsetConfig(rate=10.0), Context(share=0.5), SparseConfig(rounds=2)
+_W0, _HALF, _SPARSE = OffsetConfig(rate=10.0), Context(share=0.5), SparseConfig(rounds=3)
 ARMS = {
     "control": Arm("equal extra training, nothing else"),
     "w0": Arm("W0", {"offset": _W0}),
@@ -77,18 +77,21 @@ ARMS = {
     "norm": Arm("bootstrapped target, norm, weight 8", {"bootstrap": _taught("norm", 8.0)}),
     "context": Arm("half of the cells in the second step, sample score", {"context": _HALF}),
     "blocks": Arm("half of the cells in the second step, block score", {"context": Context(share=0.5, score="blocks")}),
-    "sparse": Arm("two rounds of 20 % by magnitude", {"sparse": _SPARSE}),
-    "tables": Arm(
-        "two rounds of 20 % by magnitude, the preconditioner's tables as well",
-        {"sparse": replace(_SPARSE, scope="all")},
+    "sparse": Arm("three rounds of 20 % by magnitude", {"sparse": _SPARSE}),
+    "networks": Arm(
+        "two rounds, the trunk's first layer as well", {"sparse": replace(_SPARSE, rounds=2, scope="networks")}
     ),
-    "random": Arm("two rounds of 20 % at random", {"sparse": replace(_SPARSE, choice="random")}),
+    "tables": Arm(
+        "two rounds, that layer and the preconditioner's tables as well",
+        {"sparse": replace(_SPARSE, rounds=2, scope="all")},
+    ),
+    "random": Arm("three rounds of 20 % at random", {"sparse": replace(_SPARSE, choice="random")}),
     "three": Arm(
         "W0, hinge of weight 30, half of the cells (sample score)",
         {"offset": _W0, "context": _HALF, "bootstrap": _taught("hinge", 30.0)},
     ),
     "all": Arm(
-        "all four: W0, hinge, half of the cells, two rounds",
+        "all four: W0, hinge, half of the cells, three rounds",
         {"offset": _W0, "context": _HALF, "sparse": _SPARSE, "bootstrap": _taught("hinge", 30.0)},
     ),
 }

@@ -69,14 +69,15 @@ class SparseConfig:
     """Meta-SparseINR (Lee et al. 2021, Algorithm 1): ``rounds`` times, evenly over the outer steps, a ``share`` of the
     weights that are left goes, by one threshold over the trunk, the first step and D together, or at ``random``; the
     rest trains on. None where ``rounds`` is 0. ``unit`` of the threshold: weights as they are, or in units of the
-    spread of their tensor, since the networks have units of their own. ``scope``: the networks, or the tables of the
-    preconditioner as well."""
+    spread of their tensor, since the networks have units of their own. ``scope``: the networks but for the
+    trunk's first layer, which sets the frequencies of everything; all networks; the tables of the preconditioner as
+    well."""
 
     rounds: int = 0
     share: float = 0.2
     choice: Literal["magnitude", "random"] = "magnitude"
     unit: Literal["weight", "spread"] = "spread"
-    scope: Literal["networks", "all"] = "networks"
+    scope: Literal["inner", "networks", "all"] = "inner"
 
 
 @dataclass(frozen=True, slots=True)

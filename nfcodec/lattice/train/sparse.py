@@ -19,6 +19,7 @@ Params = dict[str, Tensor]
 PRUNED = ("trunk.1.weight", "trunk.2.weight")
 # The weights of the trunk, of D (before its rounding) and of the correction, and the preconditioner's; no biases.
 _SPARSE = {
+    "inner": re.compile(r"\d+\.(trunk\.[12]|(d|e)\..+)\.weight"),
     "networks": re.compile(r"\d+\.(trunk|d|e)\..+\.weight"),
     "all": re.compile(r"\d+\.((trunk|d|e)\..+\.weight|analysis\.\d+)"),
 }

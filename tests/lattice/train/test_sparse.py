@@ -27,6 +27,8 @@ def test_what_is_pruned():
     assert all(sparse(n, scope) for n in both for scope in ("networks", "all"))
     assert not any(sparse(n, scope) for n in OTHERS for scope in ("networks", "all"))
     assert sparse(NAMES[3], "all") and not sparse(NAMES[3], "networks")
+    assert sparse(NAMES[0], "inner") and sparse("0.e.out.weight", "inner")
+    assert not sparse("0.trunk.0.weight", "inner") and not sparse(NAMES[3], "inner")
 
 
 def test_the_threshold_is_global():
