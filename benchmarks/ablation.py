@@ -40,7 +40,10 @@ from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import last_layers
 from nfcodec.lattice.train.config import BootstrapConfig, LatticeConfig, OffsetConfig, SparseConfig
-from nfcodec.lattice.train.loop import LatticeTrainer
+from nfcodec.lattice.train.export import params_of
+from nfcodec.lattice.train.loop import LatticeTrainer, objective
+from nfcodec.lattice.train.model import LatticeModel, forward
+from nfcodec.lattice.train.tasks import Crops
 from nfcodec.options import EncodeOptions
 from nfcodec.train.training import finished, load_config, new_trainer
 
@@ -223,6 +226,29 @@ def uses(name: str, path: Path, pictures: list[Path], qualities: list[int], ship
     return [{"name": name, "use": use, "bd_rate": against(shipped, points)} for use, points in found.items()]
 
 
+@torch.no_grad()
+def layers(control: Path, sparse: Path, config: LatticeConfig, pictures: list[Path]) -> list[Any]:
+    """Where a mask hurts: that of one layer at a time on the weights of the control, nothing trained; percent of the
+    objective on twelve held-out crops."""
+    dense, masked = (params_of(zoo.read_init(path)) for path in (control, sparse))
+    model, size = LatticeModel.of(config), config.outer.crop
+    crops = Crops([np.asarray(Image.open(p).convert("RGB")) for p in pictures], size)
+    batches = [crops.batch(7, i, 4, double=False) for i in range(3)]
+    priors = model.priors((size, size), 4)
+
+    def cost(params: dict[str, torch.Tensor]) -> float:
+        outcomes = [forward(model, params, priors, b.values, b.quality) for b in batches]
+        return fmean(float(objective(config.outer, o, b.quality)) for o, b in zip(outcomes, batches, strict=True))
+
+    plain, rows = cost(dense), []
+    for name in [n for n in dense if bool(((masked[n] == 0) & (dense[n] != 0)).any()) and "weight" in n]:
+        if name.split(".")[1] in ("trunk", "d", "e"):
+            changed = cost({**dense, name: dense[name] * (masked[name] != 0)})
+            zeros = float((masked[name] == 0).float().mean())
+            rows.append({"layer": name, "zeros": zeros, "percent": 100.0 * (changed / plain - 1.0)})
+    return rows
+
+
 def facts(path: Path) -> dict[str, Any]:
     """What became of an init: its size as a file and deflated, and the weights of its networks that are not zero."""
     data, init = path.read_bytes(), zoo.read_init(path)
@@ -253,8 +279,8 @@ def row_of(name: str, arm: str, seed: int | None, effort: int, found: Any, bases
 
 
 def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeInit) -> tuple[list[Any], list[Any]]:
-    """Train and measure all that is asked for: rows of the arms; of other uses of contexts, and of constants in place
-    of a W0."""
+    """Train and measure all that is asked for: rows of the arms; of other uses of contexts, of masks layer by layer,
+    and of constants in place of a W0."""
     pictures = sorted(folders[1].iterdir())[: args.limit]
     qualities, efforts = ([int(n) for n in text.split(",")] for text in (args.qualities, args.efforts))
     shipped = {e: measured(SHIPPED, args.init, pictures, qualities, e, args.work) for e in efforts}
@@ -273,6 +299,9 @@ def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeI
                     found = measured(name, str(out), pictures, qualities, effort, args.work)
                     rows.append(row_of(name, arm, seed, effort, found, [first, shipped[effort]], out))
                 more += uses(name, out, pictures, qualities, first, args.work) if efforts[0] == 1 else []
+    masked, control = args.work / "tables-0.safetensors", args.work / "control-0.safetensors"
+    if masked.exists() and control.exists():
+        more += layers(control, masked, config_of(ARMS["control"], steps=1, lr=0.0, seed=0), pictures)
     more += constants(base, pictures, qualities, first, args.work) if efforts[0] == 1 else []
     return rows, more
 
