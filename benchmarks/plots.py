@@ -151,6 +151,7 @@ def draw_ablation(content: dict[str, Any], stem: Path) -> None:
             for i in set(range(len(own))) - set(inside):
                 axes.text(most, heights[i], f"+{values[i]:.0f} % →", ha="right", va="center", color=colour)
         axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
         axes.axvline(0.0, color="#444444", linewidth=0.8)
         axes.set(xlabel="BD-rate against the shipped init at the same effort, %", xlim=(-0.75, most))
         axes.legend()
