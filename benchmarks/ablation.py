@@ -69,6 +69,7 @@ def _taught(form: Any, weight: float) -> BootstrapConfig:
 _W0, _HALF, _SPARSE = OffsetConfig(rate=10.0), Context(share=0.5), SparseConfig(rounds=3)
 ARMS = {
     "control": Arm("equal extra training, nothing else"),
+    "longer": Arm("twice the steps, nothing else", times=2),
     "w0": Arm("W0", {"offset": _W0}),
     "hinge": Arm("bootstrapped target, hinge, weight 3", {"bootstrap": _taught("hinge", 3.0)}),
     "strong": Arm("bootstrapped target, hinge, weight 30", {"bootstrap": _taught("hinge", 30.0)}),
