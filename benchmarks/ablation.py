@@ -282,9 +282,10 @@ def row_of(name: str, arm: str, seed: int | None, effort: int, found: Any, bases
 def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeInit) -> tuple[list[Any], list[Any]]:
     """Train and measure all that is asked for: rows of the arms; of other uses of contexts, of masks layer by layer,
     and of constants in place of a W0."""
-    pictures = sorted(folders[1].iterdir())[: args.limit]
+    pictures = sorted((args.pictures or folders[1]).iterdir())[: args.limit]
+    mark, alone = (f"{args.pictures.name}-", True) if args.pictures else ("", False)
     qualities, efforts = ([int(n) for n in text.split(",")] for text in (args.qualities, args.efforts))
-    shipped = {e: measured(SHIPPED, args.init, pictures, qualities, e, args.work) for e in efforts}
+    shipped = {e: measured(mark + SHIPPED, args.init, pictures, qualities, e, args.work) for e in efforts}
     path = Path(zoo.describe(args.init).path)
     first = shipped[efforts[0]]
     more: list[Any] = []
@@ -297,14 +298,16 @@ def collect(args: argparse.Namespace, folders: tuple[Path, Path], base: LatticeI
             if not args.ready or out.exists():
                 train(name, config, folders[0], base, args.work)
                 for effort in efforts:
-                    found = measured(name, str(out), pictures, qualities, effort, args.work)
+                    found = measured(mark + name, str(out), pictures, qualities, effort, args.work)
                     rows.append(row_of(name, arm, seed, effort, found, [first, shipped[effort]], out))
-                more += uses(name, out, pictures, qualities, first, args.work) if efforts[0] == 1 else []
+                if efforts[0] == 1 and not alone:
+                    more += uses(name, out, pictures, qualities, first, args.work)
+    if alone or efforts[0] != 1:
+        return rows, more
     masked, control = args.work / "tables-0.safetensors", args.work / "control-0.safetensors"
     if masked.exists() and control.exists():
         more += layers(control, masked, config_of(ARMS["control"], steps=1, lr=0.0, seed=0), pictures)
-    more += constants(base, pictures, qualities, first, args.work) if efforts[0] == 1 else []
-    return rows, more
+    return rows, more + constants(base, pictures, qualities, first, args.work)
 
 
 def shown(rows: list[Any]) -> str:
@@ -331,6 +334,7 @@ def main() -> int:
     parser.add_argument("--efforts", default="1")
     parser.add_argument("--limit", type=int, default=40)
     parser.add_argument("--qualities", default="20,40,60,80")
+    parser.add_argument("--pictures", type=Path, help="measure on these instead of those held out")
     parser.add_argument("--ready", action="store_true", help="take the inits that are there and train none")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
