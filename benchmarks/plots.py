@@ -131,3 +131,29 @@ def draw_efforts(content: dict[str, Any], stem: Path) -> None:
         count = len(content["files"])
         axes.set_title(f"{content['name']}: {count} file{'s' * (count != 1)}", loc="left")
         _save(figure, stem)
+
+
+def draw_ablation(content: dict[str, Any], stem: Path) -> None:
+    """BD-rate of every arm against the init that all went on from, over pictures and seeds, 800 px wide; what lies
+    beyond the axis is told in words."""
+    rows, most = content["rows"], 1.5
+    names = list(dict.fromkeys(r["arm"] for r in rows))[::-1]
+    efforts = sorted({r["effort"] for r in rows})
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8, 1.6 + 0.4 * len(names)), layout="constrained")
+        for effort, colour in zip(efforts, itertools.cycle(NFC_COLOURS)):
+            own = [r for r in rows if r["effort"] == effort]
+            heights = [names.index(r["arm"]) + 0.15 * (r["seed"] or 0) for r in own]
+            values, errors = ([r["bd_rate_at_effort"][k] for r in own] for k in ("percent", "error"))
+            inside = [i for i, v in enumerate(values) if v <= most]
+            x, y, e = ([some[i] for i in inside] for some in (values, heights, errors))
+            axes.errorbar(x, y, xerr=e, fmt="o", color=colour, label=f"-e {effort}", markersize=5)
+            for i in set(range(len(own))) - set(inside):
+                axes.text(most, heights[i], f"+{values[i]:.0f} % →", ha="right", va="center", color=colour)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.axvline(0.0, color="#444444", linewidth=0.8)
+        axes.set(xlabel="BD-rate against the shipped init at the same effort, %", xlim=(-0.75, most))
+        axes.legend()
+        axes.set_title(f"{content['name']}: {content['settings']['steps']} steps more", loc="left")
+        _save(figure, stem)

@@ -74,13 +74,14 @@ def exponents(tensors, quality):
 def region_weights(tensors, q, quality):
     """w[p][k] of every cell of a region, by (y, x)."""
     e, out = exponents(tensors, quality), {}
+    offset = tensors.get("0/offset", [[0] * 64] * 3)
     for (y, x), r in corrections(tensors, q, quality).items():
         out[y, x] = [[0] * 64 for _ in range(3)]
         for p in range(3):
             for k in range(64):
                 n = 8 - (e[p][k] >> 8)
                 whole = mantissa(e[p][k] & 255) * (256 * q[p][k][y][x] + r[64 * p + k])
-                out[y, x][p][k] = clip((whole + (1 << (n - 1))) >> n, 1 << 23)
+                out[y, x][p][k] = clip(((whole + (1 << (n - 1))) >> n) + offset[p][k], 1 << 23)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,22 @@ _URL = re.compile(r"[A-Za-z][\w+.-]+://")
 def _be_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and isinstance(ctx.obj, Session):
         ctx.obj.verbose = True
+        ctx.with_resource(_logged())
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """What the package logs goes to standard error."""
+    handler, log = logging.StreamHandler(), logging.getLogger("nfcodec")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def verbose_option(function: F) -> F:

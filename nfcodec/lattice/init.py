@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore, steps
+from nfcodec.lattice.context import FULL, Context
 from nfcodec.lattice.enlarge import detail_shapes
 from nfcodec.lattice.native import check_table
 from nfcodec.lattice.planes import PlaneSet, places, planes_of
@@ -33,7 +34,8 @@ class Level:
     ("analysis.0", … for every set of functions: (K, ∏ 2s)), log2 of the step size of every weight in the first inner
     step and in those after it ("log_gain": (P, K); "log_again": (steps, P, K), if there are any), and the network of
     the correction ("e.…"). ``prior``: the integer networks. ``detail``: X, which tells what lies between the samples;
-    empty where it was not trained.
+    empty where it was not trained. ``offset``: W0 (P, K), the last layers that Δ is taken from, in whole numbers of
+    2^-16; None for zeros. ``context``: what the further inner steps were trained on.
     """
 
     spec: LatticeSpec
@@ -44,11 +46,13 @@ class Level:
     first_step: Arrays
     prior: Prior
     detail: Arrays
+    offset: Whole | None = None
+    context: Context = FULL
 
     @property
     def parameters(self) -> int:
         """Parameters that encoder and decoder share, the prior not counted."""
-        groups = (self.trunk, self.first_step, self.detail)
+        groups = (self.trunk, self.first_step, self.detail, {} if self.offset is None else {"offset": self.offset})
         return self.restore.parameters + sum(a.size for group in groups for a in group.values())
 
     @property
@@ -64,6 +68,13 @@ class Level:
     def steps(self, quality: int) -> Floats:
         """Step sizes (P, K) of a quality 0 … 100."""
         return steps.step_sizes(self.log_step, quality).astype(np.float32)
+
+    @property
+    def base(self) -> Floats:
+        """W0 (P, K), the last layers that Δ is taken from."""
+        if self.offset is None:
+            return np.zeros((len(self.spec.planes), self.spec.bases), np.float32)
+        return (self.offset * steps.WEIGHT_UNIT).astype(np.float32)
 
     @staticmethod
     def hats(quality: int) -> Floats:
@@ -82,6 +93,7 @@ class Level:
         _expect(name, self.trunk, spec.shapes())
         self._check_first_step(name)
         self._check_steps(name)
+        self._check_offset(name)
         check_table(name, spec, self.table, levels)
         inputs = restore.input_count(len(spec.planes), spec.bases, spec.axes)
         self.restore.validate(inputs, spec.coded, spec.axes)
@@ -101,6 +113,15 @@ class Level:
         low, high = steps.LOWEST * steps.OCTAVE, steps.HIGHEST * steps.OCTAVE
         if self.log_step.min() < low or self.log_step.max() >= high:
             raise CorruptError(f"init {name}: a step size is out of range")
+
+    def _check_offset(self, name: str) -> None:
+        offset = self.offset
+        if offset is None:
+            return
+        if offset.shape != (len(self.spec.planes), self.spec.bases) or offset.dtype != np.int32:
+            raise CorruptError(f"init {name}: offset of {offset.dtype} {offset.shape}")
+        if np.abs(offset.astype(np.int64)).max() > steps.LARGEST_WEIGHT:
+            raise CorruptError(f"init {name}: an offset is out of range")
 
     def _check_first_step(self, name: str) -> None:
         spec, group = self.spec, self.first_step

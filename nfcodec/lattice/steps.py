@@ -4,8 +4,9 @@ A weight counts 2^-16. With the exponent e of a step, 256ths of an octave, and M
 
     step = M[e mod 256] · 2^⌊e/256⌋ / 2^16,   weight = ⌊M[e mod 256] · (256 q + r) / 2^(8 − ⌊e/256⌋) + ½⌋
 
-for a symbol q and its correction r (:mod:`nfcodec.lattice.restore`), at most ±2^23. In float64 nothing of this is
-rounded before the floor: 256 q + r stays below 2^29, M below 2^17.
+for a symbol q and its correction r (:mod:`nfcodec.lattice.restore`); then W0 of the init is added, and the sum is at
+most ±2^23. In float64 nothing of this is rounded before the floor: 256 q + r stays below 2^29, M below 2^17, and W0
+within ±2^23.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ def step_sizes(log_step: npt.NDArray[np.integer[Any]], quality: int) -> Doubles:
     return np.ldexp(mantissas(e).astype(np.float64), e // OCTAVE - WEIGHT_BITS)
 
 
-def weights(symbols: Array, corrections: Array, sizes: Array) -> Array:
-    """Weights (…) of symbols and corrections (…), in 2^-16, for step sizes that broadcast against them.
+def weights(symbols: Array, corrections: Array, sizes: Array, offset: Array | None = None) -> Array:
+    """Weights (…) of symbols and corrections (…), in 2^-16, for step sizes that broadcast against them; so does the
+    ``offset`` W0, whole numbers of 2^-16 (None: zeros).
 
     Whole numbers: exact where all is float64, within one where it is float32.
     """
     exact = floor((symbols * 256.0 + corrections) * (sizes * 2.0 ** (WEIGHT_BITS - 8)) + 0.5)
+    exact = exact if offset is None else exact + offset
     return namespace(exact).clip(exact, -LARGEST_WEIGHT, LARGEST_WEIGHT)

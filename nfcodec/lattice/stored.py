@@ -130,10 +130,11 @@ class LatticeField:
         """Last layers (P·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
         steps = self.level.steps(self.header.quality)[:, :bases, None, None]
+        offset = self.level.base[:, :bases, None, None]
 
         def weights(coded: RegionBytes) -> Floats:
             symbols = self._coder.decode(self.level.prior, coded)[:, :bases].astype(np.float32)
-            return np.asarray((symbols * steps).reshape(-1, *symbols.shape[2:]), np.float32)
+            return np.asarray((symbols * steps + offset).reshape(-1, *symbols.shape[2:]), np.float32)
 
         part = box_of([rows, columns])
         touched = [region.index for region in self.space.touched(part)]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.context import FULL, Context
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Network, Prior
@@ -35,7 +36,9 @@ def build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Latti
         raise CorruptError(f"its format {meta['format']} is not known here")
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     specs = [LatticeSpec.from_dict(spec) for spec in meta["levels"]]
-    levels = tuple(_level(spec, _within(arrays, str(i))) for i, spec in enumerate(specs))
+    contexts = [Context.from_dict(c) for c in meta.get("context", [FULL.to_dict()] * len(specs))]
+    both = zip(specs, contexts, strict=True)
+    levels = tuple(_level(spec, _within(arrays, str(i)), context) for i, (spec, context) in enumerate(both))
     low, high = (float(t) for t in meta["trade"])
     init = LatticeInit(meta["id"], meta["modality"], levels, (low, high), digest)
     init.validate()
@@ -47,13 +50,14 @@ def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
     return {n[len(group) + 1 :]: a for n, a in arrays.items() if n.startswith(f"{group}/")}
 
 
-def _level(spec: LatticeSpec, arrays: dict[str, Array]) -> Level:
+def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context) -> Level:
     floats = {g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT}
     layers = _within(arrays, "restore")
     restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
     return Level(
         spec=spec, table=arrays["table"].copy(), log_step=arrays["log_step"].copy(),
-        restore=restore, prior=_prior(spec, _within(arrays, "prior")), **floats,
+        restore=restore, prior=_prior(spec, _within(arrays, "prior")), context=context,
+        offset=arrays["offset"].copy() if "offset" in arrays else None, **floats,
     )  # fmt: skip
 
 
@@ -64,11 +68,14 @@ def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
         "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality,
         "levels": [level.spec.to_dict() for level in init.levels], "trade": list(init.trade),
     }  # fmt: skip
+    if not all(level.context.full for level in init.levels):
+        meta["context"] = [level.context.to_dict() for level in init.levels]
     return arrays, meta
 
 
 def _level_contents(level: Level) -> dict[str, Array]:
     arrays: dict[str, Array] = {"log_step": level.log_step, "table": level.table}
+    arrays |= {} if level.offset is None else {"offset": level.offset}
     for group in _FLOAT:
         for name, array in getattr(level, group).items():
             arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)

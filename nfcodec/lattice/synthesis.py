@@ -17,29 +17,35 @@ _PLANE_BITS, _ROTATED_BITS = 20, 36
 
 
 def last_layers(level: Level, symbols: Array, quality: int) -> Array:
-    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), in 2^-16: dequantized, and D's correction.
+    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), in 2^-16: dequantized, D's correction, and W0.
 
     Whole numbers: of int32 exactly, in float64; of tensors, for a level whose D holds tensors
     (:func:`nfcodec.lattice.fit.tensors.on_torch`), within one of those and with gradients.
     """
     xp, axes = namespace(symbols), level.spec.axes
     lead = symbols.shape[: symbols.ndim - 2 - axes]
-    row, sizes = restore.quality_row(quality), steps.step_sizes(level.log_step, quality)
+    given: list[Array] = [restore.quality_row(quality), steps.step_sizes(level.log_step, quality)]
+    given += [] if level.offset is None else [level.offset.astype(np.float64)]
     if not isinstance(symbols, np.ndarray):
-        row, sizes = (xp.asarray(x.astype(np.float32), device=symbols.device) for x in (row, sizes))
-    return restored(level.restore, symbols, xp.broadcast_to(row, (*lead, len(row))), sizes)
+        given = [xp.asarray(x.astype(np.float32), device=symbols.device) for x in given]
+    row, *rest = given
+    return restored(level.restore, symbols, xp.broadcast_to(row, (*lead, len(row))), *rest)
 
 
-def restored(d: restore.Restore, symbols: Array, qualities: Array, sizes: Array) -> Array:
-    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), quality features (…, Q) that sum to 16 and step sizes
-    (…, P, K), in 2^-16."""
+def restored(
+    d: restore.Restore, symbols: Array, qualities: Array, sizes: Array, offset: Array | None = None
+) -> Array:  # fmt: skip
+    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), quality features (…, Q) that sum to 16, step sizes (…, P, K) and
+    W0 ``offset`` (P, K), in 2^-16."""
     lead = qualities.shape[:-1]
     axes = symbols.ndim - len(lead) - 2
     cells = symbols.shape[symbols.ndim - axes :]
     correction = d(restore.features(symbols, qualities), axes)
+    alone = [1 for _ in cells]
     return steps.weights(
-        symbols.reshape((*lead, -1, *cells)), correction, sizes.reshape((*sizes.shape[:-2], -1, *(1 for _ in cells)))
-    )
+        symbols.reshape((*lead, -1, *cells)), correction, sizes.reshape((*sizes.shape[:-2], -1, *alone)),
+        None if offset is None else offset.reshape((-1, *alone)),
+    )  # fmt: skip
 
 
 @single_threaded

@@ -18,6 +18,7 @@ from nfcodec.cli import progress
 from nfcodec.cli.root import VERBS
 from nfcodec.cli.session import Session
 from nfcodec.errors import OptionError, OutputError
+from nfcodec.lattice.context import Context
 from nfcodec.options import CompareResult, DecodeResult, EncodeOptions, EncodeResult, FileInfo, ModelInfo, VerifyResult
 
 from .conftest import INIT, Nfc, save_noise, save_picture
@@ -391,6 +392,18 @@ def test_progress_bar_of_a_search(nfc: Nfc, photo: Path, monkeypatch: pytest.Mon
     shown = [int(share) for share in re.findall(r"(\d+)%", ran.err)]
     assert ran.code == 0 and len(events) > 4 and events == sorted(events) and events[-1] == 480
     assert shown == sorted(shown) and shown[-1] <= 100 and "search" in ran.err
+
+
+def test_verbose_tells_by_how_much_steps_were_rescaled(nfc: Nfc, photo: Path, tmp_path: Path) -> None:
+    """An init that was trained on half of the cells meets all of them."""
+    plain = zoo.load(init("tiny-lattice"))
+    [level] = plain.levels
+    gains = {"log_again": np.zeros((1, 3, 64), np.float32)}
+    pruned = dataclasses.replace(level, context=Context(0.5), first_step={**level.first_step, **gains})
+    zoo.write_init(dataclasses.replace(plain, levels=(pruned,)), tmp_path / "half.safetensors")
+    args = ("encode", "photo.png", "-e", "1", "-f", "--init", "half.safetensors")
+    assert re.search(r"^step on all cells re-scaled by 1\.\d+", nfc(*args, "-v").err, re.MULTILINE)
+    assert "re-scaled" not in nfc(*args).err
 
 
 # -- what goes wrong inside ------------------------------------------------------------------------------

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nfcodec.lattice.context import Context
+from nfcodec.lattice.fit.scores import best_blocks, block_scores, sample_norms, sample_scores
 from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.window import Canvas, Window
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import Params, cut, surround
+
+log = logging.getLogger(__name__)
+# What patches (N, P, *cells, samples) that are missing, and the step (N, P, K, *cells) that they ask for, make of it: a
+# factor that broadcasts against the step.
+Factor = Callable[[Tensor, Tensor], Tensor]
 
 
 def analysis(level: Level, window: Window) -> Tensor:
@@ -30,22 +38,66 @@ def analysis(level: Level, window: Window) -> Tensor:
         found: Tensor = cut(surround(left[(slice(None), *native)], spacing), spacing)
         return found[None]
 
-    return descend(level.spec, tensors(level.first_step), cut(window.samples, spacing)[None], missing)[0]
+    factor = None if level.context.full else Rescaling(level.context, sample_norms(level.spec, canvas.functions))
+    params, patches = tensors(level.first_step), cut(window.samples, spacing)[None]
+    return descend(level.spec, params, patches, missing, factor)[0]
 
 
 def descend(
-    spec: LatticeSpec, params: Params, patches: Tensor, missing: Callable[[Tensor], Tensor]
+    spec: LatticeSpec, params: Params, patches: Tensor, missing: Callable[[Tensor], Tensor],
+    factor: Factor | None = None,
 ) -> Tensor:  # fmt: skip
     """Last layers (N, P, K, *cells) for patches (N, P, *cells, samples) of planes, by preconditioned gradient steps.
 
     The field is linear in its last layers, so the first step is a transform of the signal, and every further one the
-    transform of the patches that are still ``missing`` with the weights so far.
+    transform of the patches that are still ``missing`` with the weights so far, times the ``factor`` of its context.
     """
     alone = (..., *(None,) * spec.axes)
     weights = precondition(spec, params, patches) * torch.exp2(params["log_gain"])[alone]
     for gain in torch.exp2(params.get("log_again", weights.new_zeros(0))):
-        weights = weights + precondition(spec, params, missing(weights)) * gain[alone]
+        left = missing(weights)
+        step = precondition(spec, params, left) * gain[alone]
+        weights = weights + (step if factor is None else step * factor(left, step))
     return weights
+
+
+def context_of(context: Context, norms: Tensor, left: Tensor, step: Tensor) -> Tensor:
+    """Which cells (N, *cells), bool, belong to a ``context``, from the patches (N, P, *cells, samples) that are left
+    and the step (N, P, K, *cells) that they ask for; ``norms`` (P, samples) of the trunk's functions. No gradient
+    flows through the choice."""
+    left, step = left.detach(), step.detach()
+    if context.score == "samples":
+        found = sample_scores(left, norms.detach())
+    else:
+        # The step is the gradient through the preconditioner already: the expected fall along it, weight by weight.
+        found = block_scores(step, step.new_ones(step.shape[1:3]))
+    return best_blocks(found, context.share, side=context.side)
+
+
+class Pruning:
+    """The factor of a step on the best share γ of the cells alone. The loss is a mean over these (GradNCP's inner loss,
+    Tack et al. 2023, §3.1), so the step of a chosen cell is 1/γ times that of a mean over all."""
+
+    def __init__(self, context: Context, norms: Tensor) -> None:
+        self.context, self.norms = context, norms
+
+    def __call__(self, left: Tensor, step: Tensor) -> Tensor:
+        """(N, 1, 1, *cells): 1/γ for the chosen cells, 0 for the others."""
+        chosen = context_of(self.context, self.norms, left, step)
+        share = chosen.flatten(1).float().mean(1)[(..., *(None,) * (chosen.ndim - 1))]
+        return (chosen / share)[:, None, None]
+
+
+class Rescaling(Pruning):
+    """The factor of a step on all cells with an init that learned on a share γ of them: ‖g_γ‖/‖g‖, the norm of the
+    pruned step over that of the full one, signal by signal (GradNCP's gradient re-scaling, Tack et al. 2023, §3.3)."""
+
+    def __call__(self, left: Tensor, step: Tensor) -> Tensor:
+        """(N, 1, 1, …)."""
+        pruned = (step * super().__call__(left, step)).flatten(1).norm(dim=1)
+        found: Tensor = pruned / step.flatten(1).norm(dim=1).clamp(min=1e-12)
+        log.info("step on all cells re-scaled by %s", " ".join(f"{f:.3f}" for f in found.tolist()))
+        return found[(..., *(None,) * (step.ndim - 1))]
 
 
 def precondition(spec: LatticeSpec, params: Params, patches: Tensor) -> Tensor:
@@ -58,7 +110,8 @@ def precondition(spec: LatticeSpec, params: Params, patches: Tensor) -> Tensor:
 
 def corrected(level: Level, weights: Tensor, quality: int) -> Tensor:
     """Symbols before rounding (P, K, *cells) of the weights (P, K, *cells) of :func:`analysis`."""
-    y = weights / torch.from_numpy(level.steps(quality))[(..., *(None,) * level.spec.axes)]
+    alone = (..., *(None,) * level.spec.axes)
+    y = (weights - torch.from_numpy(level.base)[alone]) / torch.from_numpy(level.steps(quality))[alone]
     hats = torch.from_numpy(level.hats(quality))[None]
     return correct(tensors(level.first_step), level.correction_blocks, y[None], hats)[0]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.space import Box, Space
+from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import overlap, plane_patches, surround
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
@@ -50,6 +51,13 @@ def cut_window(wide: Tensor, shape: tuple[int, ...], space: Space, box: Box, spa
         inside = inside[..., None] * (torch.arange(s * a, s * b) < n)
         sides.append((a == 0, b == cells))
     return Window(samples, inside, tuple(sides))
+
+
+def whole_window(planes: Tensor, spec: LatticeSpec) -> Window:
+    """Planes (P, *n) of a signal as one region, however large."""
+    shape = tuple(planes.shape[1:])
+    space = Space.of(shape, spec)
+    return cut_window(mirrored(planes, space, spec.spacing), shape, space, space.whole, spec.spacing)
 
 
 class Canvas:

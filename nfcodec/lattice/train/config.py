@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.context import Context
 from nfcodec.lattice.spec import MID_SIDE, OPPONENT, PLAIN, LatticeSpec, Plane
 from nfcodec.train.settings import DataConfig
 
@@ -64,6 +65,46 @@ class PruneConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SparseConfig:
+    """Meta-SparseINR (Lee et al. 2021, Algorithm 1): ``rounds`` times, evenly over the outer steps, a ``share`` of the
+    weights that are left goes, by one threshold over the trunk, the first step and D together, or at ``random``; the
+    rest trains on. None where ``rounds`` is 0. ``unit`` of the threshold: weights as they are, or in units of the
+    spread of their tensor, since the networks have units of their own. ``scope``: the networks but for the
+    trunk's first layer, which sets the frequencies of everything; all networks; the tables of the preconditioner as
+    well."""
+
+    rounds: int = 0
+    share: float = 0.2
+    choice: Literal["magnitude", "random"] = "magnitude"
+    unit: Literal["weight", "spread"] = "spread"
+    scope: Literal["inner", "networks", "all"] = "inner"
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetConfig:
+    """W0, the last layers that Δ is taken from: learned at ``rate`` times ``outer.lr``; none where it is 0, and what an
+    init to go on from has stays."""
+
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapConfig:
+    """The bootstrapped target (GradNCP; Tack et al. 2023, §3.2): what ``rounds`` further rounds of the encoder make of
+    a batch with the init that training goes on from teaches the first steps, every ``every``-th step; none where
+    ``rounds`` is 0. ``form`` of the distance to it, and its ``weight`` beside R + D/λ: bits per step that a symbol is
+    off. ``ring``: the steps with a target go round so many batches, whose targets are kept; always new ones where it
+    is 0. ``rate``: learning rate of the correction network relative to ``outer.lr``."""
+
+    rounds: int = 0
+    form: Literal["norm", "square", "hinge"] = "hinge"
+    weight: float = 30.0
+    every: int = 1
+    ring: int = 0
+    rate: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class DetailConfig:
     """X, what is shown between the samples: ``width`` channels, trained for ``steps`` steps on ``batch`` pictures of
     half the size at qualities from ``lowest`` to 100."""
@@ -102,12 +143,17 @@ class LatticeConfig:
     networks: NetworkConfig = NetworkConfig()
     outer: OuterLoop = OuterLoop()
     prune: PruneConfig = PruneConfig()
+    sparse: SparseConfig = SparseConfig()
+    offset: OffsetConfig = OffsetConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    context: Context = Context()
     detail: DetailConfig = DetailConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
     "data": DataConfig, "networks": NetworkConfig, "outer": OuterLoop, "prune": PruneConfig, "detail": DetailConfig,
+    "sparse": SparseConfig, "offset": OffsetConfig, "bootstrap": BootstrapConfig, "context": Context,
 }  # fmt: skip
 # What ``planes`` of a config may say; a list of [name, set of functions] says it in full.
 _PLANES = {"opponent": OPPONENT, "mid-side": MID_SIDE, "plain": PLAIN}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +17,7 @@ from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.order import LARGEST_FEATURE, order_of
 from nfcodec.lattice.prior import LARGEST_HIDDEN, Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.steps import OCTAVE
+from nfcodec.lattice.steps import OCTAVE, WEIGHT_UNIT
 from nfcodec.lattice.train.model import LatticeModel, of_level
 from nfcodec.lattice.train.whole import numpy_restore, restore_params
 from nfcodec.lattice.trunk import table
@@ -84,7 +86,8 @@ def export_lattice(
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
     last, levels = len(model.specs) - 1, []
     for i, spec in enumerate(model.specs):
-        levels.append(_level(spec, of_level(params, i), (detail or {}) if i == last else {}, bits))
+        level = _level(spec, of_level(params, i), (detail or {}) if i == last else {}, bits)
+        levels.append(replace(level, context=model.context))
     init = LatticeInit(name, modality, tuple(levels), trade=(model.trade, model.span), sha256=b"")
     init.validate()
     return init
@@ -95,10 +98,12 @@ def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Leve
     groups, means = (tuple(whole_network(params, name, bits) for name in some) for some in names)
     prefixes = {"trunk": ("trunk.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
+    base = _arrays(params).get("offset")
     return Level(
         spec=spec, table=whole_table(spec, parts["trunk"]), restore=numpy_restore(params),
         log_step=whole_steps(_arrays(params)["log_step"]), prior=Prior(spec, groups, means), detail=_arrays(detail),
-        **parts,
+        trunk=parts["trunk"], first_step=parts["first_step"],
+        offset=None if base is None else np.rint(base / WEIGHT_UNIT).astype(np.int32),
     )  # fmt: skip
 
 
@@ -107,6 +112,7 @@ def params_of(init: LatticeInit) -> Params:
     found: Params = {}
     for i, level in enumerate(init.levels):
         named = {**tensors(level.trunk), **restore_params(level.restore), **tensors(level.first_step)}
+        named |= {} if level.offset is None else {"offset": torch.from_numpy(level.base)}
         named |= {"log_step": torch.from_numpy(level.log_step / OCTAVE), **float_params(level.prior)}
         found |= {f"{i}.{name}": value.float().clone() for name, value in named.items()}
     return found

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+from torch import Tensor
+
 from nfcodec.errors import OptionError
+from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import TABLES, LatticeConfig, read_config
 from nfcodec.lattice.train.export import export_lattice, params_of
 from nfcodec.lattice.train.loop import LatticeTrainer
@@ -23,14 +28,30 @@ def new_trainer(
     if begin is not None:
         if tuple(level.spec for level in begin.levels) != config.field.levels:
             raise OptionError(f"init {begin.id} has another geometry than the config")
-        params = params_of(begin)
-    return LatticeTrainer(config, load_pieces(folder, config), device=device, begin=params)
+        params = params_of(begin) | _gains(begin, config)
+    teacher = Teacher(begin, config.bootstrap) if begin is not None and config.bootstrap.rounds else None
+    trainer = LatticeTrainer(config, load_pieces(folder, config), device=device, begin=params, teacher=teacher)
+    if begin is not None and not config.detail.steps:
+        trainer.kept_detail = tensors(begin.levels[-1].detail)
+    return trainer
+
+
+def _gains(begin: LatticeInit, config: LatticeConfig) -> dict[str, Tensor]:
+    """Gains of the further inner steps for the context of the config: a loss that is a mean over a share γ of the cells
+    makes steps 1/γ times as large, and training goes on with those that the init has learned."""
+    found = {}
+    for i, level in enumerate(begin.levels):
+        if "log_again" in level.first_step:
+            more = math.log2(config.context.share / level.context.share)
+            found[f"{i}.log_again"] = tensors(level.first_step)["log_again"].float() + more
+    return found
 
 
 def finished(trainer: LatticeTrainer) -> LatticeInit:
-    """The init of a trainer that has run to its end, with X where it was trained."""
+    """The init of a trainer that has run to its end, with X as it was trained, or else as the init to go on from has
+    it."""
     config = trainer.config
-    detail = trainer.detail_trainer().trained() if config.detail.steps else None
+    detail = trainer.detail_trainer().trained() if config.detail.steps else trainer.kept_detail
     return export_lattice(
         trainer.model, trainer.shipped(), name=config.id, modality=config.data.modality, detail=detail
     )  # fmt: skip

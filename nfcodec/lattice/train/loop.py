@@ -19,9 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from nfcodec.errors import CorruptError, OptionError
 from nfcodec.lattice.train import model as lm
+from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import LatticeConfig, OuterLoop
 from nfcodec.lattice.train.enlarge import DetailTrainer
-from nfcodec.lattice.train.sparse import TrunkPruning, pruned
+from nfcodec.lattice.train.sparse import SparseRounds, TrunkPruning
 from nfcodec.lattice.train.start import start_analysis, start_trunk
 from nfcodec.lattice.train.tasks import Batch, Pieces
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
@@ -51,28 +52,38 @@ def schedule(outer: OuterLoop, step: int) -> float:
 
 def objective(outer: OuterLoop, out: lm.Outcome, quality: Tensor) -> Tensor:
     """Mean of R + D/λ, relative to the usual rate of each quality so that none dominates."""
-    share = 1.0 / (0.05 * 50.0 ** (quality / 100.0))
     trade = outer.trade * outer.span ** (quality / 100.0)
     cost = out.bpp + (out.error + outer.double * out.double) / trade
-    return (cost * share).mean()
+    return (cost * usual_share(quality)).mean()
+
+
+def usual_share(quality: Tensor) -> Tensor:
+    """One over the usual rate (N,) of qualities, in bits per sample."""
+    return 1.0 / (0.05 * 50.0 ** (quality / 100.0))
 
 
 class LatticeTrainer(Running):
     """Meta-trains one lattice init. ``step()`` does one step; ``run()`` all of them. ``begin``: parameters to go on
-    from instead of those of a lapped transform."""
+    from instead of those of a lapped transform. ``teacher``: of the bootstrapped target, where the config has one."""
 
     def __init__(
-        self, config: LatticeConfig, pieces: Pieces, *, device: str = "cpu", begin: Params | None = None
+        self, config: LatticeConfig, pieces: Pieces, *, device: str = "cpu", begin: Params | None = None,
+        teacher: Teacher | None = None,
     ) -> None:  # fmt: skip
+        if config.bootstrap.rounds and teacher is None:
+            raise OptionError("bootstrap needs an init to go on from, which teaches")
+        self.teacher = teacher
         self.config, self.pieces, self.device = config, pieces, torch.device(device)
         self.model = lm.LatticeModel.of(config)
         self._begin = begin
         self.average: AveragedModel | None = None
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
         self.detail: DetailTrainer | None = None
+        self.kept_detail: Params = {}  # X of the init to go on from, where none is trained
         crop = (config.outer.crop,) * config.field.axes
         self.priors = self.model.priors(crop, config.outer.batch, device=self.device)
         self.pruning = TrunkPruning(config.prune, config.outer.steps)
+        self.sparse = SparseRounds(config.sparse, config.outer.steps, config.seed)
 
     @property
     def total(self) -> int:
@@ -92,9 +103,30 @@ class LatticeTrainer(Running):
         """Train these parameters."""
         lr, keep = self.config.outer.lr, self.config.outer.average
         self.module = lm.Parameters(params).to(self.device)
-        groups = [{"params": [p], "base": lr * rate_of(n)} for n, p in self.module.named().items()]
+        groups = [{"params": [p], "base": lr * self._rate(n)} for n, p in self.module.named().items()]
         self.optimizer = torch.optim.Adam(groups, lr=lr, betas=(0.9, 0.99))
         self.average = AveragedModel(self.module, avg_fn=partial(_averaged, keep))
+        # What is zero at the start stays zero: an init to go on from keeps its mask.
+        self.pruning.remember(self.params)
+        self.sparse.remember(self.params)
+
+    def _rate(self, name: str) -> float:
+        taught = self.config.bootstrap
+        if name.endswith(".offset"):
+            return self.config.offset.rate
+        return taught.rate if taught.rounds and ".e." in name else rate_of(name)
+
+    @property
+    def _taught(self) -> bool:
+        """Whether the step that is due has a bootstrapped target."""
+        taught = self.config.bootstrap
+        return taught.rounds > 0 and self.at % taught.every == 0
+
+    @property
+    def _number(self) -> int:
+        """The number of the batch of the step that is due."""
+        taught = self.config.bootstrap
+        return self.at % (taught.ring * taught.every) if taught.ring and self._taught else self.at
 
     @property
     def params(self) -> Params:
@@ -117,6 +149,8 @@ class LatticeTrainer(Running):
         batch = self._batch()
         out = lm.forward(self.model, self.params, self.priors, batch.values, batch.quality, batch.larger)
         loss = objective(outer, out, batch.quality)
+        if self._taught:
+            loss = loss + self._lacking(batch, out)
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), outer.clip)
@@ -124,12 +158,23 @@ class LatticeTrainer(Running):
             group["lr"] = group["base"] * schedule(outer, self.at)
         self.optimizer.step()
         self.pruning.apply(self.params, self.at)
+        self.sparse.apply(self.params, self.at)
         self._remember(float(loss.detach()), out)
+
+    def _lacking(self, batch: Batch, out: lm.Outcome) -> Tensor:
+        """What the first steps lack of the bootstrapped target, in the units of the objective."""
+        assert self.teacher is not None
+        config, [coded] = self.config.bootstrap, out.levels
+        qualities = [int(q) for q in batch.quality]
+        planes, name = self.model.to_planes(batch.values), f"{self.config.seed}-{self._number}"
+        lesson = self.teacher.lesson(planes, qualities, name, again=config.ring > 0)
+        off = lesson.distance(config.form, coded.y, coded.sizes) / math.prod(batch.values.shape[2:])
+        return config.weight * (off * usual_share(batch.quality)).mean()
 
     def _batch(self) -> Batch:
         outer = self.config.outer
-        double = outer.double_every > 0 and self.at % outer.double_every == 0
-        batch = self.pieces.batch(self.config.seed, self.at, outer.batch, double=double)
+        double = outer.double_every > 0 and self._number % outer.double_every == 0
+        batch = self.pieces.batch(self.config.seed, self._number, outer.batch, double=double)
         larger = None if batch.larger is None else batch.larger.to(self.device)
         return Batch(batch.values.to(self.device), batch.quality.to(self.device), larger)
 
@@ -144,7 +189,7 @@ class LatticeTrainer(Running):
         """The averaged parameters on the CPU; what was pruned is exactly zero in them."""
         assert self.average is not None
         kept = dict(self.average.module.named_parameters())
-        zero = {n: p == 0 for n, p in self.params.items() if pruned(n)}
+        zero = self.pruning.zeros() | self.sparse.zeros()
         found = {n: p.masked_fill(zero[n], 0.0) if n in zero else p for n, p in kept.items()}
         return {n: p.detach().cpu() for n, p in found.items()}
 
@@ -181,6 +226,7 @@ class LatticeTrainer(Running):
         for i, spec in enumerate(self.model.specs):
             more = {n: torch.zeros(s) for n, s in spec.shapes().items()} | start_analysis(spec)
             blank |= {f"{i}.{name}": p for name, p in more.items()}
+        blank |= {n: p for n, p in groups.get("params", {}).items() if n.endswith(".offset")}
         self._take(blank)
         assert self.average is not None
         try:
@@ -189,6 +235,7 @@ class LatticeTrainer(Running):
         except (KeyError, RuntimeError) as error:
             raise CorruptError(f"cannot resume from {path}: {error}") from error
         self.pruning.remember(self.params)
+        self.sparse.remember(self.params)
         restore_moments(self.optimizer, self.module.parameters(), groups)
         self.at, self.loss, self.error, self.bits = numbers
         if "detail" in groups:
@@ -202,6 +249,7 @@ def _averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) ->
 
 def _fitting(begin: Params, new: Params) -> Params:
     """Parameters to go on from, where they are those of the config; :class:`OptionError` otherwise."""
+    begin = {n: p for n, p in new.items() if n.endswith(".offset")} | begin
     wanted = {n: tuple(p.shape) for n, p in new.items()}
     wrong = [n for n, shape in wanted.items() if n not in begin or tuple(begin[n].shape) != shape]
     if wrong:

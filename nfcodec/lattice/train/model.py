@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nfcodec.entropy.rounding import floor
 from nfcodec.lattice import order, restore
-from nfcodec.lattice.fit.first_step import correct, descend
+from nfcodec.lattice.context import Context
+from nfcodec.lattice.fit.first_step import Pruning, correct, descend
+from nfcodec.lattice.fit.scores import sample_norms
 from nfcodec.lattice.fit.twin import FloatPrior, network_names
 from nfcodec.lattice.init import Level, correction_shapes
 from nfcodec.lattice.order import order_of
@@ -54,19 +57,23 @@ def of_level(params: Params, number: int) -> Params:
 @dataclass(frozen=True)
 class LatticeModel:
     """What is trained: the levels of the field, the networks around them, and λ = trade · span^(quality / 100), squared
-    error of a sample per bit and sample. ``offset``: the value of a lattice without symbols."""
+    error of a sample per bit and sample. ``offset``: the value of a lattice without symbols. ``context`` of the inner
+    steps after the first one. ``learns_base``: whether W0 is learned."""
 
     specs: tuple[LatticeSpec, ...]
     networks: NetworkConfig
     trade: float
     span: float
     offset: float
+    context: Context = Context()
+    learns_base: bool = False
 
     @classmethod
     def of(cls, config: LatticeConfig) -> LatticeModel:
         """The model of a config."""
         outer, offset = config.outer, offset_of(config.data.modality)
-        return cls(config.field.levels, config.networks, outer.trade, outer.span, offset)
+        learns = config.offset.rate > 0
+        return cls(config.field.levels, config.networks, outer.trade, outer.span, offset, config.context, learns)
 
     @property
     def planes(self) -> PlaneSet:
@@ -112,6 +119,8 @@ def _new_level(model: LatticeModel, spec: LatticeSpec, generator: torch.Generato
     params["log_step"] = step[:, None, None].repeat(1, *gains)
     params["log_gain"] = torch.zeros(gains)
     params["log_again"] = torch.zeros(model.networks.inner_steps - 1, *gains)
+    if model.learns_base:
+        params["offset"] = torch.zeros(gains)
     return params
 
 
@@ -140,21 +149,24 @@ def _prior_shapes(prefix: str, inputs: int, hidden: int, outputs: int) -> dict[s
 # -- the loss --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per signal (N,): squared error of the native render, of the double one (or zeros), and bits per sample."""
+    """Per signal (N,): squared error of the native render, of the double one (or zeros), and bits per sample; and what
+    became of it in each level."""
 
     error: Tensor
     double: Tensor
     bpp: Tensor
+    levels: tuple[Coded, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A batch in one level: its symbols (N, P, K, *cells), the numbers ``y`` that were rounded to them, and the last
-    layers (N, P·K, *cells) that a decoder makes of them."""
+    """A batch in one level: its symbols (N, P, K, *cells), the numbers ``y`` that were rounded to them, the last layers
+    (N, P·K, *cells) that a decoder makes of them, and the steps (N, P, K)."""
 
     symbols: Tensor
     y: Tensor
     layers: Tensor
+    sizes: Tensor
 
 
 def encode_level(
@@ -170,14 +182,20 @@ def encode_level(
     def left(weights: Tensor) -> Tensor:
         return patches(planes - render(spec, weights.flatten(1, 2), functions, spec.spacing))
 
-    weights = descend(spec, params, patches(planes), left)
+    factor = None if model.context.full else Pruning(model.context, sample_norms(spec, functions))
+    weights = descend(spec, params, patches(planes), left, factor)
+    base = params.get("offset")
+    # Whole numbers of 2^-16, as an init holds them.
+    offset = None if base is None else floor(base / WEIGHT_UNIT + 0.5)
+    if offset is not None:
+        weights = weights - (offset * WEIGHT_UNIT)[(..., *(None,) * spec.axes)]
     h = hats(qualities, planes.device)
     sizes = torch.exp2(torch.einsum("nq,qpk->npk", h, params["log_step"]))
     y = correct(params, model.networks.e_blocks, weights / sizes[(..., *(None,) * spec.axes)], h)
     symbols = torch.round(y.detach())
     through = symbols + (y - y.detach())
-    layers: Tensor = restored(whole_restore(params), through, 16.0 * h, sizes) * WEIGHT_UNIT
-    return Coded(symbols, y, layers)
+    layers: Tensor = restored(whole_restore(params), through, 16.0 * h, sizes, offset) * WEIGHT_UNIT
+    return Coded(symbols, y, layers, sizes)
 
 
 def forward(
@@ -187,10 +205,11 @@ def forward(
     """One encoding of a batch (N, C, *n), level after level as the encoder does, and both renders."""
     planes, whole = model.to_planes(values), [int(q) for q in quality]
     shown, bits = torch.zeros_like(planes), planes.new_zeros(len(planes))
-    fine = None if larger is None else model.to_planes(larger)
+    fine, levels = None if larger is None else model.to_planes(larger), []
     for i, (spec, prior) in enumerate(zip(model.specs, priors, strict=True)):
         own, mine = places(spec, model.planes), of_level(params, i)
         found = encode_level(model, spec, mine, (planes - shown)[:, own], whole)
+        levels.append(found)
         shown = shown.index_add(1, index(own, shown), shown_at(spec, mine, found.layers, 1))
         bits = bits + prior.bits(mine, found.symbols, hats(whole, planes.device), found.y)
         if fine is not None:
@@ -198,7 +217,7 @@ def forward(
     rest = tuple(range(1, planes.ndim))
     error = (shown - planes).square().mean(rest)
     double = torch.zeros_like(error) if fine is None else fine.square().mean(rest)
-    return Outcome(error, double, bits / math.prod(values.shape[2:]))
+    return Outcome(error, double, bits / math.prod(values.shape[2:]), tuple(levels))
 
 
 def index(numbers: list[int], like: Tensor) -> Tensor:

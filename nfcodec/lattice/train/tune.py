@@ -19,10 +19,9 @@ from torch import Tensor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis
-from nfcodec.lattice.fit.window import Canvas, Window, cut_window, mirrored
+from nfcodec.lattice.fit.window import Canvas, whole_window
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.planes import offset_of
-from nfcodec.lattice.space import Space
 from nfcodec.lattice.steps import WEIGHT_UNIT, step_sizes
 from nfcodec.lattice.synthesis import restored
 from nfcodec.lattice.train.tasks import Crops
@@ -62,17 +61,10 @@ class Example:
     quality: int
 
 
-def whole_window(planes: Tensor, level: Level) -> Window:
-    """A picture (P, H, W) as one region."""
-    shape = tuple(planes.shape[1:])
-    space = Space.of(shape, level.spec)
-    return cut_window(mirrored(planes, space, level.spec.spacing), shape, space, space.whole, level.spec.spacing)
-
-
 def encoded(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> Example:
     """What the encoder makes of a picture (P, H, W)."""
     [level] = init.levels
-    window = whole_window(planes, level)
+    window = whole_window(planes, level.spec)
     with torch.inference_mode():
         weights = analysis(level, window)
     plan = replace(Plan.of(quality, 1), rounds=rounds)
@@ -85,7 +77,8 @@ def shown_errors(level: Level, params: Params, examples: Sequence[Example]) -> T
     symbols = torch.from_numpy(np.stack([e.symbols for e in examples]).astype(np.float32))
     rows = torch.from_numpy(np.stack([16.0 * level.hats(e.quality) for e in examples]))
     sizes = np.stack([step_sizes(level.log_step, e.quality) for e in examples]).astype(np.float32)
-    layers = restored(whole_restore(params), symbols, rows, torch.from_numpy(sizes)) * WEIGHT_UNIT
+    offset = None if level.offset is None else torch.from_numpy(level.offset.astype(np.float32))
+    layers = restored(whole_restore(params), symbols, rows, torch.from_numpy(sizes), offset) * WEIGHT_UNIT
     canvas, spacing = Canvas(level, ((True, True),) * level.spec.axes), level.spec.spacing
     native, errors = (slice(None), *(slice(s // 2, -(s // 2)) for s in spacing)), []
     for one, example in zip(layers, examples, strict=True):
