@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 
 from nfcodec import zoo
 from nfcodec.lattice.fit.adapt import Plan, region_weights, rounded
-from nfcodec.lattice.fit.context import pooled
+from nfcodec.lattice.fit.blocks import pooled
 from nfcodec.lattice.fit.first_step import corrected
 from nfcodec.lattice.fit.outlook import tiles_around
 from nfcodec.lattice.fit.rounds import Problem, State, proposals, refine

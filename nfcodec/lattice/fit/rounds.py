@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
-from nfcodec.lattice.fit.context import BLOCK, Blocks, best_holding, pooled, spread
+from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
 from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.twin import FloatPrior, float_params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nfcodec.lattice.fit.context import best_holding, pooled, spread
+from nfcodec.lattice.fit.blocks import best_holding, pooled, spread
 
 
 def test_blocks_are_sums_and_spread_back():
