@@ -28,9 +28,11 @@ if TYPE_CHECKING:  # listing inits needs no numpy
 Box = tuple[int, int, int, int]
 
 # The package of every kind of field, by the name that inits and --field give it.
-_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules"}
+_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped"}
 # The section that holds the symbols of a field of a package.
-_SECTIONS: dict[SectionType, FieldKind] = {SectionType.CELLS: "lattice", SectionType.DELTA: "siren"}
+_SECTIONS: dict[SectionType, FieldKind] = {
+    SectionType.CELLS: "lattice", SectionType.DELTA: "siren", SectionType.FRAMES: "lapped",
+}  # fmt: skip
 
 
 class Init(Protocol):
