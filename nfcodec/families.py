@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nfcodec.container.layout import SectionType
 from nfcodec.errors import UnsupportedFeatureError
-from nfcodec.options import FieldKind
+from nfcodec.options import FieldKind, Tune
 
 if TYPE_CHECKING:  # listing inits needs no numpy
     from collections.abc import Collection
@@ -97,6 +97,12 @@ class StoredField(Protocol):
     @property
     def trade(self) -> float:
         """λ of its encoder: squared error of the values, summed over samples and channels, per bit."""
+        ...
+
+    @property
+    def tune(self) -> Tune:
+        """What its encoder minded, as :class:`~nfcodec.options.EncodeOptions` has it; "perceptual" where that makes no
+        difference."""
         ...
 
     def symbols(self, chunk: int) -> Symbols:

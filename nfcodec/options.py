@@ -26,7 +26,7 @@ Tune = Literal["perceptual", "psnr"]
 TUNES: tuple[Tune, ...] = ("perceptual", "psnr")
 
 # Options that stand instead of a quality.
-TARGETS = ("bpp", "target_size", "target_psnr")
+TARGETS = ("bpp", "kbps", "target_size", "target_psnr", "target_snr")
 
 # Previews are 1/n of a picture's size; see nfcodec.decoder.reduced.
 PREVIEW_STEPS = (8, 4, 2, 1)
@@ -55,8 +55,9 @@ class EncodeOptions:
     ``tune``: "perceptual" spends bits where they are heard, "psnr" makes the squared error small. It is of sound on
     lapped fields; elsewhere the two are the same.
 
-    Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, or ``target_size``, bytes of
-    the file, both at most; ``target_psnr``, dB, at least. One that cannot be met gives the smallest or best file
+    Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, ``kbps``, 1,000 bits of it per
+    second, or ``target_size``, bytes of the file, all at most; ``target_psnr`` or, of sound, ``target_snr``, dB, at
+    least. One that cannot be met gives the smallest or best file
     there is, and a warning. ``max_time``: seconds that encoding may take: all but the first inner steps are left
     out when they would take longer (of a field of modules: begin later).
 
@@ -71,8 +72,10 @@ class EncodeOptions:
     init: str | None = None
     tune: Tune = "perceptual"
     bpp: float | None = None
+    kbps: float | None = None
     target_size: int | None = None
     target_psnr: float | None = None
+    target_snr: float | None = None
     max_time: float | None = None
     strip: frozenset[MetadataKind] = frozenset()
     verify: bool = True

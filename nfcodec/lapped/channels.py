@@ -6,8 +6,8 @@ import numpy as np
 
 from nfcodec.types import Doubles, Floats
 
-# By the number of channels, in the order of WAVE masks: front left and right, centre, low frequencies, then the pairs at
-# the back and at the sides (with 7 channels a single one at the back before the sides).
+# By the number of channels, in the order of WAVE masks: front left and right, centre, low frequencies, then the pairs
+# at the back and at the sides (with 7 channels a single one at the back before the sides).
 _PAIRS: dict[int, tuple[tuple[int, ...], ...]] = {
     3: ((0, 1), (2,)), 5: ((0, 1), (2,), (3, 4)), 6: ((0, 1), (2,), (3,), (4, 5)),
     7: ((0, 1), (2,), (3,), (4,), (5, 6)), 8: ((0, 1), (2,), (3,), (4, 5), (6, 7)),

@@ -1,8 +1,8 @@
 """The symbols of chunks, to bytes and back.
 
-A payload says the law, how often frames are split, the gain, how many blocks of every plane are coded, and one stream of
-the range coder: the splits, then block by block the steps of the order. Chunks of equal length can be decoded side by
-side; each is what it is alone.
+A payload says the law, how often frames are split, the gain, how many blocks of every plane are coded, and one stream
+of the range coder: the splits, then block by block the steps of the order. Chunks of equal length can be decoded side
+by side; each is what it is alone.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Seen:
 
 def tops_of(symbols: Symbols, block: int) -> list[int]:
     """How many blocks of every plane (P, T, K) hold anything, from the lowest on."""
-    used = symbols.any(1).reshape(len(symbols), -1, block).any(2)
+    used = np.abs(symbols).max(1).reshape(len(symbols), -1, block).max(2)
     return [int(np.flatnonzero(plane).max(initial=-1)) + 1 for plane in used]
 
 
@@ -162,7 +162,8 @@ def _put_splits(encoder: SymbolEncoder, splits: Bytes) -> int:
     count = int(split.sum())
     if not count:
         return _NEVER
-    costs = [-count * np.log2(p) - (len(split) - count) * np.log2(1 - p) for p in (2.0 ** -(1 + i) for i in range(_NEVER))]
+    chances = 2.0 ** -np.arange(1.0, _NEVER + 1)
+    costs = -count * np.log2(chances) - (len(split) - count) * np.log2(1.0 - chances)
     chance = int(np.argmin(costs))
     encoder.put_flags(split.astype(np.int32), np.full(len(split), _chance(chance)))
     encoder.put_bits(splits[split].astype(np.int32) - 1, _SPLIT_BITS)

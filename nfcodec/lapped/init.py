@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.entropy import logistic
 from nfcodec.errors import CorruptError
 from nfcodec.lapped.law import Law
 from nfcodec.lapped.prior import LAWS, Prior
@@ -21,7 +22,8 @@ PSNR, PERCEPTUAL = 0, 1
 @dataclass(frozen=True, eq=False)
 class LappedInit:
     """``laws``: how symbols stand for weights when samples count, and when ears do. ``corrections`` (LAWS, scales,
-    LARGEST_KNOWN) int8: by how many 256ths of a step a symbol of magnitude 1 … is larger than it says, on average.
+    1 + LARGEST_KNOWN) int8: by how many 256ths of a step a symbol of magnitude 1 … is larger than it says, on average;
+    for 0, what stands for it with a random sign.
     ``sha256``: of the file's bytes."""
 
     id: str
@@ -53,8 +55,8 @@ class LappedInit:
 
     def corrections_of(self, law: int, scales: Scales, symbols: Ints) -> npt.NDArray[np.int8]:
         """Corrections (…) of symbols (…) that were coded at ``scales`` (…)."""
-        size = np.clip(np.abs(symbols), 1, LARGEST_KNOWN) - 1
-        found: npt.NDArray[np.int8] = self.corrections[law].ravel().take(scales.astype(np.intp) * LARGEST_KNOWN + size)
+        at = scales.astype(np.intp) * (1 + LARGEST_KNOWN) + np.minimum(np.abs(symbols), LARGEST_KNOWN)
+        found: npt.NDArray[np.int8] = self.corrections[law].ravel().take(at)
         return found
 
     def validate(self) -> None:
@@ -65,5 +67,6 @@ class LappedInit:
         for law in self.laws:
             law.validate()
         self.prior.validate()
-        if self.corrections.shape != (LAWS, 48, LARGEST_KNOWN) or self.corrections.dtype != np.int8:
+        shape = LAWS, logistic.SCALES, 1 + LARGEST_KNOWN
+        if self.corrections.shape != shape or self.corrections.dtype != np.int8 or self.corrections[..., 0].min() < 0:
             raise CorruptError(f"init {self.id}: corrections of {self.corrections.dtype} {self.corrections.shape}")

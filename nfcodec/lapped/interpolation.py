@@ -1,7 +1,7 @@
 """Between the samples: a recording at any position is its exact samples through a windowed sinc.
 
-f(x) = Σ f[n] · h(x − n − ½), h a sinc under a Kaiser window of 48 samples on either side: at the samples themselves it is
-1 and 0, up to 0.9 of half the sample rate it is flat and free of images to below −90 dB (Kaiser 1974).
+f(x) = Σ f[n] · h(x − n − ½), h a sinc under a Kaiser window of 48 samples on either side: at the samples themselves
+it is 1 and 0, up to 0.9 of half the sample rate it is flat and free of images to below −90 dB (Kaiser 1974).
 """
 
 from __future__ import annotations

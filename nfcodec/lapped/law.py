@@ -1,7 +1,7 @@
 """From symbols to weights: step sizes by quality, companded or not, in whole numbers.
 
-With the exponent e of a step, 256ths of an octave, and M[i] = round(2^16 · 2^(i/256)), a symbol q with the correction r,
-256ths of a step, has the magnitude m = 256 |q| + r, or m²/256 rounded where the law is companded, and the weight
+With the exponent e of a step, 256ths of an octave, and M[i] = round(2^16 · 2^(i/256)), a symbol q with the correction
+r, 256ths of a step, has the magnitude m = 256 |q| + r, or m²/256 rounded where the law is companded, and the weight
 
     sign(q) · ⌊m · M[e mod 256] · 2^⌊e/256⌋ / 2^4 + ½⌋  in 2^-20,
 
@@ -72,4 +72,17 @@ class Law:
             m = np.floor((m * m + _PART / 2) / _PART)
         unit = np.ldexp(float(mantissa(exponent % OCTAVE)), exponent // OCTAVE + SAMPLE_BITS - WEIGHT_BITS - 8)
         found: Doubles = np.minimum(np.floor(m * unit + 0.5), LARGEST_WEIGHT)
-        return np.where(symbols == 0, 0.0, np.copysign(found, symbols))
+        if not found[symbols == 0].any():
+            return np.copysign(found, symbols) + 0.0
+        return np.copysign(found, np.where(symbols == 0, noise_signs(symbols.shape), symbols)) + 0.0
+
+
+def noise_signs(shape: tuple[int, ...]) -> Ints:
+    """Signs (P, T, K) that look random: the top bit of splitmix64 (Steele, Lea & Flood 2014) of the place in the chunk,
+    2^32 · plane + 2^16 · frame + bin."""
+    planes, frames, bins = (np.arange(n, dtype=np.uint64) for n in shape)
+    x = (planes[:, None, None] << np.uint64(32)) + (frames[:, None] << np.uint64(16)) + bins
+    x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.where((x ^ (x >> np.uint64(31))) >> np.uint64(63), -1, 1)

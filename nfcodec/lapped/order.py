@@ -1,11 +1,11 @@
 """In which order the bins of a chunk are coded, and what their networks see of those before them; whole numbers only.
 
 A chunk is T frames of K bins in each plane. Its bins are coded block by block, from low to high frequency; within a
-block the frames come in four *phases* from coarse to fine (every eighth, those halfway between them, then the other even
-and at last the odd ones), and of each phase first the even, then the odd bins of the block. All bins of such a *step* are
-coded at once. What a network sees of a frame are magnitudes around it, companded: of lower blocks in frames t − 2 … t + 2,
-of this block in the two frames around t that belong to earlier phases, and of the even bins for the odd ones. The second
-plane of a pair also sees this block of the first.
+block the frames come in four *phases* from coarse to fine (every eighth, those halfway between them, then the other
+even and at last the odd ones), and of each phase first the even, then the odd bins of the block. All bins of such a
+*step* are coded at once. What a network sees of a frame are magnitudes around it, companded: of lower blocks in
+frames t − 2 … t + 2, of this block in the two frames around t that belong to earlier phases, and of the even bins for
+the odd ones. The second plane of a pair also sees this block of the first.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ REACH = 4  # frames on either side that a window may touch
 LOWER = 16  # bins below a block that a window may touch
 PLACES = 16  # hats over the place of a block on the axis of frequency
 _STATIC = PLACES + 8 + 1 + 4 + 2 + 4
+
+
+Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Step:
     parity: int
 
     @property
-    def windows(self) -> tuple[tuple[int, int, int, int], ...]:
+    def windows(self) -> tuple[Window, ...]:
         """What is seen of the plane itself: (frames away, first bin from the block's start, bins or 0 for a whole
         block, every how manieth)."""
         found = [(0, -LOWER, LOWER, 1), *((dt, -8, 8, 1) for dt in (-1, 1, -2, 2))]
@@ -88,7 +91,8 @@ def place_features(block: int) -> Floats:
 def frame_features(splits: Bytes, step: Step, quality: int, law: int) -> Floats:
     """What is known of every frame of a phase, block and magnitudes apart: (frames, _STATIC − PLACES).
 
-    Quality; the law, 0 or 1; z of the frame, one hot; z of the frames beside it; whether these and the known ones exist.
+    Quality; the law, 0 or 1; z of the frame, one hot; z of the frames beside it; whether these and the known ones
+    exist.
     """
     length = len(splits)
     at = np.arange(step.phase.start, length, step.phase.period)
@@ -120,8 +124,10 @@ def seen(known: Array, first: Array | None, spec: LappedSpec, step: Step, blocks
     a, b = blocks
     frames = known.shape[-2] - 2 * REACH
     found = []
-    for source, windows in ((known, step.windows), (first, ((0, 0, 0, 1),))):
-        for dt, low, size, every in windows if source is not None else ():
+    planes: list[tuple[Array, tuple[Window, ...]]] = [(known, step.windows)]
+    planes += [] if first is None else [(first, ((0, 0, 0, 1),))]
+    for source, windows in planes:
+        for dt, low, size, every in windows:
             width = size or spec.block
             rows = slice(REACH + dt + step.phase.start, REACH + dt + frames, step.phase.period)
             start = LOWER + low + a * spec.block

@@ -1,12 +1,13 @@
 """The integer prior of a lapped field: for every bin one of 48 scales, which is the frequency table of its symbol.
 
 A network per step of the order (:mod:`nfcodec.lapped.order`) sees magnitudes and says scales; signs cost a bit. The
-tables of the lower scales were counted in training, those of the higher ones are logistic. :meth:`Prior.validate` proves
-that every sum is exact (:mod:`nfcodec.entropy.networks`).
+tables of the lower scales were counted in training, those of the higher ones are logistic. :meth:`Prior.validate`
+proves that every sum is exact (:mod:`nfcodec.entropy.networks`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,8 +37,8 @@ class Network:
     layers: tuple[Layer, ...]
 
     def of_frames(self, features: Floats, after: int) -> Floats:
-        """What those features (cells, n) of the first layer add to its sums that lie before the last ``after`` ones, and
-        its bias: (cells, hidden)."""
+        """What those features (cells, n) of the first layer add to its sums that lie before the last ``after`` ones,
+        and its bias: (cells, hidden)."""
         weight, bias = self.layers[0].shifted
         stop = weight.shape[1] - after
         found: Floats = features @ weight[:, stop - features.shape[-1] : stop].T + bias[:, 0]
@@ -63,13 +64,14 @@ class Network:
         np.clip(y, 0, LARGEST_HIDDEN, out=y)
         z = last(y)
         np.clip(z, 0, logistic.SCALES - 1, out=z)
-        return z.T.astype(np.uint8)
+        found: Scales = z.T.astype(np.uint8)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """``networks``: of every set, one per step. ``counts`` (LAWS, COUNTED, SUPPORT + 2): how many of 2^20 symbols are 0,
-    have magnitude 1, 2, … (both signs together), or are larger."""
+    """``networks``: of every set, one per step. ``counts`` (LAWS, COUNTED, SUPPORT + 2): how many of 2^20 symbols are
+    0, have magnitude 1, 2, … (both signs together), or are larger."""
 
     spec: LappedSpec
     networks: tuple[tuple[Network, ...], ...]
@@ -80,7 +82,7 @@ class Prior:
         """The tables of every law."""
         return tuple(Family(logistic.SCALES, self._table(law)) for law in range(LAWS))
 
-    def _table(self, law: int):  # type: ignore[no-untyped-def]
+    def _table(self, law: int) -> Callable[[int], tuple[int, ...]]:
         def counts(row: int) -> tuple[int, ...]:
             if row >= COUNTED:
                 return logistic.row_counts(logistic.row_of(row, 0)[0])
@@ -95,7 +97,8 @@ class Prior:
             raise CorruptError(f"{len(self.networks)} sets of networks where there are {self.spec.sets}")
         for plane, networks in enumerate(self.networks):
             for number, (network, step) in enumerate(zip(networks, order.ORDER, strict=True)):
-                _check(f"network {plane}.{number}", network, order.inputs(self.spec, plane > 0, step), self.spec.block // 2)
+                inputs = order.inputs(self.spec, plane > 0, step)
+                _check(f"network {plane}.{number}", network, inputs, self.spec.block // 2)
         counts = self.counts
         if counts.shape != (LAWS, COUNTED, SUPPORT + 2) or counts.dtype != np.int64:
             raise CorruptError(f"frequency tables of {counts.dtype} {counts.shape}")

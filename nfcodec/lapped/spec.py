@@ -21,8 +21,8 @@ _LARGEST_CHUNK = 1024
 @dataclass(frozen=True, slots=True)
 class LappedSpec:
     """``spacing``: samples of a frame at the usual sample ``rate`` (Hz); other rates have ``spacing`` times a power of
-    two. ``block``: bins that the networks see and say at once. ``frames``: of the longest chunk. ``splits``: the largest
-    z. ``sets``: of networks; with two, those of the second channel of a pair see the first one."""
+    two. ``block``: bins that the networks see and say at once. ``frames``: of the longest chunk. ``splits``: the
+    largest z. ``sets``: of networks; with two, those of the second channel of a pair see the first one."""
 
     spacing: int
     rate: int

@@ -13,10 +13,11 @@ from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lapped.channels import groups_of, to_values
 from nfcodec.lapped.code import ChunkBytes, Decoded, decode_chunks
-from nfcodec.lapped.init import LappedInit
+from nfcodec.lapped.init import PSNR, LappedInit
 from nfcodec.lapped.interpolation import interpolated, touched
 from nfcodec.lapped.synthesis import synthesized
 from nfcodec.limits import Limits
+from nfcodec.options import Tune
 from nfcodec.parallel import ordered_map, thread_count
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, SignalInfo
@@ -69,6 +70,15 @@ class LappedField:
         law = self.init.laws[0]
         return law.trade * law.step(self.header.quality, 0) ** 2
 
+    @property
+    def tune(self) -> Tune:
+        """By the law of the first chunk that holds anything."""
+        for chunk in sorted(self.entries):
+            payloads = [p for p in self._payloads(chunk) if p]
+            if payloads:
+                return "psnr" if payloads[0][0] & 1 == PSNR else "perceptual"
+        return "perceptual"
+
     def symbols(self, chunk: int) -> Symbols:
         """All integers of a chunk, group after group: (n,)."""
         return np.concatenate([d.chunk.numbers() for d in self._chunk(chunk)])
@@ -114,8 +124,9 @@ class LappedField:
 
     def _decode(self, first: int, count: int) -> tuple[Decoded, ...]:
         """A chunk; the next ones, of the same length, are kept for later."""
-        wanted = [i for i in range(first, min(first + count, self.chunks)) if self._frames_of(i) == self._frames_of(first)]
-        wanted = [i for i in wanted if i == first or not self._decoded.has(i)]
+        length, stop = self._frames_of(first), min(first + count, self.chunks)
+        alike = [i for i in range(first, stop) if self._frames_of(i) == length]
+        wanted = [i for i in alike if i == first or not self._decoded.has(i)]
         read = [self._read(i) for i in wanted]
         decode: Callable[[list[ChunkBytes]], list[Decoded]] = lambda some: decode_chunks(  # noqa: E731
             self.init, self.header.quality, some

@@ -42,7 +42,7 @@ def build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Lapped
         raise CorruptError(f"init format {meta['format']!r}, known is {_FORMAT}")
     spec = LappedSpec.from_dict(meta["spec"])
     sets = tuple(
-        tuple(Network(tuple(_layer(arrays, f"prior/{plane}.{number}.{j}") for j in range(DEPTH))) for number in range(STEPS))
+        tuple(_network(arrays, f"prior/{plane}.{number}") for number in range(STEPS))
         for plane in range(spec.sets)
     )
     prior = Prior(spec, sets, np.asarray(arrays["counts"], np.int64))
@@ -50,6 +50,10 @@ def build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Lapped
     init = LappedInit(str(meta["id"]), str(meta["modality"]), spec, laws, prior, arrays["corrections"], digest)
     init.validate()
     return init
+
+
+def _network(arrays: dict[str, Any], name: str) -> Network:
+    return Network(tuple(_layer(arrays, f"{name}.{j}") for j in range(DEPTH)))
 
 
 def _layer(arrays: dict[str, Any], name: str) -> Layer:

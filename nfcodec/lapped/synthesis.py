@@ -1,10 +1,10 @@
 """From weights to samples in whole numbers: the transform of frames and the zones between them.
 
-Weights and samples count 2^-20. Every step is a product with whole numbers in 2^-18, summed in float64 without error and
-rounded down after adding a half, so that every machine has the same samples. With weights within ±2^27 no sum reaches
-2^53: a DCT-IV of K ≤ 8,192 bins is a discrete Fourier transform of K/2 = a · b points between two rotations (Britanak,
-Yip & Rao 2007, chapter 4), taken as two products with orthonormal matrices of a and of b points; their sums are at most
-2^27.5 · √(2ab) · 2^18 < 2^52.
+Weights and samples count 2^-20. Every step is a product with whole numbers in 2^-18, summed in float64 without error
+and rounded down after adding a half, so that every machine has the same samples. With weights within ±2^27 no sum
+reaches 2^53: a DCT-IV of K ≤ 8,192 bins is a discrete Fourier transform of K/2 = a · b points between two rotations
+(Britanak, Yip & Rao 2007, chapter 4), taken as two products with orthonormal matrices of a and of b points; their
+sums are at most 2^27.5 · √(2ab) · 2^18 < 2^52.
 """
 
 from __future__ import annotations

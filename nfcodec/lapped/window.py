@@ -1,8 +1,9 @@
 """The window of a lapped field and the circle of its transform, in whole numbers from whole numbers.
 
-The window is the Kaiser–Bessel derived one with α = 2 (Princen, Johnson & Bradley 1987; Fielder et al. 1996): among α = 2,
-3, 4, the sine and the power-sine window the one whose coefficients of speech need the fewest bits, at every size. Cosines,
-sines and the Bessel function are sums and products of Python's integers, so that every machine has the same ones.
+The window is the Kaiser–Bessel derived one with α = 2 (Princen, Johnson & Bradley 1987; Fielder et al. 1996): among α
+= 2, 3, 4, the sine and the power-sine window the one whose coefficients of speech need the fewest bits, at every size.
+Cosines, sines and the Bessel function are sums and products of Python's integers, so that every machine has the same
+ones.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Where the parts of frames meet: the zones in which two of them overlap.
 
 Parts lie one after the other. At each boundary between two of them the h samples before and the h samples behind it are
-rotated into each other, h half the shorter part: sample m behind (r) and sample m before (l), counted from the boundary,
-become
+rotated into each other, h half the shorter part: sample m behind (r) and sample m before (l), counted from the
+boundary, become
 
     cos α · r + sin α · l  for the later part,    cos α · l − sin α · r  for the earlier one,    α = α_h[m]
 
-(time-domain aliasing, Princen, Johnson & Bradley 1987, as rotations; windows switched as in Edler 1989). Then every part is
-transformed by a DCT-IV. Each step is orthonormal, whatever the parts are, and so is the whole.
+(time-domain aliasing, Princen, Johnson & Bradley 1987, as rotations; windows switched as in Edler 1989). Then every
+part is transformed by a DCT-IV. Each step is orthonormal, whatever the parts are, and so is the whole.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def _rotation(half: int) -> tuple[Floats, Floats]:
 @lru_cache(maxsize=32)
 def _twiddle(size: int) -> Complexes:
     n = np.arange(size // 2)
-    return np.exp(-1j * np.pi * (n + 0.125) / size).astype(np.complex64)
+    found: Complexes = np.exp(-1j * np.pi * (n + 0.125) / size).astype(np.complex64)
+    return found
 
 
 def dct4(x: Floats) -> Floats:
@@ -44,9 +45,9 @@ def folded(x: Floats, splits: Bytes, spacing: int, *, first: int = 0, last: int 
     out = x.copy()
     for zones in zones_of(splits, spacing, first=first, last=last):
         c, s = _rotation(zones.half)
-        l, r = x[:, zones.before + behind], x[:, zones.behind + behind]
-        out[:, zones.behind + behind] = c * r + s * l
-        out[:, zones.before + behind] = c * l - s * r
+        early, late = x[:, zones.before + behind], x[:, zones.behind + behind]
+        out[:, zones.behind + behind] = c * late + s * early
+        out[:, zones.before + behind] = c * early - s * late
     return out[:, behind : out.shape[1] - behind]
 
 
@@ -67,4 +68,5 @@ def analyse(x: Floats, splits: Bytes, spacing: int) -> Floats:
 
 def power_bits(c: Floats, step: float) -> Doubles:
     """About how many bits coefficients (…, bins) take at a step size: (…)."""
-    return np.log2(1.0 + (c * (2.0 / step)) ** 2).sum(-1, dtype=np.float64) * 0.5
+    found: Doubles = np.log2(1.0 + (c * (2.0 / step)) ** 2).sum(-1, dtype=np.float64) * 0.5
+    return found

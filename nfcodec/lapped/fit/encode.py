@@ -172,7 +172,8 @@ class LappedEncoder(Encoder):
                 (here.weights[group], here.splits_of(group)),
                 *((c.weights[group][:, :1], c.splits_of(group)[:1]) for c in back),
             ]
-            weights, splits = (np.concatenate(p, axis) for p, axis in zip(zip(*parts, strict=True), (1, 0), strict=True))
+            weights = np.concatenate([w for w, _ in parts], 1)
+            splits = np.concatenate([z for _, z in parts])
             start = len(front) * self.spacing
             values[:, list(channels)] = to_values(synthesized(weights, splits)[:, start : start + n])
         if here.silence:

@@ -14,7 +14,7 @@ import numpy as np
 from nfcodec.entropy.tables import TOTAL
 from nfcodec.lapped.code import ChunkSymbols, chunk_scales, tops_of
 from nfcodec.lapped.init import LappedInit
-from nfcodec.types import Bytes, Floats, Scales, Symbols
+from nfcodec.types import Floats, Mask, Scales, Symbols
 
 MOST = 255  # magnitudes up to here have prices; larger ones are rounded
 DEAD = 0.12  # the first guess rounds down by so much more
@@ -38,7 +38,7 @@ def _bits(counts: tuple[int, ...]) -> Floats:
 
 
 def quantize(
-    init: LappedInit, quality: int, chunk: ChunkSymbols, sizes: Floats, negative: Bytes, rounds: int
+    init: LappedInit, quality: int, chunk: ChunkSymbols, sizes: Floats, negative: Mask, rounds: int
 ) -> ChunkSymbols:  # fmt: skip
     """The symbols of a chunk, given the magnitudes in steps (P, T, K) and signs of its coefficients; ``chunk`` says all
     but the symbols."""

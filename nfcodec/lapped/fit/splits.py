@@ -13,7 +13,8 @@ _PRICE = 4.0
 
 def frame_bits(x: Floats, splits: Bytes, spacing: int, step: float) -> Doubles:
     """About how many bits every frame of a signal (P, frames · spacing) takes: (frames,)."""
-    return power_bits(analyse(x, splits, spacing), step).sum(0) + _PRICE * (splits > 0)
+    found: Doubles = power_bits(analyse(x, splits, spacing), step).sum(0) + _PRICE * (splits > 0)
+    return found
 
 
 def choose_splits(x: Floats, spacing: int, most: int, step: float, *, rounds: int = 1) -> Bytes:

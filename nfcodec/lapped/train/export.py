@@ -1,7 +1,7 @@
 """From a trained prior to an init: networks in whole numbers, then the tables and corrections that go with them.
 
-Tables and corrections are counted, not learned: what the networks of whole numbers say of stretches of the training data,
-quantized as the encoder does.
+Tables and corrections are counted, not learned: what the networks of whole numbers say of stretches of the training
+data, quantized as the encoder does.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from nfcodec.lapped.train.tasks import Batch
 from nfcodec.lattice.order import LARGEST_FEATURE
 from nfcodec.lattice.steps import OCTAVE
 from nfcodec.lattice.train.export import whole_layer
-from nfcodec.types import Doubles, Indices
+from nfcodec.types import Doubles, Floats, Indices, Symbols
 
 _LAYERS = ("0", "1", "out")
 _ESCAPE, _LEAST = 4, 2
+# Noise for zeros: so much of the spread of their scale, and at most so much of a step, both before they are squared.
+_FILL, _MOST_FILL = 0.6, 0.25
 _TRUST = 200.0  # symbols that a table is worth before any were seen
 
 
@@ -93,7 +95,9 @@ def expected_chances() -> Doubles:
 def tables_of(seen: npt.NDArray[np.float64]) -> Indices:
     """The tables (LAWS, COUNTED, SUPPORT + 2) of counts (LAWS, SCALES, MOST + 1)."""
     expected = expected_chances()
-    return np.stack([np.stack([table_of(law[s], expected[s]) for s in range(COUNTED)]) for law in seen])
+    rows = [[table_of(law[s], expected[s]) for s in range(COUNTED)] for law in seen]
+    found: Indices = np.array(rows, np.int64)
+    return found
 
 
 def start_init(config: LappedConfig, params: Params, seen: npt.NDArray[np.float64]) -> LappedInit:
@@ -105,7 +109,7 @@ def start_init(config: LappedConfig, params: Params, seen: npt.NDArray[np.float6
     )
     prior = Prior(spec, sets, tables_of(seen))
     laws = whole_law(config.law), whole_law(config.perceptual)
-    none = np.zeros((LAWS, logistic.SCALES, LARGEST_KNOWN), np.int8)
+    none = np.zeros((LAWS, logistic.SCALES, 1 + LARGEST_KNOWN), np.int8)
     init = LappedInit(config.id, "audio", spec, laws, prior, none, b"")
     init.validate()
     return init
@@ -127,11 +131,19 @@ def counted(init: LappedInit, batches: Iterable[Batch], rounds: int = 2) -> Lapp
             seen[number] += np.bincount(row.ravel(), minlength=seen[number].size).reshape(seen[number].shape)
             _add(moved[:, number], scales, chunk.symbols, sizes)
     shift = np.rint(256.0 * moved[1] / (moved[0] + 20.0)).clip(-127, 127).astype(np.int8)
+    shift = np.concatenate([fills(init.laws)[..., None], shift], -1)
     prior = Prior(init.spec, init.prior.networks, tables_of(seen))
     return LappedInit(init.id, init.modality, init.spec, init.laws, prior, shift, b"")
 
 
-def _add(moved: npt.NDArray[np.float64], scales: Indices, symbols: Indices, sizes: npt.NDArray[np.float32]) -> None:
+def fills(laws: tuple[Law, ...]) -> npt.NDArray[np.int8]:
+    """What stands for 0 at each scale, in 256ths of a step (LAWS, SCALES): noise where the law is perceptual."""
+    spread = np.exp2((np.arange(logistic.SCALES) - SCALE_ZERO) / SCALE_UNIT)
+    noise = np.rint(256.0 * np.minimum(_FILL * spread, _MOST_FILL)).clip(0, 127).astype(np.int8)
+    return np.stack([noise if law.companded else np.zeros_like(noise) for law in laws])
+
+
+def _add(moved: npt.NDArray[np.float64], scales: Indices, symbols: Symbols, sizes: Floats) -> None:
     """Add how often (first) and by how much in sum (second) the sizes of symbols were not what they say."""
     some = symbols > 0
     q = symbols[some]

@@ -37,7 +37,7 @@ def network_name(planes: int, number: int) -> str:
 def new_params(config: LappedConfig, generator: torch.Generator) -> Params:
     """Networks that say the same of every bin."""
     spec, networks = config.field.spec, config.networks
-    params = {}
+    params: Params = {}
     for plane in range(spec.sets):
         for number, step in enumerate(order.ORDER):
             n = order.inputs(spec, plane > 0, step)
@@ -132,7 +132,8 @@ def bits_of(costs: Tensor, law: Tensor, scale: Tensor, magnitudes: Tensor) -> Te
     """Bits of magnitudes at scale indices, between those of the tables on both sides, for the costs (LAWS, SCALES,
     MOST + 1) of the ``law`` (N,) of each stretch."""
     low = scale.detach().floor().clamp(max=logistic.SCALES - 2.0)
-    at = (law[:, None, None, None] * logistic.SCALES + low.long()) * (MOST + 1) + magnitudes.clamp(max=float(MOST)).long()
+    row = law[:, None, None, None] * logistic.SCALES + low.long()
+    at = row * (MOST + 1) + magnitudes.clamp(max=float(MOST)).long()
     flat = costs.flatten()
     below, above = flat[at], flat[at + MOST + 1]
     beyond = 2.0 * torch.log2((magnitudes - MOST).clamp(min=1.0))
