@@ -209,6 +209,8 @@ def _open(init: LappedInit, chunk: ChunkBytes) -> _Front:
     tops = [reader.varint("number of blocks") for _ in range(planes)]
     if max(tops) * init.spec.block > bins:
         raise CorruptError(f"{max(tops)} blocks of {init.spec.block} in {bins} bins")
+    if not any(tops):
+        raise CorruptError(f"chunk of zeros in {len(chunk.payload)} bytes, where it needs none")
     decoder = SymbolDecoder(reader.rest(), limits=chunk.limits)
     splits = _get_splits(decoder, frames, first >> 1, init.spec.splits)
     return _Front(first & 1, gain - 256 if gain > 127 else gain, tops, splits, decoder)
