@@ -3,10 +3,10 @@
     python benchmarks/sound.py DIR --name speech --anchor speech
     python benchmarks/sound.py DIR --name music --anchor music --qualities 0,15,30,45
 
-For every file and setting: bytes on disk, SNR over all samples, Zimtohrli's distance (smaller is better; the worst channel
-counts) and, of speech at 16 kHz, PESQ-WB and STOI. Needs zimtohrli, pesq and pystoi (pip install 'nfcodec[bench]'), lame
-and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code lengths without headers: it was
-measured once, on these evaluation sets (anchors below), and is no file format.
+For every file and setting: bytes on disk, SNR over all samples, Zimtohrli's distance (smaller is better; the worst
+channel counts) and, of speech at 16 kHz, PESQ-WB and STOI. Needs zimtohrli, pesq and pystoi (pip install
+'nfcodec[bench]'), lame and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code lengths
+without headers: it was measured once, on these evaluation sets (anchors below), and is no file format.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def scores(source: Path, decoded: Path, aligns: bool) -> dict[str, float | None]
         import pesq
         import pystoi
 
-        found |= {"pesq": float(pesq.pesq(rate, x[:, 0], y[:, 0], "wb")), "stoi": float(pystoi.stoi(x[:, 0], y[:, 0], rate))}
+        found["pesq"] = float(pesq.pesq(rate, x[:, 0], y[:, 0], "wb"))
+        found["stoi"] = float(pystoi.stoi(x[:, 0], y[:, 0], rate))
     return found
 
 
@@ -140,7 +141,8 @@ def means(found: list[Row]) -> list[dict[str, Any]]:
     for key in dict.fromkeys((r.codec, r.quality) for r in found):
         some = [r for r in found if (r.codec, r.quality) == key]
         seconds = sum(r.seconds for r in some)
-        mean: dict[str, Any] = {"codec": key[0], "quality": key[1], "kbps": sum(r.bytes for r in some) * 0.008 / seconds}
+        kbps = sum(r.bytes for r in some) * 0.008 / seconds
+        mean: dict[str, Any] = {"codec": key[0], "quality": key[1], "kbps": kbps}
         for name in ("snr", "zimtohrli", "pesq", "stoi"):
             values = [getattr(r, name) for r in some]
             mean[name] = None if None in values else float(np.mean(values))
@@ -168,8 +170,10 @@ def deltas(found: list[dict[str, Any]], anchor: str | None) -> list[dict[str, An
             delta, reason = bd_rate(*theirs, *ours), None
         except Exception as error:  # noqa: BLE001 (a curve that does not rise has none, and the file says so)
             delta, reason = None, str(error)
-        span = [max(min(theirs[1]), min(ours[1])), min(max(theirs[1]), max(ours[1]))] if ours[1] and theirs[1] else None
-        out.append({"codec": codec, "against": peer, "by": name, "bd_rate_percent": delta, "range": span, "reason": reason})
+        both = ours[1] and theirs[1]
+        span = [max(min(theirs[1]), min(ours[1])), min(max(theirs[1]), max(ours[1]))] if both else None
+        row = {"codec": codec, "against": peer, "by": name, "bd_rate_percent": delta, "range": span}
+        out.append(row | {"reason": reason})
     return out
 
 
@@ -192,17 +196,20 @@ def main() -> None:
     args = parser.parse_args()
     files = sorted(p for p in args.folder.iterdir() if p.suffix in (".flac", ".wav"))
     peers = {p.name: p for p in audio_peers(low_rate=args.anchor == "speech")}
-    jobs = [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr), ("nfc", nfc("perceptual", args.effort), False, args.ear)]
+    jobs = [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
+    jobs += [("nfc", nfc("perceptual", args.effort), False, args.ear)]
     jobs += [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3")]
     found: list[Row] = []
     for row in rows(files, jobs):
         found.append(row)
         if row.file == files[-1].stem:
-            print(json.dumps(means([r for r in found if (r.codec, r.quality) == (row.codec, row.quality)])[0]), flush=True)
+            some = [r for r in found if (r.codec, r.quality) == (row.codec, row.quality)]
+            print(json.dumps(means(some)[0]), flush=True)
     mean = means(found)
     command = " ".join(["sound.py", args.folder.name, *sys.argv[2:]])
     result = {
-        "name": args.name, "command": command, "files": [f.name for f in files], "anchor": ANCHORS.get(args.anchor or ""),
+        "name": args.name, "command": command, "files": [f.name for f in files],
+        "anchor": ANCHORS.get(args.anchor or ""),
         "note": "one thread, the machine shared with other work; cpu of opus and mp3 is wall time",
         "deltas": deltas(mean, args.anchor), "means": mean, "rows": [asdict(r) for r in found],
     }  # fmt: skip

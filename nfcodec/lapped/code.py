@@ -131,20 +131,51 @@ def chunk_scales(init: LappedInit, quality: int, chunk: ChunkSymbols, tops: Sequ
 
 
 # -- encoding --------------------------------------------------------------------------------------------
-def encode_chunk(init: LappedInit, quality: int, chunk: ChunkSymbols) -> bytes:
-    """The payload of a chunk; nothing if all symbols are zero."""
+@dataclass(frozen=True)
+class Coded:
+    """The ``payload`` of a chunk, and what a decoder makes of it."""
+
+    payload: bytes
+    decoded: Decoded
+
+
+def encode_chunk(init: LappedInit, quality: int, chunk: ChunkSymbols) -> Coded:
+    """The payload of a chunk; nothing if all symbols are zero.
+
+    It is decoded once more. Its tables come from what a decoder knows at that point, so that a decoder comes to the
+    same ones.
+    """
     if not chunk.symbols.any():
-        return b""
+        return Coded(b"", silent(chunk.symbols.shape))
     tops = tops_of(chunk.symbols, init.spec.block)
     scales = chunk_scales(init, quality, chunk, tops)
+    lists = [
+        (chunk.symbols[plane][part].ravel(), scales[plane][part].ravel())
+        for plane, top in enumerate(tops)
+        for part in _parts(init.spec.block, chunk.splits.size, top)
+    ]
     encoder, family = SymbolEncoder(), init.prior.families[chunk.law]
     chance = _put_splits(encoder, chunk.splits)
-    for plane, top in enumerate(tops):
-        for part in _parts(init.spec.block, chunk.splits.size, top):
-            rows = scales[plane][part].ravel()
-            encoder.put(chunk.symbols[plane][part].ravel(), rows, family)
+    for symbols, rows in lists:
+        encoder.put(symbols, rows, family)
+    stream = encoder.finish()
+    _check(init, chunk, chance, stream, lists)
     front = bytes([chunk.law | chance << 1, chunk.gain & 0xFF]) + b"".join(map(encode_varint, tops))
-    return front + encoder.finish()
+    return Coded(front + stream, Decoded(chunk, scales))
+
+
+def _check(
+    init: LappedInit, chunk: ChunkSymbols, chance: int, stream: bytes, lists: list[tuple[Symbols, Scales]]
+) -> None:  # fmt: skip
+    """Raise :class:`InternalError` unless a stream decodes to what was coded."""
+    decoder, family = SymbolDecoder(stream, echo=False), init.prior.families[chunk.law]
+    try:
+        same = np.array_equal(_get_splits(decoder, chunk.splits.size, chance, init.spec.splits), chunk.splits)
+        same = same and all(np.array_equal(decoder.get(rows, family), symbols) for symbols, rows in lists)
+    except CorruptError as error:
+        raise InternalError(f"a coded chunk cannot be decoded: {error}") from error
+    if not same:
+        raise InternalError("a coded chunk decodes to other symbols")
 
 
 def _parts(block: int, frames: int, top: int) -> list[tuple[slice, slice]]:
@@ -230,7 +261,7 @@ def _get_splits(decoder: SymbolDecoder, frames: int, chance: int, most: int) -> 
 def decode_chunks(init: LappedInit, quality: int, chunks: Sequence[ChunkBytes]) -> list[Decoded]:
     """The chunks, all of one shape; those of one law are decoded side by side. Raises :class:`CorruptError`."""
     fronts = {i: _open(init, c) for i, c in enumerate(chunks) if c.payload}
-    found = {i: _zeros(c) for i, c in enumerate(chunks) if not c.payload}
+    found = {i: silent(c.shape) for i, c in enumerate(chunks) if not c.payload}
     for law in {front.law for front in fronts.values()}:
         mine = [i for i, front in fronts.items() if front.law == law]
         decoded = _decode(init, quality, [fronts[i] for i in mine], chunks[mine[0]].shape)
@@ -238,9 +269,10 @@ def decode_chunks(init: LappedInit, quality: int, chunks: Sequence[ChunkBytes]) 
     return [found[i] for i in range(len(chunks))]
 
 
-def _zeros(chunk: ChunkBytes) -> Decoded:
-    symbols, scales = np.zeros(chunk.shape, np.int32), np.zeros(chunk.shape, np.uint8)
-    return Decoded(ChunkSymbols(symbols, np.zeros(chunk.frames, np.uint8), 0, 0), scales)
+def silent(shape: tuple[int, ...]) -> Decoded:
+    """A chunk (P, T, K) of zeros."""
+    chunk = ChunkSymbols(np.zeros(shape, np.int32), np.zeros(shape[1], np.uint8), 0, 0)
+    return Decoded(chunk, np.zeros(shape, np.uint8))
 
 
 def _decode(init: LappedInit, quality: int, fronts: list[_Front], shape: tuple[int, int, int]) -> list[Decoded]:
@@ -283,15 +315,3 @@ def _finished(init: LappedInit, front: _Front, symbols: Symbols, scales: Scales)
     if tops_of(symbols, init.spec.block) != front.tops:
         raise CorruptError("blocks of zeros at the end of a chunk")
     return Decoded(ChunkSymbols(symbols, front.splits, front.law, front.gain), scales)
-
-
-def reread(init: LappedInit, quality: int, chunk: ChunkSymbols, payload: bytes) -> Decoded:
-    """The chunk that a payload decodes to; :class:`InternalError` unless it is ``chunk``."""
-    try:
-        decoded = decode_chunks(init, quality, [ChunkBytes(payload, *chunk.symbols.shape)])[0]
-    except CorruptError as error:
-        raise InternalError(f"a coded chunk cannot be decoded: {error}") from error
-    same = np.array_equal(decoded.chunk.symbols, chunk.symbols)
-    if not same or (payload and not np.array_equal(decoded.chunk.numbers(), chunk.numbers())):
-        raise InternalError("a coded chunk decodes to other symbols")
-    return decoded

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from helpers import MemorySource
-from lapped.small import small_init
 
+from lapped.small import small_init
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import encode_signal
 from nfcodec.errors import ChecksumError, UnsupportedFeatureError, UnsupportedMediaError

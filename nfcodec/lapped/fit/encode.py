@@ -20,7 +20,7 @@ from nfcodec.deadline import passed
 from nfcodec.encoder.base import Encoder
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lapped.channels import groups_of, to_planes, to_values
-from nfcodec.lapped.code import ChunkSymbols, Decoded, encode_chunk, reread
+from nfcodec.lapped.code import ChunkSymbols, Coded, encode_chunk
 from nfcodec.lapped.fit.analysis import coefficients, folded
 from nfcodec.lapped.fit.quantize import quantize
 from nfcodec.lapped.fit.splits import choose_splits
@@ -49,12 +49,12 @@ class Chunk:
     planes: tuple[Floats, ...]
     silence: Silence | None
     splits: tuple[Bytes, ...] = ()
-    coded: tuple[tuple[bytes, Decoded], ...] = ()
+    coded: tuple[Coded, ...] = ()
     weights: tuple[Doubles, ...] = ()
 
     def splits_of(self, group: int) -> Bytes:
         """The splits of a group that a decoder knows: none where nothing was coded."""
-        return self.coded[group][1].chunk.splits
+        return self.coded[group].decoded.chunk.splits
 
 
 def whole_frames(planes: Floats, spacing: int) -> Floats:
@@ -126,10 +126,10 @@ class LappedEncoder(Encoder):
         """The chunk with its bytes, and the weights that a decoder has."""
         before, here, after = chunks
         coded = tuple(self._group(group, before, here, after) for group in range(len(self.groups)))
-        weights = tuple(weights_of(self.init, self.quality, decoded) for _, decoded in coded)
+        weights = tuple(weights_of(self.init, self.quality, c.decoded) for c in coded)
         return replace(here, coded=coded, weights=weights)
 
-    def _group(self, group: int, before: Chunk | None, here: Chunk, after: Chunk | None) -> tuple[bytes, Decoded]:
+    def _group(self, group: int, before: Chunk | None, here: Chunk, after: Chunk | None) -> Coded:
         law, splits = self.init.laws[self.law], here.splits[group]
         bins = self._bins(group, before, here, after)
         front = ChunkSymbols(np.zeros(bins.shape, np.int32), splits, self.law, 0)
@@ -137,8 +137,7 @@ class LappedEncoder(Encoder):
             sizes = law.compressed(bins, law.step(self.quality, 0))
             rounds = 1 if passed(self._deadline) else _ROUNDS[self.options.effort - 1]
             front = quantize(self.init, self.quality, front, sizes, bins < 0, rounds)
-        payload = encode_chunk(self.init, self.quality, front)
-        return payload, reread(self.init, self.quality, front, payload)
+        return encode_chunk(self.init, self.quality, front)
 
     def _bins(self, group: int, before: Chunk | None, here: Chunk, after: Chunk | None) -> Floats:
         """Coefficients (P, T, K) of a group."""
@@ -155,11 +154,11 @@ class LappedEncoder(Encoder):
 
     # -- the file ----------------------------------------------------------------------------------------
     def _write(self, writer: Writer, chunk: Chunk) -> None:
-        payloads = [payload for payload, _ in chunk.coded]
+        payloads = [c.payload for c in chunk.coded]
         lengths = b"".join(encode_varint(len(p)) for p in payloads[:-1])
         writer.add(SectionType.FRAMES, chunk_payload(chunk.number, lengths + b"".join(payloads)))
-        for _, decoded in chunk.coded:
-            self.symbols.update(decoded.chunk.numbers().astype("<i4").tobytes())
+        for c in chunk.coded:
+            self.symbols.update(c.decoded.chunk.numbers().astype("<i4").tobytes())
 
     def _measure(self, before: Chunk | None, here: Chunk, after: Chunk | None) -> None:
         """Add the error of a chunk, on samples as they would be written."""
