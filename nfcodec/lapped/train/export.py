@@ -74,7 +74,7 @@ def table_of(seen: Doubles, expected: Doubles) -> Indices:
     each came, ``expected`` their chances by a logistic density."""
     mixed = seen + _TRUST * expected
     mass = np.concatenate([mixed[: SUPPORT + 1], [mixed[SUPPORT + 1 :].sum()]]) / mixed.sum()
-    counts = np.maximum(np.rint(mass * TOTAL).astype(np.int64), _LEAST)
+    counts: Indices = np.maximum(np.rint(mass * TOTAL).astype(np.int64), _LEAST)
     counts[1:-1] += counts[1:-1] % 2
     counts[-1] = max(_ESCAPE, counts[-1])
     counts[0] += TOTAL - counts.sum()
