@@ -1,12 +1,12 @@
 """Sound against its peers, by error and by ear: real files, every codec in the same run.
 
     python benchmarks/sound.py DIR --name speech --anchor speech
-    python benchmarks/sound.py DIR --name music --anchor music --qualities 0,15,30,45
+    python benchmarks/sound.py DIR --name music --anchor music --psnr 0,15,30 --opus 32,64,96 --mp3 48,64,96,128
 
 For every file and setting: bytes on disk, SNR over all samples, Zimtohrli's distance (smaller is better; the worst
 channel counts) and, of speech at 16 kHz, PESQ-WB and STOI. Needs zimtohrli, pesq and pystoi (pip install
-'nfcodec[bench]'), lame and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code lengths
-without headers: measured once, on these evaluation sets (anchors below); no file format.
+'nfcodec[bench]'), lame and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code
+lengths without headers: measured once, on these evaluation sets (anchors below); no file format.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Bytes, Doubles, Positions, Symbols
 
 # Chunks that are decoded side by side when a recording is decoded from one to the next.
-AHEAD = 8
+AHEAD = 16
 
 
 class LappedField:
