@@ -196,28 +196,31 @@ def main() -> None:
     args = parser.parse_args()
     files = sorted(p for p in args.folder.iterdir() if p.suffix in (".flac", ".wav"))
     peers = {p.name: p for p in audio_peers(low_rate=args.anchor == "speech")}
-    jobs = [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
+    jobs = [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3")]
+    jobs += [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
     jobs += [("nfc", nfc("perceptual", args.effort), False, args.ear)]
-    jobs += [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3")]
     found: list[Row] = []
     for row in rows(files, jobs):
         found.append(row)
         if row.file == files[-1].stem:
             some = [r for r in found if (r.codec, r.quality) == (row.codec, row.quality)]
             print(json.dumps(means(some)[0]), flush=True)
+            write(args, files, found)
+    for delta in deltas(means(found), args.anchor):
+        print(delta)
+
+
+def write(args: argparse.Namespace, files: list[Path], found: list[Row]) -> None:
+    """Keep what is known so far in benchmarks/results."""
     mean = means(found)
-    command = " ".join(["sound.py", args.folder.name, *sys.argv[2:]])
     result = {
-        "name": args.name, "command": command, "files": [f.name for f in files],
-        "anchor": ANCHORS.get(args.anchor or ""),
+        "name": args.name, "command": " ".join(["sound.py", args.folder.name, *sys.argv[2:]]),
+        "files": [f.name for f in files], "anchor": ANCHORS.get(args.anchor or ""),
         "note": "one thread, the machine shared with other work; cpu of opus and mp3 is wall time",
         "deltas": deltas(mean, args.anchor), "means": mean, "rows": [asdict(r) for r in found],
     }  # fmt: skip
-    text = json.dumps(result, indent=None)
     target = Path(__file__).parent / "results" / f"{args.name}.json"
-    target.write_text(text.replace('}, {"codec"', '},\n {"codec"') + "\n")
-    for delta in result["deltas"]:
-        print(delta)
+    target.write_text(json.dumps(result).replace('}, {"codec"', '},\n {"codec"') + "\n")
 
 
 if __name__ == "__main__":

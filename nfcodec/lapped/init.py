@@ -50,8 +50,8 @@ class LappedInit:
         return self.spec.spacing
 
     def takes(self, info: SignalInfo) -> bool:
-        """Whether signals have its one axis."""
-        return len(info.shape) == 1
+        """Whether signals are sound."""
+        return info.modality == "audio"
 
     def corrections_of(self, law: int, scales: Scales, symbols: Ints) -> npt.NDArray[np.int8]:
         """Corrections (…) of symbols (…) that were coded at ``scales`` (…)."""

@@ -146,8 +146,10 @@ def test_missing_chunks(init):
 
 def test_what_it_does_not_take(init):
     picture = MemorySource(SignalInfo("image", (4, 4), 1, "u8"), np.zeros((4, 4, 1), np.float32))
-    with pytest.raises(UnsupportedMediaError):
-        packed(picture, init)
+    table = MemorySource(SignalInfo("array", (40,), 1, "f32"), np.zeros((40, 1), np.float32))
+    for source in (picture, table):
+        with pytest.raises(UnsupportedMediaError):
+            packed(source, init)
     data, _ = packed(recording(100), init)
     with pytest.raises(UnsupportedFeatureError):
         Decoder(io.BytesIO(data), inits=(init,)).field.deltas()

@@ -73,7 +73,7 @@ class LappedEncoder(Encoder):
         super().__init__(source, init, options, progress)
         if not init.takes(self.info):
             raise UnsupportedMediaError(
-                f"init {init.id} takes {init.modality} of 1 axis, not {self.info.modality} of {len(self.info.shape)}"
+                f"init {init.id} takes {init.modality}, not {self.info.modality} of {len(self.info.shape)} axes"
             )
         self.init = init
         self.spacing = init.spec.spacing_at(self.info.rate)
