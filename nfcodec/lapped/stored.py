@@ -175,9 +175,7 @@ class LappedField:
         number = np.floor(where).astype(np.int64)
         if (where == number + 0.5).all() and len(where) == number[-1] - number[0] + 1:
             return self.samples(int(number[0]), int(number[-1]) + 1)
-        a, b = touched(where)
-        a, b = max(0, a), min(self.info.shape[0], b)
-        return interpolated(self.samples(a, b), a, where)
+        return self._between(where)
 
     def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
         """The same: a recording has values everywhere."""
@@ -185,10 +183,15 @@ class LappedField:
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, 1)."""
-        where = positions[:, 0]
-        a, b = touched(where)
-        a, b = max(0, a), min(self.info.shape[0], b)
-        return interpolated(self.samples(a, b), a, where)
+        return self._between(positions[:, 0])
+
+    def _between(self, where: Positions) -> Floats:
+        """Values (n, C) at native positions (n,); beyond the ends they stay what they are there."""
+        length = self.info.shape[0]
+        inside = np.clip(where, 0.0, float(length))
+        a, b = touched(inside)
+        a, b = max(0, a), min(length, b)
+        return interpolated(self.samples(a, b), a, inside)
 
 
 _OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA)

@@ -131,6 +131,8 @@ def test_other_rates_are_the_same_curve(init):
     field = Decoder(io.BytesIO(data), inits=(init,)).field
     assert np.allclose(field.sample(0, at[inside, None])[:, 0], found[inside], atol=1e-6)
     assert np.array_equal(field.sample(0, np.arange(4000)[:, None] + 0.5)[:, 0], native)
+    beyond = field.sample(0, np.array([[-1e6], [1e9]]))[:, 0]
+    assert np.allclose(beyond, native[[0, -1]], atol=0.2)
 
 
 def test_missing_chunks(init):
