@@ -155,7 +155,9 @@ def _curve(found: list[dict[str, Any]], codec: str, name: str) -> tuple[list[flo
     some = [m for m in found if m["codec"] == codec and m[name] is not None]
     # Zimtohrli's distance falls: its logarithm, turned round, is nearly straight over the logarithm of the rate.
     rises = [-10.0 * math.log10(m[name]) if name == "zimtohrli" else m[name] for m in some]
-    return [m["kbps"] for m in some], rises
+    # A setting that costs more and is worse (Opus at 32 kbit/s changes its mode) is left out.
+    best = [i for i, value in enumerate(rises) if value > max(rises[:i], default=-math.inf)]
+    return [some[i]["kbps"] for i in best], [rises[i] for i in best]
 
 
 def deltas(found: list[dict[str, Any]], anchor: str | None) -> list[dict[str, Any]]:
