@@ -5,7 +5,7 @@
 
 For every file and setting: bytes on disk, SNR over all samples, Zimtohrli's distance (smaller is better; the worst
 channel counts) and, of speech at 16 kHz, PESQ-WB and STOI. Needs zimtohrli, pesq and pystoi (pip install
-'nfcodec[bench]'), lame and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code
+'nfcodec[ear]'), lame and opusenc. The MDCT curve is a plain transform codec with static contexts, as ideal code
 lengths without headers: measured once, on these evaluation sets (anchors below); no file format.
 """
 
