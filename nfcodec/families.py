@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nfcodec.container.layout import SectionType
 from nfcodec.errors import UnsupportedFeatureError
-from nfcodec.options import FieldKind
+from nfcodec.options import FieldKind, Tune
 
 if TYPE_CHECKING:  # listing inits needs no numpy
     from collections.abc import Collection
@@ -28,9 +28,11 @@ if TYPE_CHECKING:  # listing inits needs no numpy
 Box = tuple[int, int, int, int]
 
 # The package of every kind of field, by the name that inits and --field give it.
-_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules"}
+_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped"}
 # The section that holds the symbols of a field of a package.
-_SECTIONS: dict[SectionType, FieldKind] = {SectionType.CELLS: "lattice", SectionType.DELTA: "siren"}
+_SECTIONS: dict[SectionType, FieldKind] = {
+    SectionType.CELLS: "lattice", SectionType.DELTA: "siren", SectionType.FRAMES: "lapped",
+}  # fmt: skip
 
 
 class Init(Protocol):
@@ -95,6 +97,12 @@ class StoredField(Protocol):
     @property
     def trade(self) -> float:
         """λ of its encoder: squared error of the values, summed over samples and channels, per bit."""
+        ...
+
+    @property
+    def tune(self) -> Tune:
+        """What its encoder minded, as :class:`~nfcodec.options.EncodeOptions` has it; "perceptual" where that makes no
+        difference."""
         ...
 
     def symbols(self, chunk: int) -> Symbols:

@@ -18,11 +18,15 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
 METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
 
-FieldKind = Literal["lattice", "siren"]
-FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren")
+FieldKind = Literal["lattice", "siren", "lapped"]
+FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped")
+
+# What an encoder minds: how things look and sound, or the error of their samples.
+Tune = Literal["perceptual", "psnr"]
+TUNES: tuple[Tune, ...] = ("perceptual", "psnr")
 
 # Options that stand instead of a quality.
-TARGETS = ("bpp", "target_size", "target_psnr")
+TARGETS = ("bpp", "kbps", "target_size", "target_psnr", "target_snr")
 
 # Previews are 1/n of a picture's size; see nfcodec.decoder.reduced.
 PREVIEW_STEPS = (8, 4, 2, 1)
@@ -48,8 +52,12 @@ class EncodeOptions:
     files: less error and fewer bytes as a whole, within 1 % where the two are weighed. ``field``: the kind of field, or
     None for the usual one of the modality. ``init``: id or path of the init, or None to choose by modality and field.
 
-    Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, or ``target_size``, bytes of
-    the file, both at most; ``target_psnr``, dB, at least. One that cannot be met gives the smallest or best file
+    ``tune``: "perceptual" spends bits where they are heard, "psnr" makes the squared error small. It is of sound on
+    lapped fields; elsewhere the two are the same.
+
+    Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, ``kbps``, 1,000 bits of it per
+    second, or ``target_size``, bytes of the file, all at most; ``target_psnr`` or, of sound, ``target_snr``, dB, at
+    least. One that cannot be met gives the smallest or best file
     there is, and a warning. ``max_time``: seconds that encoding may take: all but the first inner steps are left
     out when they would take longer (of a field of modules: begin later).
 
@@ -62,9 +70,12 @@ class EncodeOptions:
     effort: int = 5
     field: FieldKind | None = None
     init: str | None = None
+    tune: Tune = "perceptual"
     bpp: float | None = None
+    kbps: float | None = None
     target_size: int | None = None
     target_psnr: float | None = None
+    target_snr: float | None = None
     max_time: float | None = None
     strip: frozenset[MetadataKind] = frozenset()
     verify: bool = True
@@ -73,6 +84,8 @@ class EncodeOptions:
     def __post_init__(self) -> None:
         if self.field not in (None, *FIELD_KINDS):
             raise OptionError(f"unknown field {self.field!r}; known: {', '.join(FIELD_KINDS)}")
+        if self.tune not in TUNES:
+            raise OptionError(f"unknown tune {self.tune!r}; known: {', '.join(TUNES)}")
         given = [n for n in TARGETS if getattr(self, n) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} exclude each other")

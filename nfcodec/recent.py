@@ -23,8 +23,20 @@ class Recent(Generic[T]):
         if key in self._kept:
             result = self._kept.pop(key)
         else:
-            while len(self._kept) >= self._size:
-                del self._kept[next(iter(self._kept))]
+            self._make_room()
             result = make(key)
         self._kept[key] = result
         return result
+
+    def has(self, key: int) -> bool:
+        """Whether there is a result for ``key``."""
+        return key in self._kept
+
+    def put(self, key: int, result: T) -> None:
+        """Keep a result that was made along with another one."""
+        self._make_room()
+        self._kept[key] = result
+
+    def _make_room(self) -> None:
+        while len(self._kept) >= self._size:
+            del self._kept[next(iter(self._kept))]

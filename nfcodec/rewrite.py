@@ -176,7 +176,7 @@ def improve(
         decoder = _decoder(_opened(file, files), limits, init)
         options = EncodeOptions(
             quality=decoder.header.quality, effort=effort, max_time=max_time, init=_reference(decoder, init),
-            limits=limits,
+            tune=decoder.field.tune, limits=limits,
         )  # fmt: skip
         candidate = Path(folder) / "candidate.nfc"
         encoded = _encoded(decoder, Path(original), candidate, options, progress)

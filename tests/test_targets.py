@@ -6,6 +6,7 @@ import io
 import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,7 @@ from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
 from nfcodec.errors import OptionError
 from nfcodec.media import open_source
 from nfcodec.options import EncodeOptions, ProgressEvent
+from nfcodec.signal import SignalInfo
 
 
 # -- the search ------------------------------------------------------------------------------------------
@@ -269,11 +271,22 @@ def test_fair_shares(monkeypatch):
 
 # -- pieces ----------------------------------------------------------------------------------------------
 def test_goals_of_options():
-    assert goal_of(EncodeOptions(), 100) is None
-    goal = goal_of(EncodeOptions(bpp=0.5), 1001, 7)
+    def picture(samples: int) -> SignalInfo:
+        return SignalInfo("image", (1, samples), 3, "u8")
+
+    assert goal_of(EncodeOptions(), picture(100)) is None
+    goal = goal_of(EncodeOptions(bpp=0.5), picture(1001), 7)
     assert (goal.limit, goal.sized, goal.fixed) == (62, True, 7) and "0.5 bits per sample, 62 bytes" in goal.name
-    assert goal_of(EncodeOptions(target_size=5000), 9, 7) == Goal("5000 bytes", 5000, True, 7)
-    assert goal_of(EncodeOptions(target_psnr=36), 9) == Goal("36 dB", 36, False)
+    assert goal_of(EncodeOptions(target_size=5000), picture(9), 7) == Goal("5000 bytes", 5000, True, 7)
+    assert goal_of(EncodeOptions(target_psnr=36), picture(9)) == Goal("36 dB", 36, False)
+    sound = SignalInfo("audio", (16000,), 2, "i16", rate=Fraction(8000))
+    goal = goal_of(EncodeOptions(kbps=12), sound)
+    assert (goal.limit, goal.sized) == (3000, True)
+    goal = goal_of(EncodeOptions(target_snr=20), sound)
+    assert (goal.limit, goal.sized, goal.snr) == (20, False, True)
+    for options in (EncodeOptions(kbps=12), EncodeOptions(target_snr=20)):
+        with pytest.raises(OptionError):
+            goal_of(options, picture(9))
 
 
 def test_the_file_that_is_written():

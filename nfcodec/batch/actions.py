@@ -14,7 +14,7 @@ from nfcodec.batch.events import BatchItem, FoundFile, Refused, Skipped
 from nfcodec.batch.keys import settings_key, settings_of
 from nfcodec.batch.manifest import NAME, SUFFIX
 from nfcodec.errors import MediaReadError, NfcError
-from nfcodec.options import DecodeOptions, EncodeOptions
+from nfcodec.options import TARGETS, DecodeOptions, EncodeOptions
 
 NFC = ".nfc"
 # What the standard library's table of suffixes lacks, and what nfc has to refuse by name.
@@ -112,7 +112,7 @@ class EncodeAction:
 
     def per_sample(self) -> float:
         """Measured at 20 µs (effort 1) to 640 µs (effort 9) on one core; a search makes twelve attempts."""
-        searched = any(v is not None for v in (self.options.bpp, self.options.target_size, self.options.target_psnr))
+        searched = any(getattr(self.options, name) is not None for name in TARGETS)
         return 20e-6 * 1.6 ** (self.options.effort - 1) * (12 if searched else 1)
 
     def small(self) -> float:

@@ -26,7 +26,7 @@ from nfcodec.cli.params import (
 from nfcodec.cli.report import Reporter
 from nfcodec.cli.session import Session
 from nfcodec.cli.targets import Target, plan
-from nfcodec.options import FIELD_KINDS, METADATA_KINDS, TARGETS, EncodeOptions, EncodeResult, Progress
+from nfcodec.options import FIELD_KINDS, METADATA_KINDS, TARGETS, TUNES, EncodeOptions, EncodeResult, Progress
 
 _DEFAULT = EncodeOptions()
 _KINDS = ",".join(METADATA_KINDS)
@@ -70,12 +70,24 @@ def encode_options(function: F) -> F:
             help="Instead of a quality: at most X bits per pixel or sample.",
         ),
         click.option(
+            "--kbps", callback=BITS, default=_DEFAULT.kbps, metavar="X",
+            help="Instead of a quality: at most X kbit/s, of sound and video.",
+        ),
+        click.option(
             "--target-size", callback=BYTES, default=_DEFAULT.target_size, metavar="BYTES",
             help="Instead of a quality: a file of at most so many bytes (50000, 50k, 1.5M).",
         ),
         click.option(
             "--target-psnr", callback=DECIBEL, default=_DEFAULT.target_psnr, metavar="DB",
             help="Instead of a quality: a PSNR of at least DB.",
+        ),
+        click.option(
+            "--target-snr", callback=DECIBEL, default=_DEFAULT.target_snr, metavar="DB",
+            help="Instead of a quality: an SNR of at least DB, of sound.",
+        ),
+        click.option(
+            "--tune", type=click.Choice(TUNES), default=_DEFAULT.tune, show_default=True,
+            help="What bits are spent for: the ear, or the error of samples. Of sound so far.",
         ),
         click.option(
             "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",

@@ -43,13 +43,16 @@ class SectionType(IntEnum):
     ALPHA = 0x02
     CELLS = 0x03
     OVERLAY = 0x04
+    FRAMES = 0x05
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
 
 
 # Their payloads start with a chunk index.
-CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY})
+CHUNKED = frozenset({
+    SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.FRAMES,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

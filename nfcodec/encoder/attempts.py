@@ -27,17 +27,18 @@ class _Attempts:
 
     def __init__(
         self, again: Callable[[], Source], encode: Encode, options: EncodeOptions, progress: SearchProgress,
-        files: ExitStack,
+        files: ExitStack, *, snr: bool,
     ) -> None:  # fmt: skip
         self.again, self.encode, self.options, self.progress, self.files = again, encode, options, progress, files
+        self.snr = snr
 
     def __call__(self, trial: Trial) -> Attempt[Result]:
         """One attempt."""
         self.progress.begin(draft=trial.draft)
         left = None if trial.deadline is None else max(1e-3, trial.deadline - time.monotonic())
         options = replace(
-            self.options, quality=trial.quality, effort=trial.effort, max_time=left, bpp=None, target_size=None,
-            target_psnr=None,
+            self.options, quality=trial.quality, effort=trial.effort, max_time=left,
+            bpp=None, kbps=None, target_size=None, target_psnr=None, target_snr=None,
         )  # fmt: skip
         file = self.files.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 (closed by files)
         source = self.again()
@@ -46,7 +47,8 @@ class _Attempts:
         finally:
             source.close()
         self.progress.psnr = encoded.psnr
-        return Attempt(trial, encoded.bytes, encoded.psnr, (cast(IO[bytes], file), encoded))
+        level = encoded.snr if self.snr else encoded.psnr
+        return Attempt(trial, encoded.bytes, level, (cast(IO[bytes], file), encoded))
 
 
 def encode_to_goal(
@@ -60,7 +62,7 @@ def encode_to_goal(
     deadline = None if options.max_time is None else time.monotonic() + options.max_time
     with ExitStack() as files:
         bar = SearchProgress(progress, float(samples))
-        attempts = _Attempts(again, encode, options, bar, files)
+        attempts = _Attempts(again, encode, options, bar, files, snr=goal.snr)
         draft = 1 if options.effort > _NO_DRAFTS else options.effort
         found = find(attempts, goal, effort=options.effort, draft=draft, deadline=deadline, fine=False)
         file, encoded = found.attempt.result

@@ -17,7 +17,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from nfcodec.encoder.curve import Curve, crossing
+from nfcodec.errors import OptionError
 from nfcodec.options import EncodeOptions
+from nfcodec.signal import SignalInfo
 
 T = TypeVar("T")
 
@@ -54,13 +56,15 @@ class Attempt(Generic[T]):
 class Goal:
     """What to meet: ``limit`` bytes at most (``sized``), or dB at least. ``name``: as the user knows it.
 
-    ``fixed``: bytes of the file that are the same at every quality.
+    ``fixed``: bytes of the file that are the same at every quality. ``snr``: the dB are of the SNR, which differs from
+    the PSNR by the same number at every quality.
     """
 
     name: str
     limit: float
     sized: bool
     fixed: int = 0
+    snr: bool = False
 
     def meets(self, attempt: Attempt[T]) -> bool:
         """Whether the attempt keeps to the target."""
@@ -119,16 +123,32 @@ class Goal:
         return low <= self.gap(attempt) <= high
 
 
-def goal_of(options: EncodeOptions, samples: int, fixed: int = 0) -> Goal | None:
-    """The target of the options, or None. ``samples`` of the grid; ``fixed`` bytes beside what quality changes."""
+def goal_of(options: EncodeOptions, info: SignalInfo, fixed: int = 0) -> Goal | None:
+    """The target of the options, or None. ``fixed`` bytes beside what quality changes.
+
+    :class:`OptionError` for a rate of a signal without time, or an SNR of one that is no sound.
+    """
     if options.bpp is not None:
-        size = math.floor(options.bpp * samples / 8)
+        size = math.floor(options.bpp * info.samples / 8)
         return Goal(f"{options.bpp:g} bits per sample, {size} bytes,", size, True, fixed)
+    if options.kbps is not None:
+        size = math.floor(options.kbps * 125.0 * _seconds(info))
+        return Goal(f"{options.kbps:g} kbit/s, {size} bytes,", size, True, fixed)
     if options.target_size is not None:
         return Goal(f"{options.target_size} bytes", options.target_size, True, fixed)
     if options.target_psnr is not None:
         return Goal(f"{options.target_psnr:g} dB", options.target_psnr, False)
+    if options.target_snr is not None:
+        if info.modality != "audio":
+            raise OptionError(f"a target SNR is of sound, this is {info.modality}")
+        return Goal(f"{options.target_snr:g} dB SNR", options.target_snr, False, snr=True)
     return None
+
+
+def _seconds(info: SignalInfo) -> float:
+    if info.modality not in ("audio", "video") or not info.rate:
+        raise OptionError(f"kbps is of sound or video, this is {info.modality}")
+    return float(info.shape[0] / info.rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,12 +76,12 @@ def _categorical(counts: tuple[int, ...]) -> Any:
     return constriction.stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _row_models(family: Family) -> tuple[Any, ...]:
     return tuple(_categorical(family.counts(row)) for row in range(family.rows))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _row_supports(family: Family) -> npt.NDArray[np.int64]:
     return np.array([family.support(row) for row in range(family.rows)], np.int64)
 

@@ -19,6 +19,7 @@ from nfcodec.lattice.space import Space, box_of, section_run, unpack_run
 from nfcodec.lattice.spec import MOST_LAYERS
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.limits import Limits
+from nfcodec.options import Tune
 from nfcodec.parallel import ordered_map
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Positions, Span, Symbols
@@ -79,6 +80,11 @@ class LatticeField:
     def trade(self) -> float:
         """λ: squared error of the values, summed, per bit."""
         return self.init.plane_trade(self.header.quality) / self.init.planes.unit(self.info.channels)
+
+    @property
+    def tune(self) -> Tune:
+        """There is one encoder for all."""
+        return "perceptual"
 
     def deltas(self) -> Deltas:
         """Symbols int32 (P, K, *cells) and steps (P, K); :class:`UnsupportedFeatureError` where there are several

@@ -23,6 +23,7 @@ from nfcodec.modules.partition import is_sound, module_count
 from nfcodec.modules.render import render_box
 from nfcodec.modules.trade import trade_off
 from nfcodec.modules.values import active_outputs, to_values
+from nfcodec.options import Tune
 from nfcodec.recent import Recent
 from nfcodec.rotations import mid_side
 from nfcodec.signal import Floats, SignalInfo
@@ -78,6 +79,11 @@ class ModuleField:
     def symbols(self, chunk: int) -> npt.NDArray[np.int32]:
         """The integer deltas of a chunk, module by module (M·K,)."""
         return self._rows(chunk).ravel()
+
+    @property
+    def tune(self) -> Tune:
+        """There is one encoder for all."""
+        return "perceptual"
 
     def deltas(self) -> Deltas:
         """Symbols (modules, K) and steps (K,)."""

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 FORMAT = "NFC"
 MIME = "image/x-nfc"
 SUFFIX = ".nfc"
-_OPTIONS = ("quality", "effort", "field", "init", "bpp", "target_size", "target_psnr", "max_time", "strip", "verify")
+_OPTIONS = (
+    "quality", "effort", "field", "init", "tune", "bpp", "target_size", "target_psnr", "max_time", "strip", "verify",
+)  # fmt: skip
 
 
 def register_pillow(*, inits: tuple[str, ...] = ()) -> None:

@@ -61,6 +61,7 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
         "grey16": (MemorySource(grey_info, dequantize(grey, "u16")), "masked", {"quality": 90}),
         "rgba": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "image", {"quality": 30}),
         "stereo": (memory("audio", sound(333, 2)), "audio", {"quality": 60}),
+        "voice": (memory("audio", sound(9000, 1)), "speech-lapped", {"quality": 50}),
         "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
         "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
         "drawn": (memory("image", drawn()), "tiny-lattice", {}),
@@ -90,11 +91,11 @@ def main() -> None:
         (HERE / f"{name}.nfc").write_bytes(data)
         decoder = Decoder(io.BytesIO(data), inits=(init(kind),))
         blocks = list(decoder.blocks(DecodeOptions()))
-        twice = np.concatenate([b.values for b in decoder.blocks(DecodeOptions(scale=2.0))])
         samples = quantize(np.concatenate([b.values for b in blocks]), decoder.info)
         stored[name] = samples
         if name in ENLARGED:
-            stored[f"{name} at 2x"] = twice
+            twice = [b.values for b in decoder.blocks(DecodeOptions(scale=2.0))]
+            stored[f"{name} at 2x"] = np.concatenate(twice)
         expected[name] = {
             "init": kind, "bytes": len(data), "shape": list(decoder.info.shape), "channels": decoder.info.channels,
             "type": decoder.info.sample_type, "symbols": encoded.digest,

@@ -165,7 +165,7 @@ class LatticeEncoder(Encoder):
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
         options, deadline = self.options, self._deadline
-        goal = goal_of(options, self.info.samples, self._file_size(rest))
+        goal = goal_of(options, self.info, self._file_size(rest))
         exact = None if labels is None else self._below(values, labels)
         if exact is not None and goal is not None and goal.sized and not self._fits(exact, rest, goal):
             exact = None

@@ -37,7 +37,7 @@ def _streamed(
     def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
         return StreamEncoder(signal, init, chosen, heard, coder).run(to)
 
-    goal = goal_of(options, source.info.samples)
+    goal = goal_of(options, source.info)
     if goal is None:
         return encoded(source, out, options, progress)
     if again is None:

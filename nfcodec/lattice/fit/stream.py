@@ -8,10 +8,9 @@ for.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,12 +31,11 @@ from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.space import Space, pack_run
 from nfcodec.lattice.synthesis import whole_to_values
+from nfcodec.neighbours import neighbours
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Source
 from nfcodec.silence import Silence
 from nfcodec.types import Doubles, Symbols
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,6 @@ class Chunk:
     def left(self) -> Tensor:
         """The planes that are not shown yet."""
         return self.planes - torch.from_numpy((self.shown * PLANE_UNIT).astype(np.float32))
-
-
-def neighbours(items: Iterable[T]) -> Iterator[tuple[T | None, T, T | None]]:
-    """Every item with the one before and the one after it."""
-    before: T | None = None
-    here: T | None = None
-    for after in items:
-        if here is not None:
-            yield before, here, after
-            before = here
-        here = after
-    if here is not None:
-        yield before, here, None
 
 
 class StreamEncoder(Encoder):

@@ -1,0 +1,1 @@
+"""The encoder of lapped fields: transform, choice of splits, quantization."""

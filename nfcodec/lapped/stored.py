@@ -1,0 +1,205 @@
+"""Recordings as lapped frames: FRAMES sections, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nfcodec.container.layout import SectionType, split_chunk
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.container.varint import ByteReader
+from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.families import Box, Deltas, Preview
+from nfcodec.lapped.channels import groups_of, to_values
+from nfcodec.lapped.code import ChunkBytes, Decoded, decode_chunks
+from nfcodec.lapped.init import PSNR, LappedInit
+from nfcodec.lapped.interpolation import interpolated, touched
+from nfcodec.lapped.synthesis import synthesized
+from nfcodec.limits import Limits
+from nfcodec.options import Tune
+from nfcodec.parallel import ordered_map, thread_count
+from nfcodec.recent import Recent
+from nfcodec.signal import Floats, SignalInfo
+from nfcodec.types import Bytes, Doubles, Positions, Symbols
+
+# Chunks that are decoded side by side when a recording is decoded from one to the next.
+AHEAD = 16
+
+
+class LappedField:
+    """The frames of a file. Raises :class:`CorruptError` when header and sections do not match.
+
+    ``partial``: chunks that are not there are silent.
+    """
+
+    def __init__(
+        self, init: LappedInit, reader: Reader, index: list[Entry], info: SignalInfo, limits: Limits, *, partial: bool
+    ) -> None:  # fmt: skip
+        self.init, self.reader, self.info, self.limits = init, reader, info, limits
+        self.header = reader.header
+        self.spacing = init.spec.spacing_at(info.rate)
+        self.groups = groups_of(info.channels)
+        self.frames = -(-info.shape[0] // self.spacing)
+        self.chunks = -(-self.frames // self.rows)
+        if self.header.chunk_rows != self.rows:
+            raise CorruptError(f"{self.header.chunk_rows} frames per chunk do not fit init {init.id}")
+        self.entries = {e.first: e for e in index if e.type == SectionType.FRAMES and e.first is not None}
+        # By number and maximum: the header of a small file can announce millions of chunks.
+        if max(self.entries, default=-1) >= self.chunks or (len(self.entries) != self.chunks and not partial):
+            raise CorruptError(f"{len(self.entries)} FRAMES sections for {self.chunks} chunks")
+        wrong = next((e for e in index if e.type in _OTHERS), None)
+        if wrong is not None:
+            raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}, whose field is lapped")
+        self._decoded: Recent[tuple[Decoded, ...]] = Recent(AHEAD + 4)
+        self._next, self._ahead = -1, 1
+
+    @property
+    def rows(self) -> int:
+        """Frames of a chunk, the last excepted."""
+        return min(self.init.spec.frames, self.frames)
+
+    @property
+    def chunk_length(self) -> int:
+        """Samples of a chunk."""
+        return self.rows * self.spacing
+
+    @property
+    def trade(self) -> float:
+        """λ: squared error of the values, summed, per bit."""
+        law = self.init.laws[0]
+        return law.trade * law.step(self.header.quality, 0) ** 2
+
+    @property
+    def tune(self) -> Tune:
+        """By the law of the first chunk that holds anything."""
+        for chunk in sorted(self.entries):
+            payloads = [p for p in self._payloads(chunk) if p]
+            if payloads:
+                return "psnr" if payloads[0][0] & 1 == PSNR else "perceptual"
+        return "perceptual"
+
+    def symbols(self, chunk: int) -> Symbols:
+        """All integers of a chunk, group after group: (n,)."""
+        return np.concatenate([d.chunk.numbers() for d in self._chunk(chunk)])
+
+    def deltas(self) -> Deltas:
+        """:class:`UnsupportedFeatureError`: steps differ from chunk to chunk."""
+        raise UnsupportedFeatureError(f"init {self.init.id}: the symbols of lapped frames have no common steps")
+
+    def lacking(self) -> str:
+        """How many chunks are there."""
+        return "" if len(self.entries) == self.chunks else f"{len(self.entries)} of {self.chunks} chunks are there"
+
+    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
+        """Sound has none."""
+        return None
+
+    # -- chunks ------------------------------------------------------------------------------------------
+    def _frames_of(self, chunk: int) -> int:
+        return min(self.rows, self.frames - chunk * self.rows)
+
+    def _payloads(self, chunk: int) -> list[bytes]:
+        """The payload of every group."""
+        if chunk not in self.entries:
+            return [b""] * len(self.groups)
+        reader = ByteReader(split_chunk(self.reader.read(self.entries[chunk]).payload)[1])
+        lengths = [reader.varint("length of a group") for _ in self.groups[1:]]
+        found = [reader.take(length, "group of channels") for length in lengths]
+        return [*found, reader.rest()]
+
+    def _read(self, chunk: int) -> list[ChunkBytes]:
+        frames, both = self._frames_of(chunk), zip(self._payloads(chunk), self.groups, strict=True)
+        return [ChunkBytes(data, len(group), frames, self.spacing, self.limits) for data, group in both]
+
+    def _chunk(self, chunk: int) -> tuple[Decoded, ...]:
+        """A chunk, group by group."""
+        return self._decoded.get(chunk, self._decode_run)
+
+    def _decode_run(self, first: int) -> tuple[Decoded, ...]:
+        """A chunk, and more and more of those behind it as long as they are asked for in a row."""
+        self._ahead = min(2 * self._ahead, AHEAD) if first == self._next else 1
+        self._next = first + self._ahead
+        return self._decode(first, self._ahead)
+
+    def _decode(self, first: int, count: int) -> tuple[Decoded, ...]:
+        """A chunk; the next ones, of the same length, are kept for later."""
+        length, stop = self._frames_of(first), min(first + count, self.chunks)
+        alike = [i for i in range(first, stop) if self._frames_of(i) == length]
+        wanted = [i for i in alike if i == first or not self._decoded.has(i)]
+        read = [self._read(i) for i in wanted]
+        decode: Callable[[list[ChunkBytes]], list[Decoded]] = lambda some: decode_chunks(  # noqa: E731
+            self.init, self.header.quality, some
+        )
+        share = -(-len(wanted) // thread_count())
+        jobs = [
+            [chunk[group] for chunk in read[i : i + share]]
+            for group in range(len(self.groups))
+            for i in range(0, len(read), share)
+        ]
+        done = list(ordered_map(decode, jobs))
+        per_group = len(done) // len(self.groups)
+        columns = [
+            [d for part in done[g * per_group : (g + 1) * per_group] for d in part] for g in range(len(self.groups))
+        ]
+        chunks = list(zip(*columns, strict=True))
+        for i, chunk in list(zip(wanted, chunks, strict=True))[1:]:
+            self._decoded.put(i, chunk)
+        return chunks[0]
+
+    # -- samples -----------------------------------------------------------------------------------------
+    def _weights(self, group: int, first: int, last: int) -> tuple[Doubles, Bytes]:
+        """Weights (P, n, K) and splits (n,) of the frames [first, last)."""
+        weights, splits = [], []
+        for chunk in range(first // self.rows, -(-last // self.rows)):
+            decoded = self._chunk(chunk)[group]
+            a, b = max(first - chunk * self.rows, 0), last - chunk * self.rows
+            weights.append(weights_of(self.init, self.header.quality, decoded)[:, a:b])
+            splits.append(decoded.chunk.splits[a:b])
+        return np.concatenate(weights, 1), np.concatenate(splits)
+
+    def samples(self, start: int, stop: int) -> Floats:
+        """The native samples [start, stop), exact: (n, C)."""
+        first, last = start // self.spacing, -(-stop // self.spacing)
+        a, b = max(0, first - 1), min(self.frames, last + 1)
+        out = np.empty((stop - start, self.info.channels), np.float32)
+        for number, channels in enumerate(self.groups):
+            weights, splits = self._weights(number, a, b)
+            planes = synthesized(weights, splits)[:, start - a * self.spacing : stop - a * self.spacing]
+            out[:, list(channels)] = to_values(planes)
+        return out
+
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
+        """Values (n, C) at native positions."""
+        where = positions[0]
+        number = np.floor(where).astype(np.int64)
+        if (where == number + 0.5).all() and len(where) == number[-1] - number[0] + 1:
+            return self.samples(int(number[0]), int(number[-1]) + 1)
+        return self._between(where)
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """The same: a recording has values everywhere."""
+        return self.render(chunk, positions)
+
+    def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
+        """Values (N, C) at native positions (N, 1)."""
+        return self._between(positions[:, 0])
+
+    def _between(self, where: Positions) -> Floats:
+        """Values (n, C) at native positions (n,); beyond the ends they stay what they are there."""
+        length = self.info.shape[0]
+        inside = np.clip(where, 0.0, float(length))
+        a, b = touched(inside)
+        a, b = max(0, a), min(length, b)
+        return interpolated(self.samples(a, b), a, inside)
+
+
+_OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA)
+
+
+def weights_of(init: LappedInit, quality: int, decoded: Decoded) -> Doubles:
+    """Weights (P, T, K) in 2^-20 of a chunk."""
+    chunk = decoded.chunk
+    law = init.laws[chunk.law]
+    corrections = init.corrections_of(chunk.law, decoded.scales, chunk.symbols)
+    return law.weights(chunk.symbols, corrections, law.exponent(quality, chunk.gain))

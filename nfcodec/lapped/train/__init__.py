@@ -1,0 +1,1 @@
+"""How the inits of lapped fields are trained."""
