@@ -23,9 +23,9 @@ from nfcodec.errors import InputError, MediaReadError
 from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import open_source
-from nfcodec.media.samples import dequantize, quantize
+from nfcodec.media.samples import dequantize, samples_of
 from nfcodec.options import DecodeOptions, EncodeOptions, EncodeResult, Progress
-from nfcodec.signal import Block, Metadata, SignalInfo, Source
+from nfcodec.signal import Block, Ints, Metadata, SignalInfo, Source
 
 # Efforts differ by a few dB, pictures by more: even a poor file is over 10 dB nearer to its own original.
 OTHER_SIGNAL_DB = 10.0
@@ -102,8 +102,9 @@ class DecodedSource:
 
     def _rounded(self, block: Block) -> Block:
         info, sound = self.info, self.info.modality == "audio"
-        samples = quantize(block.values, info)
-        return Block(dequantize(samples, info.sample_type, info.value_range, signed=sound), block.alpha)
+        samples = samples_of(block, info)
+        values = dequantize(samples, info.sample_type, info.value_range, signed=sound)
+        return Block(values, block.alpha, block.samples, block.missing)
 
     def sidecar(self) -> bytes:
         """The sound track of a video."""
@@ -114,12 +115,18 @@ class DecodedSource:
 
 
 def _joined(blocks: list[Block]) -> Block:
-    alpha = [b.alpha for b in blocks if b.alpha is not None]
-    return Block(np.concatenate([b.values for b in blocks]), np.concatenate(alpha) if alpha else None)
+    def whole(parts: list[Ints | None]) -> Ints | None:
+        known = [p for p in parts if p is not None]
+        return np.concatenate(known) if known else None
+
+    values = np.concatenate([b.values for b in blocks])
+    alpha, samples = whole([b.alpha for b in blocks]), whole([b.samples for b in blocks])
+    return Block(values, alpha, samples, whole([b.missing for b in blocks]))
 
 
 def _rows(block: Block, start: int, stop: int) -> Block:
-    return Block(block.values[start:stop], None if block.alpha is None else block.alpha[start:stop])
+    others = (block.alpha, block.samples, block.missing)
+    return Block(block.values[start:stop], *(None if o is None else o[start:stop] for o in others))
 
 
 # -- transcode -------------------------------------------------------------------------------------------

@@ -43,13 +43,16 @@ class SectionType(IntEnum):
     ALPHA = 0x02
     CELLS = 0x03
     OVERLAY = 0x04
+    SAMPLES = 0x05
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
 
 
 # Their payloads start with a chunk index.
-CHUNKED = frozenset({SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY})
+CHUNKED = frozenset(
+    {SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.SAMPLES}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def front_size(header: Header) -> int:
 
 
 def chunk_payload(index: int, payload: bytes) -> bytes:
-    """The payload of a DELTA or ALPHA section: the chunk index and what it holds."""
+    """The payload of a DELTA, ALPHA or SAMPLES section: the chunk index and what it holds."""
     return encode_varint(index) + payload
 
 
