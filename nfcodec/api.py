@@ -175,7 +175,7 @@ def decode(
             size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
-        seconds=time.monotonic() - began, warnings=warnings,
+        seconds=time.monotonic() - began, warnings=warnings, modality=info.modality,
     )  # fmt: skip
 
 

@@ -147,7 +147,8 @@ class DecodeOptions:
     """What to render.
 
     ``scale`` multiplies the spatial axes; ``size`` is (width, height) instead, either may be 0 to follow
-    from the other. ``crop``: (x, y, width, height) in native pixels. ``time``: (start, stop) in seconds,
+    from the other. ``crop``: (x, y, width, height) in native pixels, of
+    arrays along the last axis and the one before it. ``time``: (start, stop) in seconds,
     stop may be None. ``rate``: output samples per second. ``fps``: output frames per second. ``partial``: take a
     truncated file for what is there of it, with a warning that says what is missing.
     """
@@ -210,7 +211,7 @@ class EncodeResult:
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """One decoded file. ``shape`` is of the written signal, channels excluded."""
+    """One decoded file. ``shape`` is of the written signal, channels excluded; ``modality`` what it is."""
 
     input: str
     output: str
@@ -218,6 +219,7 @@ class DecodeResult:
     bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    modality: str = ""
 
 
 @dataclass(frozen=True, slots=True)

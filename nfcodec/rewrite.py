@@ -18,7 +18,7 @@ from nfcodec import zoo
 from nfcodec.api import encode_result
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
-from nfcodec.encoder import Encoded, encode_signal
+from nfcodec.encoder import BOUNDED, Encoded, encode_signal
 from nfcodec.errors import InputError, MediaReadError
 from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
@@ -181,6 +181,11 @@ def improve(
     file = Path(path)
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder, ExitStack() as files:
         decoder = _decoder(_opened(file, files), limits, init)
+        if decoder.init.kind == BOUNDED:
+            raise InputError(
+                f"{path} holds an array within a bound, which no further search makes better",
+                hint="nfc encode -e 9 --max-error tries everything at once",
+            )
         options = EncodeOptions(
             quality=decoder.header.quality, effort=effort, max_time=max_time, init=_reference(decoder, init),
             limits=limits,
@@ -237,7 +242,7 @@ def _check_alike(held: SignalInfo, given: SignalInfo, original: PathLike, *, who
 
 
 def _told(info: SignalInfo) -> str:
-    extent = "×".join(map(str, reversed(info.shape)))
+    extent = "×".join(map(str, info.shape if info.modality == "array" else reversed(info.shape)))
     return f"{info.modality} {extent}, {info.channels} channels{' and alpha' * info.alpha}, {info.sample_type}"
 
 

@@ -33,12 +33,14 @@ def _numbers(r, shape):
         return wild
     if kind == 1:
         return np.full(shape, r.random())
-    smooth = sum(
-        np.cos(r.uniform(0, 12) * np.linspace(0, 1, n) + r.uniform(0, 6)).reshape([-1 if i == axis else 1 for i in range(len(shape))])
-        for axis, n in enumerate(shape)
-    )  # fmt: skip
-    smooth = (smooth + np.zeros(shape) + 3) / 6
-    return np.clip(smooth + r.choice([0.0, 1e-6, 1e-3, 0.1]) * (wild - 0.5), 0, 1) if kind < 4 else np.rint(smooth * 20) / 20
+    smooth = np.zeros(shape)
+    for axis, n in enumerate(shape):
+        line = np.cos(r.uniform(0, 12) * np.linspace(0, 1, n) + r.uniform(0, 6))
+        smooth = smooth + line.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    smooth = (smooth + 3) / 6
+    if kind == 4:
+        return np.rint(smooth * 20) / 20
+    return np.clip(smooth + r.choice([0.0, 1e-6, 1e-3, 0.1]) * (wild - 0.5), 0, 1)
 
 
 def _typed(r, numbers, dtype):
@@ -59,8 +61,7 @@ def _typed(r, numbers, dtype):
         low, span = limits.min, limits.max - limits.min
     else:
         span = int(min(2.0 ** r.uniform(0, 62), limits.max - limits.min))
-        low = int(limits.min + r.random() * float(limits.max - limits.min - span)) if span < limits.max - limits.min else limits.min
-        low = min(low, limits.max - span)
+        low = min(int(limits.min + r.random() * float(limits.max - limits.min - span)), limits.max - span)
     exact = [int(low) + min(span, int(v * span)) for v in numbers.reshape(-1)]
     return np.array(exact, dtype).reshape(numbers.shape)
 

@@ -51,13 +51,20 @@ class DyadicEncoder(Encoder):
         super().__init__(source, init, options, progress)
         self.init = init
         self.ends = self.info.value_range or (0.0, 0.0)
-        self.bound = (options.bound or bound_of_quality(options.quality)).absolute(*self.ends)
+        self.bound = (options.bound or bound_of_quality(options.quality)).absolute(*self._surely_within())
         self.wrap = _wrapped_axes(options.wrap, self.info.shape)
         row = math.prod(self.info.shape[1:])
         self.rows = max(1, min(self.info.shape[0], LARGEST_CHUNK // row))
         if self.wrap[0] and len(self.info.shape) == 2 and self.rows < self.info.shape[0]:
             self.warnings.append("the first axis is not wrapped: the array is encoded in several parts along it")
             self.wrap = (False, self.wrap[1])
+
+    def _surely_within(self) -> tuple[float, float]:
+        """Ends of a range that the samples fill: those of 64-bit integers are known to the nearest double alone."""
+        low, high = self.ends
+        if self.info.sample_type not in ("i64", "u64") or max(abs(low), abs(high)) < 2.0**53:
+            return low, high
+        return low, max(low, high - 2.0 * float(np.spacing(max(abs(low), abs(high)))))
 
     def write_signal(self, writer: Writer) -> int:
         """One SAMPLES section per chunk."""
