@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -76,7 +76,8 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Samples that are expected at ``centre`` (n,), each with the ``scale`` and the ``fraction`` of its table (n,)."""
+    """Samples that are expected at ``centre`` (n,), each with the ``scale`` and the ``fraction`` of its table (n,); scales
+    may still lie outside of those that there are."""
 
     centre: Doubles
     scale: Ints
@@ -90,12 +91,16 @@ class Expected:
         if scheme.whole:
             whole = np.floor(centre / UNIT + 0.5) * UNIT
             fraction, centre = np.floor((centre - whole) * logistic.EIGHTHS / UNIT).astype(np.int64), whole
-        return cls(centre, np.clip(scale, 0, logistic.SCALES - 1).astype(np.int64), fraction, step)
+        return cls(centre, scale.astype(np.int64), fraction, step)
 
     @property
     def tables(self) -> tuple[Scales, Mask]:
         """Rows of tables (n,), and where symbols are coded with their sign turned (n,)."""
-        return logistic.rows_of(self.scale, self.fraction)
+        return logistic.rows_of(np.clip(self.scale, 0, logistic.SCALES - 1), self.fraction)
+
+    def changed(self, change: int) -> Expected:
+        """With scales of so many quarters of an octave more."""
+        return replace(self, scale=self.scale + change) if change else self
 
 
 @dataclass(frozen=True)
@@ -119,9 +124,14 @@ class Sight:
         """Whether there are enough samples for a tuning."""
         return sum(len(part.predicted) for part in self.looked) >= TUNABLE
 
+    @cached_property
+    def untuned(self) -> list[Seen]:
+        """What networks are told without a tuning."""
+        return [part.seen() for part in self.looked]
+
     def seen(self, tuning: Tuning) -> list[Seen]:
         """What networks are told."""
-        return [part.seen(tuning.weights) for part in self.looked]
+        return [part.seen(tuning.weights) for part in self.looked] if tuning.weights else self.untuned
 
     def expected(self, tuning: Tuning) -> Expected:
         """What networks expect."""

@@ -27,8 +27,8 @@ from nfcodec.types import Bytes, Doubles, Mask
 
 _QUALITY_STEP = 25.0  # of quality is a factor of ten in the bound
 # Series of steps that are tried: where most samples need no symbol, coarse levels should be known better.
-_FINE, _COARSE = (0, 1), (0, 1, 2)
-_MANY_STEPS = 2000
+_TRIED = (0, 1)
+_MANY_STEPS = 2000  # with more, the bound is so tight that only the first one pays
 
 
 def bound_of_quality(quality: int) -> ErrorBound:
@@ -111,9 +111,11 @@ class DyadicEncoder(Encoder):
         if measure.mode in (Mode.WHOLE, Mode.INTEGERS):
             yield 0
         elif measure.mode == Mode.FREE:
-            effort = self.options.effort
-            tried = _FINE if measure.steps > _MANY_STEPS else _COARSE
-            yield from tried[1:2] if effort == 1 else range(len(SERIES)) if effort > 6 else tried
+            effort, fine = self.options.effort, measure.steps > _MANY_STEPS
+            if effort > 6:
+                yield from range(len(SERIES))
+            else:
+                yield from _TRIED[:1] if fine else _TRIED[1:] if effort < 3 else _TRIED
 
     def _walked(self, chunk: Chunk, samples: Samples, seen: Mask) -> Coded:
         """A chunk in one series of steps."""

@@ -49,22 +49,21 @@ class Giver:
     def _chosen(self, sight: Sight) -> tuple[Tuning, Expected]:
         """The tuning that makes the phase smallest, and what is expected with it."""
         weights = fitted_weights(sight, sight.where.of(self.planes))
-        options = []
-        for tuning in (Tuning(), Tuning(weights)) if any(weights) else (Tuning(),):
-            expected = sight.expected(tuning)
+        options: list[tuple[float, Tuning, Expected]] = []
+        for some in ((), weights) if any(weights) else ((),):
+            expected = sight.expected(Tuning(some))
             found = self._steps(sight.where, expected).astype(np.int64)
             change = _best_change(found, expected)
-            extra = _BITS_PER_WEIGHT * len(tuning.weights) + (_BITS_PER_CHANGE if tuning.weights or change else 0.0)
-            options.append((_bits(found, expected, change) + extra, tuning.weights, change))
-            if not tuning.weights and change:
-                options.append((_bits(found, expected, 0), (), 0))
-        _, weights, change = min(options)
-        tuning = Tuning(weights, change)
-        return tuning, sight.expected(tuning)
+            for tried in dict.fromkeys((0, change)):
+                extra = _BITS_PER_WEIGHT * len(some) + (_BITS_PER_CHANGE if some or tried else 0.0)
+                bits = _bits(found, expected.changed(tried)) + extra
+                options.append((bits, Tuning(some, tried), expected.changed(tried)))
+        _, tuning, expected = min(options, key=lambda option: option[0])
+        return tuning, expected
 
 
-def _bits(symbols: Ints, expected: Expected, change: int) -> float:
-    scale = np.clip(expected.scale + change, 0, logistic.SCALES - 1)
+def _bits(symbols: Ints, expected: Expected) -> float:
+    scale = np.clip(expected.scale, 0, logistic.SCALES - 1)
     return float(logistic.bits(symbols, scale, expected.fraction).sum(dtype=np.float64))
 
 
@@ -72,16 +71,16 @@ def _best_change(symbols: Ints, expected: Expected) -> int:
     """Of all scales, as told by some of the samples."""
     some = slice(None, None, max(1, len(symbols) // _TRIAL))
     few = Expected(expected.centre[some], expected.scale[some], expected.fraction[some], expected.step)
-    return min(_TRIED, key=lambda change: (_bits(symbols[some], few, change), abs(change)))
+    return min(_TRIED, key=lambda change: (_bits(symbols[some], few.changed(change)), abs(change)))
 
 
 def fitted_weights(sight: Sight, wanted: Doubles) -> tuple[int, ...]:
     """Weights of the terms, in 64ths, with which predictions are nearest to the samples ``wanted`` (n,)."""
     size = len(sight.looked[0].terms)
     square, product, start = np.zeros((size, size)), np.zeros(size), 0
-    for part in sight.looked:
+    for part, seen in zip(sight.looked, sight.untuned, strict=True):
         stop = start + len(part.predicted)
-        scale = part.seen().scale + part.setting.step / 4.0
+        scale = seen.scale + part.setting.step / 4.0
         weighted = part.terms / (2.0 * scale)
         square += weighted @ weighted.T
         product += weighted @ ((wanted[start:stop] - part.predicted) / scale)
