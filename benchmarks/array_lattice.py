@@ -2,9 +2,9 @@
 
     python benchmarks/array_lattice.py FILE.npy … --name array-lattice [--qualities 0,20,40,60,80,100]
 
-The lattice is that of grey pictures (the shipped init, effort 1) on the plane scaled to [0, 1], counted without the front
-of its file; what it decodes to is the base of all samples, of which the networks are told. Planes and bounds as in
-benchmarks/arrays.py. Writes NAME.json to benchmarks/results.
+The lattice is that of grey pictures (the shipped init, effort 1) on the plane scaled to [0, 1], counted without the
+front of its file; what it decodes to is the base of all samples, of which the networks are told. Planes and bounds as
+in benchmarks/arrays.py. Writes NAME.json to benchmarks/results.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Samples that are expected at ``centre`` (n,), each with the ``scale`` and the ``fraction`` of its table (n,); scales
+    """Samples that are expected at ``centre`` (n,), each with ``scale`` and ``fraction`` of its table (n,). Scales
     may still lie outside of those that there are."""
 
     centre: Doubles
