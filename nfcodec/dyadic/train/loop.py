@@ -120,6 +120,8 @@ class DyadicTrainer(Running):
     def _update(self, phases: Samples) -> None:
         total, bits = torch.zeros(()), 0.0
         for network, samples in zip(self.networks, phases, strict=True):
+            if not len(samples[1]):  # lines alone have been drawn so far
+                continue
             chosen = torch.randint(0, len(samples[1]), (self.config.outer.batch,))
             loss, told = loss_of(network, [s[chosen] for s in samples])
             total, bits = total + loss, bits + float(told) / len(phases)
