@@ -6,8 +6,8 @@ Every plane of an array is a case of its own, but for arrays whose planes are sm
 those are one case, whole. A bound is a share of the range of values of the case. nfc as it comes (``nfc``), with its
 last axis wrapped where that has ``--wrap-width`` samples (``nfc wrap``), and with the native steps of packed data not
 looked for (``nfc plain``); SZ3 (pysz): the smallest of its three algorithms; zfp (zfpy): the largest tolerance that
-keeps to the bound. All errors are measured on decoded samples. Seconds are of one thread of the processor. Writes
-NAME.json to benchmarks/results and, with ``--plots``, NAME-….svg and .png there.
+keeps to the bound, the middle of the range subtracted. All errors are measured on decoded samples. Seconds are of one
+thread of the processor. Writes NAME.json to benchmarks/results and, with ``--plots``, NAME-….svg and .png there.
 """
 
 from __future__ import annotations
@@ -89,13 +89,16 @@ def sz3(array: Array, bound: float) -> tuple[Row, Array]:
 
 
 def zfp(array: Array, bound: float) -> tuple[Row, Array]:
-    """The largest tolerance whose error keeps to the bound."""
+    """The largest tolerance whose error keeps to the bound. zfp counts from zero, so the middle of the range is
+    subtracted."""
     import zfpy
 
+    middle = (float(array.min()) + float(array.max())) / 2
+    centred = (array.astype(np.float64) - middle).astype(array.dtype)
     tolerance, found = bound, None
     for _ in range(_ZFP_TRIES):
-        data = zfpy.compress_numpy(array, tolerance=tolerance)
-        decoded = zfpy.decompress_numpy(data)
+        data = zfpy.compress_numpy(centred, tolerance=tolerance)
+        decoded = zfpy.decompress_numpy(data).astype(np.float64) + middle
         row = _scores(array, decoded, len(data), bound)
         if not row["held"]:
             break

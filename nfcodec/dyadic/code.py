@@ -198,8 +198,7 @@ def _phase(sight: Sight, exchange: Exchange) -> None:
     level.at(level.known, phase)[...] = where.coded
     level.at(level.activity, phase)[where.coded] = np.abs(symbols) * expected.step
     level.at(level.symbols, phase)[where.coded] = np.minimum(np.abs(symbols), _MOST_COUNTED)
-    if any(level.wrap):
-        level.fill()
+    level.fill()
 
 
 def _pieces(coded: Mask) -> Iterator[Piece]:
