@@ -43,7 +43,7 @@ class SectionType(IntEnum):
     ALPHA = 0x02
     CELLS = 0x03
     OVERLAY = 0x04
-    SAMPLES = 0x05
+    SAMPLES = 0x06
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83

@@ -179,7 +179,7 @@ def test_flipped_bits_are_noticed_or_harmless(tmp_path):
     array[0, :5] = np.nan
     file, result = encoded(array, tmp_path)
     data = file.read_bytes()
-    start = data.index(bytes([5]), 40)
+    start = data.index(bytes([6]), 40)
     r = np.random.default_rng(0)
     for _ in range(150):
         wrong = bytearray(data)
