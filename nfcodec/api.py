@@ -83,7 +83,9 @@ def encode(
     options = options or EncodeOptions()
     began, name = time.monotonic(), name_of(source)
     target = output if output is not None else derived(source, "nfc")
-    with opener(source, options.limits) as (again, input_bytes), output_file(target, force=force) as temporary:
+    plain = options.max_error is not None or bool(options.wrap)
+    source_of = opener(source, options.limits, plain=plain)
+    with source_of as (again, input_bytes), output_file(target, force=force) as temporary:
         media = again()
         try:
             # Only now: what cannot be read is refused before anything heavy is loaded.
@@ -114,6 +116,7 @@ def encode_result(
         rate_unit=unit, psnr=encoded.psnr, snr=encoded.snr if encoded.info.modality == "audio" else None,
         seconds=time.monotonic() - began, init=encoded.init,
         quality=encoded.quality, effort=options.effort, warnings=(*warnings, *encoded.warnings),
+        max_error=encoded.max_error,
     )  # fmt: skip
 
 
@@ -172,7 +175,7 @@ def decode(
             size = temporary.stat().st_size
     return DecodeResult(
         input=os.fspath(source), output=os.fspath(target), shape=info.shape, bytes=size,
-        seconds=time.monotonic() - began, warnings=warnings,
+        seconds=time.monotonic() - began, warnings=warnings, modality=info.modality,
     )  # fmt: skip
 
 
@@ -240,7 +243,7 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
     """
     import numpy as np
 
-    from nfcodec.media.samples import quantize
+    from nfcodec.media.samples import samples_of
 
     options = options or DecodeOptions()
     inits = (init,) if init else ()
@@ -249,7 +252,7 @@ def decode_array(source: PathLike, *, options: DecodeOptions | None = None, init
         parts = []
         info = decoder.info
         for block in decoder.blocks(options):
-            samples: Ints = quantize(block.values, info)
+            samples: Ints = samples_of(block, info)
             if block.alpha is not None:
                 samples = np.concatenate([samples, block.alpha[..., None].astype(samples.dtype)], -1)
             parts.append(samples)

@@ -13,7 +13,7 @@ from nfcodec.decoder import Decoder
 from nfcodec.errors import InputError
 from nfcodec.limits import Limits
 from nfcodec.media import open_source
-from nfcodec.media.samples import quantize
+from nfcodec.media.samples import samples_of
 from nfcodec.metrics import ErrorSum, ms_ssim
 from nfcodec.options import CompareResult, DecodeOptions
 from nfcodec.signal import Ints, SignalInfo
@@ -33,7 +33,7 @@ def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tup
             source = open_source(path, limits=limits)
             stack.callback(source.close)
             info, blocks = source.info, source.blocks(_rows(source.info))
-        yield info, ((quantize(b.values, info), b.alpha) for b in blocks)
+        yield info, ((samples_of(b, info), b.alpha) for b in blocks)
 
 
 def _rows(info: SignalInfo) -> int:

@@ -22,16 +22,19 @@ if TYPE_CHECKING:  # listing inits needs no numpy
 
     from nfcodec.container.reader import Entry, Reader
     from nfcodec.limits import Limits
-    from nfcodec.signal import SignalInfo
-    from nfcodec.types import Floats, Positions, Symbols
+    from nfcodec.signal import Ints, SignalInfo
+    from nfcodec.types import Floats, Mask, Positions, Symbols
 
 Box = tuple[int, int, int, int]
 
 # The package of every kind of field, by the name that inits and --field give it.
-_PACKAGES = {"lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped"}
+_PACKAGES = {
+    "lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped", "dyadic": "nfcodec.dyadic",
+}  # fmt: skip
 # The section that holds the symbols of a field of a package.
 _SECTIONS: dict[SectionType, FieldKind] = {
     SectionType.CELLS: "lattice", SectionType.DELTA: "siren", SectionType.FRAMES: "lapped",
+    SectionType.SAMPLES: "dyadic",
 }  # fmt: skip
 
 
@@ -124,6 +127,16 @@ class StoredField(Protocol):
     def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
         """As :meth:`render`, on a grid of several positions per output sample, over which they will be low-passed:
         what lies between the samples may be left out."""
+        ...
+
+    def samples(self, chunk: int, positions: list[Positions]) -> tuple[Ints, Mask | None] | None:
+        """As :meth:`render`, samples (n_0, …) in the file's own type, and which of them are missing; None from a field
+        that has values alone."""
+        ...
+
+    def written(self, values: Floats) -> Ints | None:
+        """Samples (n_0, …) of values (n_0, …, 1) that were low-passed, NaN among them where samples are missing; None
+        where values are all there is."""
         ...
 
     def sample(self, chunk: int, positions: Positions) -> Floats:

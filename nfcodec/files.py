@@ -131,19 +131,22 @@ def name_of(source: PathLike | Ints) -> str:
 
 
 @contextlib.contextmanager
-def opener(source: PathLike | Ints, limits: Limits) -> Iterator[tuple[Callable[[], Source], int]]:
-    """What opens a source, as often as is asked, and its size in bytes (of a folder 0)."""
+def opener(
+    source: PathLike | Ints, limits: Limits, *, plain: bool = False
+) -> Iterator[tuple[Callable[[], Source], int]]:  # fmt: skip
+    """What opens a source, as often as is asked, and its size in bytes (of a folder 0); ``plain``: see
+    :func:`nfcodec.media.open_source`."""
     if not is_path(source):
         from nfcodec.media.array import array_source
 
         array: Any = source
-        yield lambda: array_source(array, limits=limits), array.nbytes
+        yield lambda: array_source(array, limits=limits, plain=plain), array.nbytes
         return
     with input_file(source) as path:
 
         def again() -> Source:
             try:
-                return open_source(path, limits=limits)
+                return open_source(path, limits=limits, plain=plain)
             except OSError as error:  # else it would count as one of the output
                 raise MediaReadError(f"cannot read {named(path)}: {reason(error)}") from error
 

@@ -18,8 +18,8 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
 METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
 
-FieldKind = Literal["lattice", "siren", "lapped"]
-FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped")
+FieldKind = Literal["lattice", "siren", "lapped", "dyadic"]
+FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped", "dyadic")
 
 # What an encoder minds: how things look and sound, or the error of their samples.
 Tune = Literal["perceptual", "psnr"]
@@ -45,6 +45,29 @@ class ProgressEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorBound:
+    """How far a decoded sample may be from the original: ``value``, of the range of values where it is ``relative``."""
+
+    value: float
+    relative: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> ErrorBound:
+        """"0.5" → half a unit of the samples, "0.1%" → a thousandth of their range; ValueError for anything else."""
+        bare = text.strip()
+        relative = bare.endswith("%")
+        value = float(bare[:-1]) / 100.0 if relative else float(bare)
+        if not 0.0 <= value < math.inf:
+            raise ValueError(text)
+        return cls(value, relative)
+
+    def absolute(self, low: float, high: float) -> float:
+        """In units of samples from ``low`` to ``high``."""
+        # Halves, since the difference of two finite numbers may be infinite; a bound that is, is none.
+        return min(2.0 * (self.value * (high / 2.0 - low / 2.0)), 1.7e308) if self.relative else self.value
+
+
+@dataclass(frozen=True, slots=True)
 class EncodeOptions:
     """How to encode.
 
@@ -60,6 +83,10 @@ class EncodeOptions:
     least. One that cannot be met gives the smallest or best file
     there is, and a warning. ``max_time``: seconds that encoding may take: all but the first inner steps are left
     out when they would take longer (of a field of modules: begin later).
+
+    Of arrays: ``max_error``, as :meth:`ErrorBound.parse` takes it (a number is absolute), holds for every sample,
+    instead of a quality or a target; 0 is lossless. ``wrap``: axes whose ends meet, such as longitude, counted from 0
+    or, below 0, from the end.
 
     ``strip``: metadata kinds to leave out. ``verify``: read the file back before it gets its final name, and
     see that it decodes to the symbols that were encoded. Streams of a lattice have been decoded when they were made;
@@ -79,6 +106,8 @@ class EncodeOptions:
     max_time: float | None = None
     strip: frozenset[MetadataKind] = frozenset()
     verify: bool = True
+    max_error: str | float | None = None
+    wrap: tuple[int, ...] = ()
     limits: Limits = dataclass_field(default=DEFAULT_LIMITS)
 
     def __post_init__(self) -> None:
@@ -87,8 +116,10 @@ class EncodeOptions:
         if self.tune not in TUNES:
             raise OptionError(f"unknown tune {self.tune!r}; known: {', '.join(TUNES)}")
         given = [n for n in TARGETS if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise OptionError(f"{' and '.join(given)} exclude each other")
+        if len(given) + (self.max_error is not None) > 1:
+            names = [*given, *(("max_error",) if self.max_error is not None else ())]
+            raise OptionError(f"{' and '.join(names)} exclude each other")
+        self._check_array()
         for name in (*given, *(("max_time",) if self.max_time is not None else ())):
             number = getattr(self, name)
             if not isinstance(number, Integral if name == "target_size" else Real):
@@ -106,12 +137,31 @@ class EncodeOptions:
                 raise OptionError(f"cannot strip {kind!r}; known: {', '.join(METADATA_KINDS)}")
 
 
+    def _check_array(self) -> None:
+        if not all(isinstance(axis, Integral) for axis in self.wrap):
+            raise OptionError(f"wrap takes numbers of axes, got {self.wrap!r}")
+        object.__setattr__(self, "wrap", tuple(int(axis) for axis in self.wrap))
+        if self.max_error is not None:
+            object.__setattr__(self, "max_error", str(self.max_error))
+            _ = self.bound
+
+    @property
+    def bound(self) -> ErrorBound | None:
+        """``max_error`` as a bound."""
+        try:
+            return None if self.max_error is None else ErrorBound.parse(str(self.max_error))
+        except ValueError:
+            wanted = "a number such as 0.5 or a percentage of the range of values such as 0.1%"
+            raise OptionError(f"max_error must be {wanted}, got {self.max_error!r}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeOptions:
     """What to render.
 
     ``scale`` multiplies the spatial axes; ``size`` is (width, height) instead, either may be 0 to follow
-    from the other. ``crop``: (x, y, width, height) in native pixels. ``time``: (start, stop) in seconds,
+    from the other. ``crop``: (x, y, width, height) in native pixels, of
+    arrays along the last axis and the one before it. ``time``: (start, stop) in seconds,
     stop may be None. ``rate``: output samples per second. ``fps``: output frames per second. ``partial``: take a
     truncated file for what is there of it, with a warning that says what is missing.
     """
@@ -150,7 +200,8 @@ class EncodeResult:
     """One encoded file. ``psnr`` (dB) is of the decoded samples as written, over all channels without alpha.
 
     ``rate``: bits per pixel for images, bits per element for arrays, kbit/s for audio and video, always
-    over every byte of the file; ``rate_unit`` names it. ``snr`` (dB) for audio only. No error at all is +∞ in both;
+    over every byte of the file; ``rate_unit`` names it. ``max_error``: of arrays, the
+    largest error of a sample. ``snr`` (dB) for audio only. No error at all is +∞ in both;
     an error in the place of silence is −∞ in ``snr``. JSON has null for both infinities: null in ``psnr`` means no
     error, null in ``snr`` no error or a silent original, which ``psnr`` tells apart.
     """
@@ -168,11 +219,12 @@ class EncodeResult:
     quality: int
     effort: int
     warnings: tuple[str, ...] = ()
+    max_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """One decoded file. ``shape`` is of the written signal, channels excluded."""
+    """One decoded file. ``shape`` is of the written signal, channels excluded; ``modality`` what it is."""
 
     input: str
     output: str
@@ -180,6 +232,7 @@ class DecodeResult:
     bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    modality: str = ""
 
 
 @dataclass(frozen=True, slots=True)

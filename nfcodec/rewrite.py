@@ -18,14 +18,14 @@ from nfcodec import zoo
 from nfcodec.api import encode_result
 from nfcodec.comparison import compare_files
 from nfcodec.decoder import Decoder
-from nfcodec.encoder import Encoded, encode_signal
+from nfcodec.encoder import BOUNDED, Encoded, encode_signal
 from nfcodec.errors import InputError, MediaReadError
 from nfcodec.files import PathLike, input_file, output_file
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.media import open_source
-from nfcodec.media.samples import dequantize, quantize
+from nfcodec.media.samples import dequantize, samples_of
 from nfcodec.options import DecodeOptions, EncodeOptions, EncodeResult, Progress
-from nfcodec.signal import Block, Metadata, SignalInfo, Source
+from nfcodec.signal import Block, Ints, Metadata, SignalInfo, Source
 
 # Efforts differ by a few dB, pictures by more: even a poor file is over 10 dB nearer to its own original.
 OTHER_SIGNAL_DB = 10.0
@@ -102,8 +102,9 @@ class DecodedSource:
 
     def _rounded(self, block: Block) -> Block:
         info, sound = self.info, self.info.modality == "audio"
-        samples = quantize(block.values, info)
-        return Block(dequantize(samples, info.sample_type, info.value_range, signed=sound), block.alpha)
+        samples = samples_of(block, info)
+        values = dequantize(samples, info.sample_type, info.value_range, signed=sound)
+        return Block(values, block.alpha, block.samples, block.missing)
 
     def sidecar(self) -> bytes:
         """The sound track of a video."""
@@ -114,12 +115,18 @@ class DecodedSource:
 
 
 def _joined(blocks: list[Block]) -> Block:
-    alpha = [b.alpha for b in blocks if b.alpha is not None]
-    return Block(np.concatenate([b.values for b in blocks]), np.concatenate(alpha) if alpha else None)
+    def whole(parts: list[Ints | None]) -> Ints | None:
+        known = [p for p in parts if p is not None]
+        return np.concatenate(known) if known else None
+
+    values = np.concatenate([b.values for b in blocks])
+    alpha, samples = whole([b.alpha for b in blocks]), whole([b.samples for b in blocks])
+    return Block(values, alpha, samples, whole([b.missing for b in blocks]))
 
 
 def _rows(block: Block, start: int, stop: int) -> Block:
-    return Block(block.values[start:stop], None if block.alpha is None else block.alpha[start:stop])
+    others = (block.alpha, block.samples, block.missing)
+    return Block(block.values[start:stop], *(None if o is None else o[start:stop] for o in others))
 
 
 # -- transcode -------------------------------------------------------------------------------------------
@@ -174,6 +181,11 @@ def improve(
     file = Path(path)
     with tempfile.TemporaryDirectory(prefix="nfc-") as folder, ExitStack() as files:
         decoder = _decoder(_opened(file, files), limits, init)
+        if decoder.init.kind == BOUNDED:
+            raise InputError(
+                f"{path} holds an array within a bound, which no further search makes better",
+                hint="nfc encode -e 9 --max-error tries everything at once",
+            )
         options = EncodeOptions(
             quality=decoder.header.quality, effort=effort, max_time=max_time, init=_reference(decoder, init),
             tune=decoder.field.tune, limits=limits,
@@ -230,7 +242,7 @@ def _check_alike(held: SignalInfo, given: SignalInfo, original: PathLike, *, who
 
 
 def _told(info: SignalInfo) -> str:
-    extent = "×".join(map(str, reversed(info.shape)))
+    extent = "×".join(map(str, info.shape if info.modality == "array" else reversed(info.shape)))
     return f"{info.modality} {extent}, {info.channels} channels{' and alpha' * info.alpha}, {info.sample_type}"
 
 

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[Any]
+    Mask = npt.NDArray[np.bool_]
 else:  # nothing that can be refused waits for numpy
-    Floats = Ints = Any
+    Floats = Ints = Mask = Any
 
 Modality = Literal["image", "audio", "video", "array"]
 SampleType = Literal["u1", "u8", "u16", "i16", "i24", "i32", "f32", "f64", "i8", "u32", "i64", "u64", "f16"]
@@ -68,7 +69,8 @@ class SignalInfo:
     ``shape`` holds the lengths of the axes, channels excluded; the first length of a video or a recording
     may be an estimate until the source is exhausted. ``channels`` counts the colour or sound channels
     without alpha. ``sample_type`` is what decoding writes. ``rate`` is samples or frames per second.
-    ``value_range`` maps [0, 1] back to the original values (arrays and float images only).
+    ``value_range`` maps [0, 1] back to the original values (arrays and float images only). ``gaps``: of an array some
+    samples may be missing, see :class:`Block`.
     """
 
     modality: Modality
@@ -78,6 +80,7 @@ class SignalInfo:
     alpha: bool = False
     rate: Fraction | None = None
     value_range: tuple[float, float] | None = None
+    gaps: bool = False
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -146,11 +149,15 @@ class SignalInfo:
 class Block:
     """Consecutive rows of a signal along its first axis.
 
-    ``values``: float32 (n, …, C). ``alpha``: unsigned integers (n, …) of the sample type, or None.
+    ``values``: float32 (n, …, C). ``alpha``: unsigned integers (n, …) of the sample type, or None. ``samples``: of an
+    array the samples (n, …) themselves, in their own type, or None where the values are all there is. ``missing``:
+    which of these are NaN, infinite, or a number that stands for none, or None.
     """
 
     values: Floats
     alpha: Ints | None = None
+    samples: Ints | None = None
+    missing: Mask | None = None
 
 
 class Source(Protocol):

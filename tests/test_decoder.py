@@ -257,7 +257,8 @@ def test_alpha_is_exact_and_scales():
     [
         (SOUND, {"scale": 2}, "scale"), (SOUND, {"size": (3, 3)}, "size"), (SOUND, {"crop": (0, 0, 1, 1)}, "crop"),
         (SOUND, {"fps": 5}, "fps"), (PICTURE, {"rate": 5}, "rate"), (PICTURE, {"fps": 5}, "fps"),
-        (PICTURE, {"time": (0, 1)}, "time"), (CLIP, {"rate": 5}, "rate"), (ARRAY, {"crop": (0, 0, 1, 1)}, "crop"),
+        (PICTURE, {"time": (0, 1)}, "time"), (CLIP, {"rate": 5}, "rate"),
+        (replace(ARRAY, shape=(20,)), {"crop": (0, 0, 1, 1)}, "crop"),
         (ARRAY, {"size": (3, 3)}, "size"), (ARRAY, {"time": (0, 1)}, "time"), (ARRAY, {"rate": 3}, "rate"),
         (PICTURE, {"crop": (50, 0, 7, 1)}, "crop 50,0,7,1"), (CLIP, {"crop": (0, 16, 1, 1)}, "crop"),
         (SOUND, {"time": (0.25, None)}, "time"), (CLIP, {"time": (9, 10)}, "time"),

@@ -19,6 +19,7 @@ from nfcodec.cli.params import (
     inputs_argument,
     json_option,
     output_options,
+    parsed,
     threads_option,
     usage_errors,
     verbose_option,
@@ -26,7 +27,16 @@ from nfcodec.cli.params import (
 from nfcodec.cli.report import Reporter
 from nfcodec.cli.session import Session
 from nfcodec.cli.targets import Target, plan
-from nfcodec.options import FIELD_KINDS, METADATA_KINDS, TARGETS, TUNES, EncodeOptions, EncodeResult, Progress
+from nfcodec.options import (
+    FIELD_KINDS,
+    METADATA_KINDS,
+    TARGETS,
+    TUNES,
+    EncodeOptions,
+    EncodeResult,
+    ErrorBound,
+    Progress,
+)
 
 _DEFAULT = EncodeOptions()
 _KINDS = ",".join(METADATA_KINDS)
@@ -37,6 +47,7 @@ Examples:
   nfc encode -q 60 -e 9 clip.mp4 -o small.nfc
   nfc encode --target-size 50k photo.png   at most 50 000 bytes
   nfc encode *.wav -d encoded --skip-existing
+  nfc encode --max-error 0.1% --wrap -1 temperature.npy
   curl -s URL | nfc encode - > photo.nfc
 """
 
@@ -45,10 +56,19 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     return frozenset(kind.strip() for part in value for kind in part.split(",") if kind.strip())
 
 
+def _bound(value: str) -> str:
+    ErrorBound.parse(value)
+    return value
+
+
+def _axes(value: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in value.split(",") if part.strip())
+
+
 def one_goal(ctx: click.Context) -> None:
     """Of a quality that was asked for and the targets, one can be kept."""
     given = ["quality"] if ctx.get_parameter_source("quality") != ParameterSource.DEFAULT else []
-    given += [name for name in TARGETS if ctx.params[name] is not None]
+    given += [name for name in (*TARGETS, "max_error") if ctx.params[name] is not None]
     if len(given) > 1:
         both = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise click.UsageError(f"{both} exclude each other", ctx)
@@ -88,6 +108,14 @@ def encode_options(function: F) -> F:
         click.option(
             "--tune", type=click.Choice(TUNES), default=_DEFAULT.tune, show_default=True,
             help="What bits are spent for: the ear, or the error of samples. Of sound so far.",
+        ),
+        click.option(
+            "--max-error", callback=parsed(_bound, "bound", "0.1% (of the range of values) or 0.5"), metavar="X|P%",
+            help="Arrays: no sample may be off by more than X, or P % of the range of values; 0 is lossless.",
+        ),
+        click.option(
+            "--wrap", callback=parsed(_axes, "list of axes", "-1 (the last axis) or 0,1"), metavar="AXES",
+            default="", help="Arrays: axes whose ends meet, such as longitude.",
         ),
         click.option(
             "--max-time", callback=DURATION, default=_DEFAULT.max_time, metavar="SECONDS",

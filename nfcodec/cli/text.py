@@ -42,11 +42,12 @@ def rate(value: float, unit: str) -> str:
     return f"{value:.3f} {_UNITS[unit]}" if unit != "kbps" else f"{value:.1f} {_UNITS[unit]}"
 
 
-def extent(shape: tuple[int, ...]) -> str:
-    """(height, width) as 640×480, longer ones with the first axis last; one axis as a number of samples."""
+def extent(shape: tuple[int, ...], modality: str = "") -> str:
+    """(height, width) as 640×480, longer ones with the first axis last; one axis as a number of samples. Arrays keep
+    the order of their axes, as numpy prints them."""
     if len(shape) == 1:
         return counted(shape[0], "sample")
-    return "×".join(str(n) for n in reversed(shape))
+    return "×".join(str(n) for n in (shape if modality == "array" else reversed(shape)))
 
 
 def encoded(r: EncodeResult, *, verbose: bool = False) -> str:
@@ -55,6 +56,8 @@ def encoded(r: EncodeResult, *, verbose: bool = False) -> str:
     parts = [_arrow(r.input, r.output), sizes, rate(r.rate, r.rate_unit), decibel(r.psnr)]
     if r.snr is not None:
         parts.append(f"SNR {decibel(r.snr)}")
+    if r.max_error is not None:
+        parts.append(f"error ≤ {r.max_error:.4g}")
     parts.append(f"{r.seconds:.1f} s")
     if verbose:
         parts.append(f"{r.init} quality {r.quality} effort {r.effort}")
@@ -67,7 +70,7 @@ def _arrow(source: str, target: str) -> str:
 
 def decoded(r: DecodeResult) -> str:
     """photo.nfc → photo.png  768×512  1 021 344 B  0.2 s."""
-    return f"{_arrow(r.input, r.output)}  {extent(r.shape)}  {count(r.bytes)} B  {r.seconds:.1f} s"
+    return f"{_arrow(r.input, r.output)}  {extent(r.shape, r.modality)}  {count(r.bytes)} B  {r.seconds:.1f} s"
 
 
 def verified(r: VerifyResult) -> str:
@@ -114,7 +117,7 @@ def _kind(i: FileInfo) -> str:
     elif i.modality == "video" and i.sample_rate:
         parts[1:1] = [extent(i.shape[1:]), counted(i.shape[0], "frame"), _frame_rate(i), _duration(i)]
     else:
-        parts.insert(1, extent(i.shape))
+        parts.insert(1, extent(i.shape, i.modality))
     return ", ".join(parts)
 
 

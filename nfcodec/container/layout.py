@@ -44,6 +44,7 @@ class SectionType(IntEnum):
     CELLS = 0x03
     OVERLAY = 0x04
     FRAMES = 0x05
+    SAMPLES = 0x06
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
@@ -52,6 +53,7 @@ class SectionType(IntEnum):
 # Their payloads start with a chunk index.
 CHUNKED = frozenset({
     SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.FRAMES,
+    SectionType.SAMPLES,
 })  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def front_size(header: Header) -> int:
 
 
 def chunk_payload(index: int, payload: bytes) -> bytes:
-    """The payload of a DELTA or ALPHA section: the chunk index and what it holds."""
+    """The payload of a DELTA, ALPHA or SAMPLES section: the chunk index and what it holds."""
     return encode_varint(index) + payload
 
 

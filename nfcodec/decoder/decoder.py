@@ -23,6 +23,7 @@ from nfcodec.entropy.lossless import decode_plane
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media.samples import dequantize
 from nfcodec.media.timing import FrameTimes, plain_rate
 from nfcodec.options import DecodeOptions
 from nfcodec.resample import Thinner, thin
@@ -174,6 +175,9 @@ class Decoder:
         for chunk, pieces in self._pieces(grids):
             plane = self.alpha(chunk)
             for rows in pieces:
+                if all(g.k == 1 for g in grids) and (exact := self._exact(chunk, rows, grids)) is not None:
+                    yield exact
+                    continue
                 out = values.push(self._render(chunk, rows, grids))
                 alpha = None if plane is None else alphas.push(self._render_alpha(chunk, plane, rows, grids))
                 if len(out):
@@ -203,7 +207,16 @@ class Decoder:
             a = stop
 
     def _block(self, values: Floats, alpha: Floats | None) -> Block:
-        return Block(values, None if alpha is None else self._alpha_samples(alpha))
+        return Block(values, None if alpha is None else self._alpha_samples(alpha), self.field.written(values))
+
+    def _exact(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Block | None:
+        """A piece of the grid as samples in the file's own type, where the field has those."""
+        found = self.field.samples(chunk, [rows, *(g.positions for g in grids[1:])])
+        if found is None:
+            return None
+        samples, missing = found
+        values = dequantize(samples, self.info.sample_type, self.info.value_range)[..., None]
+        return Block(values, samples=samples, missing=missing)
 
     def _render(self, chunk: int, rows: Positions, grids: tuple[AxisGrid, ...]) -> Floats:
         render = self.field.render_dense if any(g.k > 1 for g in grids) else self.field.render

@@ -122,8 +122,8 @@ def _whole(x: float) -> int:
 def _spans(info: SignalInfo, options: DecodeOptions, times: FrameTimes | None) -> list[tuple[float, float]]:
     spans = [(0.0, float(n)) for n in info.shape]
     if options.crop is not None:
-        if info.modality not in ("image", "video"):
-            raise OptionError(f"crop needs a picture or a video, this is {info.modality}")
+        if info.modality == "audio" or len(info.shape) < 2:
+            raise OptionError(f"crop needs a picture, a video or an array of two axes, this is {info.modality}")
         x, y, w, h = options.crop
         height, width = info.shape[-2:]
         if x + w > width or y + h > height:

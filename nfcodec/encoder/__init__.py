@@ -7,10 +7,13 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from nfcodec import families, zoo
 from nfcodec.encoder.base import Encoded
-from nfcodec.errors import OptionError
+from nfcodec.errors import OptionError, UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, RegionCoder
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import SignalInfo, Source
+
+# The field whose samples keep to a bound.
+BOUNDED = "dyadic"
 
 __all__ = ["Encoded", "Fitting", "choose_init", "encode_signal"]
 
@@ -37,6 +40,17 @@ def choose_init(info: SignalInfo, options: EncodeOptions) -> families.Init:
     return zoo.load(zoo.default_id(info.modality, len(info.shape), rate, options.field))
 
 
+def _check_arrays_only(info: SignalInfo, init: families.Init, options: EncodeOptions) -> None:
+    """Raise where options, or samples that are missing, ask for the field of arrays and this is another."""
+    bound = init.kind == BOUNDED
+    if not bound and (options.max_error is not None or options.wrap):
+        name = "max_error" if options.max_error is not None else "wrap"
+        raise OptionError(f"{name} is for arrays on the field {BOUNDED}, not for {info.modality} on {init.kind}")
+    if not bound and info.gaps:
+        gone = "NaN, infinite or a fill value"
+        raise UnsupportedMediaError(f"samples are missing ({gone}), which {init.kind} does not keep")
+
+
 def encode_signal(
     source: Source, out: BinaryIO, options: EncodeOptions, *, progress: Progress | None = None,
     again: Callable[[], Source] | None = None, coder: RegionCoder | None = None,
@@ -48,5 +62,6 @@ def encode_signal(
     Raises :class:`~nfcodec.errors.UnsupportedMediaError` when the init does not fit the signal.
     """
     init = choose_init(source.info, options)
+    _check_arrays_only(source.info, init, options)
     fitting = cast(Fitting, families.side(init.kind, "fit"))
     return fitting.encode(source, out, init, options, progress=progress, again=again, coder=coder or ALONE)

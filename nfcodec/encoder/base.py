@@ -30,7 +30,7 @@ from nfcodec.tags import TIMING
 class Encoded:
     """What became of a signal: its final ``info``, the file's size in bytes, PSNR and SNR in dB, the SHA-256 of all
     symbols, the id of the init and the quality that were used, and what had to be dropped or changed. ``coder``:
-    decodes what was written to verify it, without work that was done already."""
+    decodes what was written to verify it, without work that was done already. ``max_error``: of an array's samples."""
 
     info: SignalInfo
     bytes: int
@@ -41,6 +41,7 @@ class Encoded:
     quality: int
     warnings: tuple[str, ...]
     coder: RegionCoder = ALONE
+    max_error: float | None = None
 
     def verify(self, file: BinaryIO, options: EncodeOptions) -> None:
         """Raise :class:`InternalError` unless what was written, read from the start of ``file``, decodes to the symbols
@@ -104,7 +105,8 @@ class Encoder(ABC):
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
         digest = self.symbols.hexdigest()
-        return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder)
+        worst = float(np.ldexp(self.error.max_error, self.info.exponent)) if self.info.modality == "array" else None
+        return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder, worst)
 
     def shown(self, values: Floats, alpha: Ints | None) -> Floats:
         """Values (n, …, C) with those under an alpha (n, …) of 0, which nobody sees, continued from what is seen."""

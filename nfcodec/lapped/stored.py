@@ -158,7 +158,7 @@ class LappedField:
             splits.append(decoded.chunk.splits[a:b])
         return np.concatenate(weights, 1), np.concatenate(splits)
 
-    def samples(self, start: int, stop: int) -> Floats:
+    def stretch(self, start: int, stop: int) -> Floats:
         """The native samples [start, stop), exact: (n, C)."""
         first, last = start // self.spacing, -(-stop // self.spacing)
         a, b = max(0, first - 1), min(self.frames, last + 1)
@@ -169,12 +169,18 @@ class LappedField:
             out[:, list(channels)] = to_values(planes)
         return out
 
+    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
+        """There are values alone."""
+
+    def written(self, values: Floats) -> None:  # noqa: ARG002
+        """There are values alone."""
+
     def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n, C) at native positions."""
         where = positions[0]
         number = np.floor(where).astype(np.int64)
         if (where == number + 0.5).all() and len(where) == number[-1] - number[0] + 1:
-            return self.samples(int(number[0]), int(number[-1]) + 1)
+            return self.stretch(int(number[0]), int(number[-1]) + 1)
         return self._between(where)
 
     def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
@@ -191,7 +197,7 @@ class LappedField:
         inside = np.clip(where, 0.0, float(length))
         a, b = touched(inside)
         a, b = max(0, a), min(length, b)
-        return interpolated(self.samples(a, b), a, inside)
+        return interpolated(self.stretch(a, b), a, inside)
 
 
 _OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA)

@@ -160,6 +160,12 @@ class LatticeField:
     def _over(self, positions: list[Positions], below: Callable[[], Floats]) -> Floats:
         return self.overlay.over(positions, below) if self.overlay else below()
 
+    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
+        """There are values alone."""
+
+    def written(self, values: Floats) -> None:  # noqa: ARG002
+        """There are values alone."""
+
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, d)."""
         values = self._renderer.sample(positions)

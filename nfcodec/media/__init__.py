@@ -17,8 +17,9 @@ from nfcodec.tags import Tags, read_tags
 __all__ = ["check_output", "default_suffix", "open_sink", "open_source"]
 
 
-def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
-    """Open a media file, or a folder of numbered pictures, by its content.
+def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS, plain: bool = False) -> Source:
+    """Open a media file, or a folder of numbered pictures, by its content; ``plain``: an array as an array, even where
+    it looks like a picture.
 
     Raises :class:`~nfcodec.errors.MediaReadError` for missing and damaged files,
     :class:`~nfcodec.errors.UnsupportedMediaError` for kinds that nfc does not take, and
@@ -41,7 +42,7 @@ def open_source(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
     if kind.family == "array":
         from nfcodec.media.array import open_array
 
-        return open_array(path, limits=limits)
+        return open_array(path, limits=limits, plain=plain)
     if kind.family == "audio":
         from nfcodec.media.audio import open_audio
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from nfcodec.errors import MediaReadError, OutputError, UnsupportedMediaError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.media.extent import extent_of, is_missing
 from nfcodec.media.reading import named, reading, reason
-from nfcodec.media.samples import convert_alpha, dequantize, dtype_of, quantize
+from nfcodec.media.samples import convert_alpha, dequantize, dtype_of, samples_of
 from nfcodec.signal import Block, Metadata, SampleType, SignalInfo, Source
 
 _TYPES: dict[str, SampleType] = {
@@ -24,24 +25,29 @@ _TYPES: dict[str, SampleType] = {
 # (H, W, 3) of these is nearly always a picture; as one, its channels are coded together. It comes back as an array.
 _PICTURES: dict[str, SampleType] = {"uint8": "u8", "uint16": "u16"}
 _SIDE = 8  # smaller ones are tables
-_AT_ONCE = 1 << 20
 
 
 class ArraySource:
     """A memory-mapped array."""
 
-    def __init__(self, array: npt.NDArray[Any], info: SignalInfo) -> None:
+    def __init__(self, array: npt.NDArray[Any], info: SignalInfo, fill: float | None = None) -> None:
         self._array: npt.NDArray[Any] | None = array
+        self._fill = fill
         self.info, self.metadata = info, Metadata()
         self.warnings: list[str] = []
+        if fill is not None:
+            self.warnings.append(f"samples of {fill:g} count as missing; they are kept exactly")
 
     def blocks(self, rows: int) -> Iterator[Block]:
-        """Yield blocks of ``rows`` rows: values (n, …, 1) in [0, 1]."""
+        """Yield blocks of ``rows`` rows: values (n, …, 1) in [0, 1], and the samples themselves."""
         for start in range(0, self.info.shape[0], rows):
             if self._array is None:
                 return
             part = np.ascontiguousarray(self._array[start : start + rows])
-            yield Block(dequantize(part, self.info.sample_type, self.info.value_range)[..., None])
+            part = part.astype(part.dtype.newbyteorder("="), copy=False)
+            values = dequantize(part, self.info.sample_type, self.info.value_range)[..., None]
+            samples = part.view(np.uint8) if part.dtype == bool else part
+            yield Block(values, samples=samples, missing=is_missing(part, self._fill) if self.info.gaps else None)
 
     def sidecar(self) -> bytes:
         """No sound track."""
@@ -52,36 +58,43 @@ class ArraySource:
         self._array = None
 
 
-def open_array(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Source:
+def open_array(path: Path, *, limits: Limits = DEFAULT_LIMITS, plain: bool = False) -> Source:
     """Map ``path`` and find its range of values.
 
-    Raises :class:`UnsupportedMediaError` for kinds of numbers and numbers of axes that nfc does not take,
-    :class:`MediaReadError` for damaged files and for NaN or infinite values.
+    ``plain``: an array even where it looks like a picture. Raises :class:`UnsupportedMediaError` for kinds of numbers
+    and numbers of axes that nfc does not take, :class:`MediaReadError` for damaged files.
     """
     with reading(path, "npy"):
         array = _mapped(path)
-    return _source(path, array, limits)
+    return _source(path, array, limits, plain=plain)
 
 
-def array_source(array: npt.NDArray[Any], *, limits: Limits = DEFAULT_LIMITS) -> Source:
+def array_source(array: npt.NDArray[Any], *, limits: Limits = DEFAULT_LIMITS, plain: bool = False) -> Source:
     """An array in memory as a signal; raises as :func:`open_array` does."""
-    return _source(Path("the array"), array, limits)
+    return _source(Path("the array"), array, limits, plain=plain)
 
 
-def _source(path: Path, array: npt.NDArray[Any], limits: Limits) -> Source:
+def _source(path: Path, array: npt.NDArray[Any], limits: Limits, *, plain: bool) -> Source:
     _check(path, array, limits)
-    if array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in _PICTURES and min(array.shape[:2]) >= _SIDE:
+    if not plain and _like_a_picture(array):
         from nfcodec.media.image import colour_array
 
         return colour_array(path, array, _PICTURES[array.dtype.name], limits=limits)
+    extent = extent_of(array)
     info = SignalInfo(
         modality="array",
         shape=array.shape,
         channels=1,
         sample_type=_TYPES[array.dtype.name],
-        value_range=_extent(path, array),
+        value_range=extent.range,
+        gaps=extent.gaps,
     )
-    return ArraySource(array, info)
+    return ArraySource(array, info, extent.fill)
+
+
+def _like_a_picture(array: npt.NDArray[Any]) -> bool:
+    coloured = array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in _PICTURES
+    return coloured and min(array.shape[:2]) >= _SIDE
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
@@ -107,18 +120,6 @@ def _check(path: Path, array: npt.NDArray[Any], limits: Limits) -> None:
     limits.check("max_array", array.size, f"array of shape {array.shape}")
 
 
-def _extent(path: Path, array: npt.NDArray[Any]) -> tuple[float, float]:
-    """Smallest and largest value, read in order of storage and in pieces."""
-    low, high = np.inf, -np.inf
-    flat = array.reshape(-1, order="F" if array.flags.f_contiguous else "C")
-    for start in range(0, flat.size, _AT_ONCE):
-        part = flat[start : start + _AT_ONCE]
-        if array.dtype.kind == "f" and not np.isfinite(part).all():
-            raise MediaReadError(f"cannot read {named(path)}: it has values that are NaN or infinite")
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
-    return low, high
-
-
 class ArraySink:
     """Writes any signal as .npy.
 
@@ -139,7 +140,7 @@ class ArraySink:
 
     def write(self, block: Block) -> None:
         """Take the next rows."""
-        samples = quantize(block.values, self._info)
+        samples = samples_of(block, self._info)
         if self._info.alpha and block.alpha is not None:
             alpha = convert_alpha(block.alpha, self._info.sample_type)
             samples = np.concatenate([samples, alpha[..., None]], axis=-1)

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.signal import Floats, Ints, SampleType, SignalInfo
+from nfcodec.signal import Block, Floats, Ints, SampleType, SignalInfo
 from nfcodec.types import Doubles
 
 Range = tuple[float, float]
@@ -41,6 +41,11 @@ def dtype_of(sample_type: SampleType) -> np.dtype[Any]:
 def quantize(values: npt.NDArray[Any], info: SignalInfo) -> Ints:
     """The samples that decoding writes for ``values`` (…) of a signal described by ``info``."""
     return quantize_block(values, info.sample_type, info.value_range, signed=info.modality == "audio")
+
+
+def samples_of(block: Block, info: SignalInfo) -> Ints:
+    """The samples (n, …, C) that decoding writes for a block: as they are, where it says so."""
+    return quantize(block.values, info) if block.samples is None else block.samples[..., None]
 
 
 def quantize_block(

@@ -123,6 +123,12 @@ class ModuleField:
         """The same: modules have values everywhere."""
         return self.render(chunk, positions)
 
+    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
+        """There are values alone."""
+
+    def written(self, values: Floats) -> None:  # noqa: ARG002
+        """There are values alone."""
+
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, axes)."""
         init, info = self.init, self.info

@@ -23,7 +23,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from helpers import MemorySource, init, memory, moving, pack, painting, sound  # noqa: E402
 
-from nfcodec.media.samples import dequantize, quantize  # noqa: E402
+from nfcodec.media.array import array_source  # noqa: E402
+from nfcodec.media.samples import dequantize, samples_of  # noqa: E402
 from nfcodec.signal import Metadata, SignalInfo  # noqa: E402
 
 # What lies between the samples is pinned for these, too.
@@ -45,7 +46,7 @@ def edges() -> Any:
     return np.clip(samples + 90 * (y > 0.6 * x)[..., None] - 60 * (x > 15)[..., None], 0, 255).astype(np.uint8)
 
 
-def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
+def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
     """Name, source, init and options of every golden file. The tall picture has two regions."""
     grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
     grey_info = SignalInfo("image", (17, 23), 1, "u16")
@@ -55,6 +56,8 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
     table = np.sin(np.arange(12 * 15) / 20).reshape(12, 15).astype(np.float32)
     bounds = float(table.min()), float(table.max())
     table_info = SignalInfo("array", (12, 15), 1, "f32", value_range=bounds)
+    grid = (280 + 10 * np.outer(np.cos(np.arange(40) / 9), np.sin(np.arange(60) / 7))).astype(np.float32)
+    grid[5:9, 50:] = np.nan
     clip = memory("video", moving(6, 10, 18, 2))
     return {
         "rgb": (memory("image", painting(21, 30)), "image", {}),
@@ -68,6 +71,7 @@ def sources() -> dict[str, tuple[MemorySource, str, dict[str, Any]]]:
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
+        "grid": (array_source(grid), "array-dyadic", {"max_error": "0.1%", "wrap": (1,)}),
     }
 
 
@@ -91,7 +95,7 @@ def main() -> None:
         (HERE / f"{name}.nfc").write_bytes(data)
         decoder = Decoder(io.BytesIO(data), inits=(init(kind),))
         blocks = list(decoder.blocks(DecodeOptions()))
-        samples = quantize(np.concatenate([b.values for b in blocks]), decoder.info)
+        samples = np.concatenate([samples_of(b, decoder.info) for b in blocks])
         stored[name] = samples
         if name in ENLARGED:
             twice = [b.values for b in decoder.blocks(DecodeOptions(scale=2.0))]

@@ -47,10 +47,30 @@ def test_fortran_order_and_one_pass_blocks(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_not_finite_is_refused(tmp_path, bad):
+def test_what_is_not_finite_is_missing(tmp_path, bad):
     np.save(tmp_path / "a.npy", np.array([0.0, bad, 1.0]))
-    with pytest.raises(MediaReadError, match="NaN or infinite"):
-        open_source(tmp_path / "a.npy")
+    source = open_source(tmp_path / "a.npy")
+    assert source.info.gaps and source.info.value_range == (0.0, 1.0)
+    (block,) = source.blocks(3)
+    assert block.missing.tolist() == [False, True, False]
+    np.testing.assert_array_equal(block.samples, [0.0, bad, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 2.0, -9999.0, -9999.0], ((1.0, 2.0), True)),
+        ([1.0, 2.0, 1e20, 1e20], ((1.0, 2.0), True)),
+        ([1.0, 2.0, -9999.0], ((-9999.0, 2.0), False)),  # once is a value
+        ([0.0, 0.0, 1.0, 1.0], ((0.0, 1.0), False)),
+        ([0.0, 0.0, 1.0, 2.0], ((0.0, 2.0), False)),  # not farther off than the others are apart
+        ([np.nan, np.nan], ((0.0, 0.0), True)),
+    ],
+)
+def test_numbers_that_stand_for_none(tmp_path, values, expected):
+    np.save(tmp_path / "a.npy", np.array(values))
+    info = open_source(tmp_path / "a.npy").info
+    assert (info.value_range, info.gaps) == expected
 
 
 @pytest.mark.parametrize(
