@@ -27,7 +27,7 @@ def encode(
     def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
         return DyadicEncoder(signal, init, chosen, heard).run(to)
 
-    goal = goal_of(options, source.info.samples)
+    goal = goal_of(options, source.info)
     if goal is None:
         return encoded(source, out, options, progress)
     if again is None:
