@@ -133,6 +133,23 @@ def draw_efforts(content: dict[str, Any], stem: Path) -> None:
         _save(figure, stem)
 
 
+def draw_ladder(steps: list[Row], stem: Path) -> None:
+    """BD-rate over processor time of every effort, a line for each version, 800 px wide."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+        for side, colour, width in (("before", "#8c8c8c", 1.4), ("after", COLOURS["nfc"], 2.2)):
+            mine = [s for s in steps if s["side"] == side]
+            seconds, rates = [s["encode_cpu_seconds"] for s in mine], [s["bd_rate_percent"] for s in mine]
+            axes.semilogx(seconds, rates, marker="o", markersize=5, linewidth=width, color=colour, label=side)
+            for step, x, y in zip(mine, seconds, rates, strict=True):
+                axes.annotate(f"-e {step['effort']}", (x, y), textcoords="offset points", xytext=(6, 6), color=colour)
+        axes.margins(x=0.12, y=0.12)
+        _plain_numbers(axes.xaxis)
+        axes.set(xlabel="seconds of the processor to encode a file", ylabel="BD-rate, %")
+        axes.legend(loc="upper right")
+        _save(figure, stem)
+
+
 def draw_ablation(content: dict[str, Any], stem: Path) -> None:
     """BD-rate of every arm against the init that all went on from, over pictures and seeds, 800 px wide; what lies
     beyond the axis is told in words."""

@@ -7,7 +7,7 @@
 times are after start; the two take turns file by file, so that a drift of the machine meets both. Every file is written
 to disk, decoded from there, and compared with the original here. Finished rows are kept in the working folder; an
 interrupted run goes on. Writes NAME.json to benchmarks/results: BD-rate of the mean curves and of each file, and the
-medians of time (of the clock and of the processor) and memory.
+medians of time (of the clock and of the processor) and memory. Of more than two efforts it draws both ladders, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+import plots
 from machine import describe
 from results import delta, plain_command, say, today, write_json
 
@@ -122,6 +123,19 @@ def compared(rows: list[Row], effort: int) -> Row:
     return entry | {f"peak_mb_{s}": round(max(r["peak_mb"] for r in sides[s]), 1) for s in SIDES}
 
 
+def ladder(rows: list[Row], efforts: list[int]) -> list[Row]:
+    """Both versions at every effort: BD-rate against the earlier one at the lowest effort, and processor time."""
+    first = _curve([r for r in rows if r["side"] == "before" and r["effort"] == min(efforts)])
+    found = []
+    for side in SIDES:
+        for effort in sorted(efforts):
+            mine = [r for r in rows if r["side"] == side and r["effort"] == effort]
+            rate = delta(first, _curve(mine))["bd_rate_percent"]
+            seconds = round(fmean(r["encode_cpu_seconds"] for r in mine), 3)
+            found.append({"side": side, "effort": effort, "bd_rate_percent": rate, "encode_cpu_seconds": seconds})
+    return found
+
+
 def _whole(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
@@ -145,11 +159,17 @@ def main() -> int:
     log = args.work / f"{args.name}.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     rows = measured(args, rows, log)
+    names = {path.name for path in args.files}
+    rows = [r for r in rows if r["file"] in names and r["quality"] in args.qualities and r["effort"] in args.efforts]
+    steps = ladder(rows, args.efforts) if len(args.efforts) > 2 else []
     result = {
         "name": args.name, "command": plain_command(sys.argv), "date": today(), "machine": describe(),
-        "threads": args.threads, "compared": [compared(rows, e) for e in args.efforts], "rows": rows,
+        "threads": args.threads, "ladder": steps, "compared": [compared(rows, e) for e in args.efforts], "rows": rows,
     }  # fmt: skip
-    write_json(Path(__file__).parent / "results" / f"{args.name}.json", result)
+    results = Path(__file__).parent / "results"
+    if steps:
+        plots.draw_ladder(steps, results / args.name)
+    write_json(results / f"{args.name}.json", result)
     for entry in result["compared"]:
         say(json.dumps(entry))
     return 0
