@@ -8,7 +8,7 @@ import pytest
 
 from nfcodec import api
 from nfcodec.options import EncodeOptions, ErrorBound
-from tests.dyadic.random_arrays import random_array
+from .random_arrays import random_array
 
 PARTS = 20
 ARRAYS = 1000
