@@ -8,6 +8,7 @@ import pytest
 
 from nfcodec import api
 from nfcodec.options import EncodeOptions, ErrorBound
+
 from .random_arrays import random_array
 
 PARTS = 20
