@@ -77,7 +77,7 @@ def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = 
         same = left.sample_type == right.sample_type
         for (x, alpha), (y, _) in _paired(blocks_a, blocks_b):
             other = y if same else _converted(y, right, left)
-            error.add_seen(left.measured(x), left.measured(other), alpha)
+            error.add_seen(*_but_equal_gaps(left.measured(x), left.measured(other)), alpha)
             if left.modality == "image":
                 whole[0].append(x)
                 whole[1].append(other if alpha is None else np.where((alpha == 0)[..., None], x, other))
@@ -87,6 +87,15 @@ def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = 
     snr = error.snr() if left.modality == "audio" else None
     worst = float(np.ldexp(error.max_error, left.exponent))
     return CompareResult(str(a), str(b), error.psnr(left.measured_peak), snr, similarity, worst)
+
+
+def _but_equal_gaps(a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    """Two blocks without what is missing or infinite in both alike; what is missing in one alone is infinitely far."""
+    if a.dtype.kind != "f" or (np.isfinite(a).all() and np.isfinite(b).all()):
+        return a, b
+    gone = np.isnan(a) & np.isnan(b) | np.isinf(a) & (a == b)
+    left, right = (np.where(np.isnan(x), np.inf, x)[~gone] for x in (a, b))
+    return left, right
 
 
 def _converted(samples: Ints, have: SignalInfo, want: SignalInfo) -> Ints:

@@ -144,3 +144,17 @@ def test_ranges_of_any_size(tmp_path, size):
     assert result.max_error == pytest.approx(0.05 * size, rel=1e-3)
     encoded = encode(tmp_path / "a.npy", "audio", tmp_path / "a.nfc")
     assert 5 < encoded.psnr < 60
+
+
+def test_what_is_missing_in_both_is_no_error(tmp_path):
+    a = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    b = a + np.float32(0.25)
+    a[1, 2] = b[1, 2] = np.nan
+    a[2, 0] = b[2, 0] = -np.inf
+    for name, values in (("a", a), ("b", b)):
+        np.save(tmp_path / f"{name}.npy", values)
+    found = api.compare(tmp_path / "a.npy", tmp_path / "b.npy")
+    assert found.max_error == pytest.approx(0.25) and found.psnr < 15
+    b[0, 0] = np.nan
+    np.save(tmp_path / "b.npy", b)
+    assert api.compare(tmp_path / "a.npy", tmp_path / "b.npy").max_error == np.inf
