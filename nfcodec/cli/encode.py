@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -76,7 +77,14 @@ def one_goal(ctx: click.Context) -> None:
 
 def encode_options(function: F) -> F:
     """All options that say how to encode; they become the fields of EncodeOptions, but for --no-verify."""
-    options = (
+    for option in reversed((*_how_much(), *_how())):
+        function = option(function)
+    return function
+
+
+def _how_much() -> tuple[Callable[[F], F], ...]:
+    """Qualities, efforts and what may stand in the place of a quality."""
+    return (
         click.option(
             "-q", "--quality", type=int, default=_DEFAULT.quality, show_default=True, metavar="0..100",
             help="More is more bytes and a higher PSNR.",
@@ -105,6 +113,12 @@ def encode_options(function: F) -> F:
             "--target-snr", callback=DECIBEL, default=_DEFAULT.target_snr, metavar="DB",
             help="Instead of a quality: an SNR of at least DB, of sound.",
         ),
+    )  # fmt: skip
+
+
+def _how() -> tuple[Callable[[F], F], ...]:
+    """What is minded, what is given away, and with which field."""
+    return (
         click.option(
             "--tune", type=click.Choice(TUNES), default=_DEFAULT.tune, show_default=True,
             help="What bits are spent for: the ear, or the error of samples. Of sound so far.",
@@ -133,9 +147,6 @@ def encode_options(function: F) -> F:
         ),
         click.option("--no-verify", is_flag=True, help="Do not read the finished file back."),
     )  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 @click.command("encode", epilog=_EPILOG)

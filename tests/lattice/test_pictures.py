@@ -144,15 +144,16 @@ def test_more_is_more():
 
 @pytest.mark.parametrize("quality", [15, 60, 95])
 def test_effort_never_makes_a_worse_file(quality):
-    """Squared error and λ · bits of the file, as the encoder weighs them."""
-    field = zoo.load(init(KIND))
+    """Squared error and λ · bits of the file, as the encoder weighs them. With the shipped init, since what an untrained
+    prior expects of a change is noise."""
+    field = zoo.load("photo-lattice")
     for seed in (1, 2):
         source, last = memory("image", painting(48, 72, seed)), np.inf
-        for effort in (1, 2, 3, 5):
-            data, _ = pack(source, KIND, quality=quality, effort=effort)
-            error = float(np.square(unpack(data, KIND) - source.values).sum())
+        for effort in (1, 2, 3, 5, 7):
+            data, _ = pack(source, "photo-lattice", quality=quality, effort=effort)
+            error = float(np.square(unpack(data, "photo-lattice") - source.values).sum())
             now = error + 3.0 * field.trade_off(quality) * len(data) * 8
-            assert now <= last * 1.01  # seen one region at a time, without the samples that only fill the last cells
+            assert now <= last * 1.002  # seen one region at a time, without the samples that only fill the last cells
             last = now
 
 
