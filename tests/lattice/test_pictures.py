@@ -144,8 +144,10 @@ def test_more_is_more():
 
 @pytest.mark.parametrize("quality", [15, 60, 95])
 def test_effort_never_makes_a_worse_file(quality):
-    """Squared error and λ · bits of the file, as the encoder weighs them. With the shipped init, since what an untrained
-    prior expects of a change is noise."""
+    """Squared error and λ · bits of the file, as the encoder weighs them.
+
+    With the shipped init: what an untrained prior expects of a change is noise.
+    """
     field = zoo.load("photo-lattice")
     for seed in (1, 2):
         source, last = memory("image", painting(48, 72, seed)), np.inf
