@@ -29,8 +29,8 @@ _Bools = npt.NDArray[np.bool_]
 _EIGHTHS = logistic.EIGHTHS
 # Cells beyond a region or a tile that contexts of means and symbols reach.
 _HALO = 2
-# Of a region: where tiles are more, it is looked at as a whole.
-_MOST_IN_TILES = 0.75
+# Of a region: where tiles are more, looking at it as a whole takes no longer.
+_MOST_IN_TILES = 0.5
 # Eighths of a step from the mean, beyond which slopes count as those at this distance.
 _FARTHEST = 200 * _EIGHTHS
 _SCALE_UNIT, _SCALE_ZERO = 4.0, 18.0  # scale indices per octave, and the index of a width of one step
