@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from arrays import Array, nfc, sz3
 from plots import STYLE, _save, plt
 from results import Row
+
+Array = npt.NDArray[Any]
 
 _COLOURS = {"nfc": "#c8102e", "nfc wrap": "#7d1128", "nfc plain": "#e98a15", "sz3": "#2b6cb0", "zfp": "#8c8c8c"}
 _SHARE = 0.01
 
 
-def draw_all(arrays: dict[str, Array], content: Row, stem: Path) -> None:
-    """All of them; maps and spectra of the first case."""
+def draw_all(array: Array, coders: dict[str, Callable[[Array, float], Array]], content: Row, stem: Path) -> None:
+    """All of them; maps and spectra of a plane, through ``coders`` (array and bound to the decoded array)."""
     with plt.rc_context(STYLE):
         _bytes(content["rows"], stem.with_name(f"{stem.name}-bytes"))
-        array = next(a for a in arrays.values() if a.ndim == 2)
         bound = _SHARE * float(np.ptp(array.astype(np.float64)))
-        with tempfile.TemporaryDirectory() as folder:
-            decoded = {"nfc": nfc(array, bound, Path(folder))[1], "sz3": sz3(array, bound)[1]}
+        decoded = {name: coder(array, bound) for name, coder in coders.items()}
         _errors(array, decoded, bound, stem.with_name(f"{stem.name}-errors"))
         _spectra(array, decoded, stem.with_name(f"{stem.name}-spectra"))
 

@@ -178,7 +178,10 @@ def main() -> None:
     if chosen.plots:
         from array_plots import draw_all
 
-        draw_all(dict(cases(chosen.files)), content, RESULTS / chosen.name)
+        plane = next(array for _, array in cases(chosen.files) if array.ndim == 2)
+        with tempfile.TemporaryDirectory() as folder:
+            coders = {"nfc": lambda a, b: nfc(a, b, Path(folder))[1], "sz3": lambda a, b: sz3(a, b)[1]}
+            draw_all(plane, coders, content, RESULTS / chosen.name)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,21 @@ from rd import (
     jobs_of,
     labelled,
     settings_of,
-    whole_numbers,
 )
-from results import Row, WorkLog, curve, delta, means, plain_command, say, signed, table, today, write_json
+from results import (
+    Row,
+    WorkLog,
+    curve,
+    delta,
+    means,
+    plain_command,
+    say,
+    signed,
+    table,
+    today,
+    whole_numbers,
+    write_json,
+)
 
 LEVEL = {"bd_rate_percent": 0.0, "bd_db": 0.0, "db_range": None, "left_out": 0, "reason": None}
 SAME = 0.005  # dB; less is rounding

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from machine import build_fingerprint, describe
 from PIL import Image
-from results import Row, delta, plain_command, say, today, write_json
+from results import Row, delta, mean_curve, plain_command, say, today, whole_numbers, write_json
 
 import nfcodec
 from nfcodec import zoo
@@ -37,25 +37,16 @@ def measured(path: Path, init: str, quality: int, effort: int, output: Path) -> 
     return {"bytes": output.stat().st_size, "psnr": float(10 * np.log10(255.0**2 / max(error, 1e-9)))}
 
 
-def _curve(rows: list[Row]) -> tuple[list[float], list[float]]:
-    groups = [[r for r in rows if r["quality"] == q] for q in sorted({r["quality"] for r in rows})]
-    return [fmean(r["bytes"] for r in g) for g in groups], [fmean(r["psnr"] for r in g) for g in groups]
-
-
 def compared(rows: list[Row], effort: int) -> Row:
     """The BD-rates of one effort."""
     sides = [[r for r in rows if r["side"] == s and r["effort"] == effort] for s in SIDES]
     found = [
-        delta(*(_curve([r for r in side if r["file"] == name]) for side in sides))["bd_rate_percent"]
+        delta(*(mean_curve([r for r in side if r["file"] == name]) for side in sides))["bd_rate_percent"]
         for name in dict.fromkeys(r["file"] for r in sides[0])
     ]
-    whole = delta(*map(_curve, sides))["bd_rate_percent"]
+    whole = delta(*map(mean_curve, sides))["bd_rate_percent"]
     files = {"mean": fmean(found), "median": median(found), "best": min(found), "worst": max(found)}
     return {"effort": effort, "bd_rate_percent": whole, "files": files}
-
-
-def _whole(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def main() -> int:
@@ -65,8 +56,8 @@ def main() -> int:
     parser.add_argument("--before", required=True)
     parser.add_argument("--after", required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--efforts", type=_whole, default=[1, 5])
-    parser.add_argument("--qualities", type=_whole, default=[25, 45, 65, 85])
+    parser.add_argument("--efforts", type=whole_numbers, default=[1, 5])
+    parser.add_argument("--qualities", type=whole_numbers, default=[25, 45, 65, 85])
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[Row] = []

@@ -50,6 +50,7 @@ from results import (
     say,
     stored_rows,
     today,
+    whole_numbers,
     write_json,
     write_tables,
 )
@@ -318,11 +319,6 @@ def add_nfc_options(parser: argparse.ArgumentParser, qualities: str) -> None:
     parser.add_argument("--decode-args", default="", help="further options for nfc decode, in one text")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--any-build", action="store_true", help="take nfc rows of other builds from the work log")
-
-
-def whole_numbers(text: str) -> list[int]:
-    """10,30 → [10, 30], in order."""
-    return sorted({int(part) for part in text.split(",")})
 
 
 def settings_of(args: argparse.Namespace, efforts: Sequence[int], *encode: str) -> tuple[Setting, ...]:

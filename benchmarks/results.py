@@ -310,3 +310,14 @@ def signed(value: float | None, unit: str) -> str | None:
 def say(text: str) -> None:
     """A line of progress, on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def whole_numbers(text: str) -> list[int]:
+    """10,30 → [10, 30], in order."""
+    return sorted({int(part) for part in text.split(",")})
+
+
+def mean_curve(rows: list[Row]) -> Curve:
+    """Mean bytes and mean PSNR at every quality."""
+    groups = [[r for r in rows if r["quality"] == q] for q in sorted({r["quality"] for r in rows})]
+    return [fmean(r["bytes"] for r in g) for g in groups], [fmean(r["psnr"] for r in g) for g in groups]

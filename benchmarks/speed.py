@@ -36,8 +36,8 @@ import sources
 from machine import BenchmarkError, Child, build_fingerprint, checked, describe, json_lines
 from peers import IMAGE_PEERS, Peer
 from PIL import Image
-from rd import ROOT, Setting, add_nfc_options, settings_of, whole_numbers
-from results import Row, WorkLog, plain_command, say, table, today, write_json
+from rd import ROOT, Setting, add_nfc_options, settings_of
+from results import Row, WorkLog, plain_command, say, table, today, whole_numbers, write_json
 from sources import Source
 
 ENOUGH = 20.0  # seconds of repeating

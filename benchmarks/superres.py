@@ -22,8 +22,8 @@ import measure
 import sources
 from machine import BenchmarkError, build_fingerprint, describe
 from PIL import Image
-from rd import ROOT, Setting, add_nfc_options, execute, settings_of, whole_numbers
-from results import Row, WorkLog, plain_command, say, signed, table, today, write_json
+from rd import ROOT, Setting, add_nfc_options, execute, settings_of
+from results import Row, WorkLog, plain_command, say, signed, table, today, whole_numbers, write_json
 from sources import Source
 
 LANCZOS = Image.Resampling.LANCZOS

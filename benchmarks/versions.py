@@ -23,7 +23,7 @@ from typing import Any
 
 import plots
 from machine import describe
-from results import delta, plain_command, say, today, write_json
+from results import delta, mean_curve, plain_command, say, today, whole_numbers, write_json
 
 Row = dict[str, Any]
 SIDES = ("before", "after")
@@ -102,20 +102,13 @@ def measured(args: argparse.Namespace, rows: list[Row], log: Path) -> list[Row]:
     return rows
 
 
-def _curve(rows: list[Row]) -> tuple[list[float], list[float]]:
-    """Mean bytes and mean PSNR at every quality."""
-    qualities = sorted({r["quality"] for r in rows})
-    groups = [[r for r in rows if r["quality"] == q] for q in qualities]
-    return [fmean(r["bytes"] for r in g) for g in groups], [fmean(r["psnr"] for r in g) for g in groups]
-
-
 def compared(rows: list[Row], effort: int) -> Row:
     """What changed at one effort: negative BD-rates mean fewer bytes after."""
     sides = {s: [r for r in rows if r["side"] == s and r["effort"] == effort] for s in SIDES}
-    whole = delta(_curve(sides["before"]), _curve(sides["after"]))
+    whole = delta(mean_curve(sides["before"]), mean_curve(sides["after"]))
     files = []
     for name in dict.fromkeys(r["file"] for r in sides["before"]):
-        one = {s: _curve([r for r in sides[s] if r["file"] == name]) for s in SIDES}
+        one = {s: mean_curve([r for r in sides[s] if r["file"] == name]) for s in SIDES}
         files.append(delta(one["before"], one["after"])["bd_rate_percent"])
     entry: Row = {"effort": effort, **whole, "files_bd_rate_percent": fmean(files), "worst_file_percent": max(files)}
     for name in ("encode_seconds", "encode_cpu_seconds", "decode_seconds"):
@@ -125,19 +118,15 @@ def compared(rows: list[Row], effort: int) -> Row:
 
 def ladder(rows: list[Row], efforts: list[int]) -> list[Row]:
     """Both versions at every effort: BD-rate against the earlier one at the lowest effort, and processor time."""
-    first = _curve([r for r in rows if r["side"] == "before" and r["effort"] == min(efforts)])
+    first = mean_curve([r for r in rows if r["side"] == "before" and r["effort"] == min(efforts)])
     found = []
     for side in SIDES:
         for effort in sorted(efforts):
             mine = [r for r in rows if r["side"] == side and r["effort"] == effort]
-            rate = delta(first, _curve(mine))["bd_rate_percent"]
+            rate = delta(first, mean_curve(mine))["bd_rate_percent"]
             seconds = round(fmean(r["encode_cpu_seconds"] for r in mine), 3)
             found.append({"side": side, "effort": effort, "bd_rate_percent": rate, "encode_cpu_seconds": seconds})
     return found
-
-
-def _whole(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def main() -> int:
@@ -147,8 +136,8 @@ def main() -> int:
     parser.add_argument("--before", required=True)
     parser.add_argument("--after", required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--efforts", type=_whole, default=[1, 5])
-    parser.add_argument("--qualities", type=_whole, default=[15, 30, 45, 60, 75, 90])
+    parser.add_argument("--efforts", type=whole_numbers, default=[1, 5])
+    parser.add_argument("--qualities", type=whole_numbers, default=[15, 30, 45, 60, 75, 90])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--work", type=Path, default=Path("work-versions"))

@@ -12,7 +12,8 @@ from typing import IO, BinaryIO, cast
 
 from nfcodec.encoder.base import Encoded
 from nfcodec.encoder.progress import SearchProgress
-from nfcodec.encoder.targets import Attempt, Goal, Trial, find
+from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
+from nfcodec.errors import OptionError
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
 
@@ -49,6 +50,23 @@ class _Attempts:
         self.progress.psnr = encoded.psnr
         level = encoded.snr if self.snr else encoded.psnr
         return Attempt(trial, encoded.bytes, level, (cast(IO[bytes], file), encoded))
+
+
+def encode_streamed(
+    source: Source, out: BinaryIO, init: str, encode: Encode, options: EncodeOptions, *,
+    again: Callable[[], Source] | None, progress: Progress | None,
+) -> Encoded:  # fmt: skip
+    """Encode a source with ``encode`` (source, file, options, progress) while it is read; with a target, as often as it
+    takes, from a source that is opened ``again``.
+
+    ``init``: its id. Raises :class:`OptionError` where there is a target and no way to open the source again.
+    """
+    goal = goal_of(options, source.info)
+    if goal is None:
+        return encode(source, out, options, progress)
+    if again is None:
+        raise OptionError(f"{goal.name}: init {init} needs a source that can be opened again to meet a target")
+    return encode_to_goal(again, encode, out, options, goal, source.info.samples, progress)
 
 
 def encode_to_goal(

@@ -8,8 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from nfcodec.metrics import psnr_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOTHING = math.nan  # a mean before its first value
 
@@ -80,3 +84,38 @@ class Running(ABC):
 def smooth(old: float, new: float) -> float:
     """A running mean that starts at its first value: where the old one is ``NOTHING``."""
     return new if math.isnan(old) else 0.98 * old + 0.02 * new
+
+
+class Warmed(Protocol):
+    """An outer loop whose learning rate warms up over ``warmup`` of its ``steps`` and falls to zero over the last share
+    ``decay`` of them."""
+
+    @property
+    def steps(self) -> int:
+        """Of the outer loop."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Steps."""
+        ...
+
+    @property
+    def decay(self) -> float:
+        """A share of the steps."""
+        ...
+
+
+def schedule(outer: Warmed, step: int) -> float:
+    """Warm-up, constant, then a cosine to zero."""
+    start = outer.steps * (1.0 - outer.decay)
+    if step < outer.warmup:
+        return (step + 1) / outer.warmup
+    if step <= start:
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - start) / (outer.steps - start))))
+
+
+def averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+    """The running mean after ``count`` steps: of all of them at first."""
+    return average.lerp(now, 1.0 - min(keep, 1.0 - 1.0 / (float(count) + 1.0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from torch.optim.swa_utils import AveragedModel
 from nfcodec.entropy import logistic
 from nfcodec.errors import CorruptError
 from nfcodec.lapped.train import model as lm
-from nfcodec.lapped.train.config import LappedConfig, OuterLoop
+from nfcodec.lapped.train.config import LappedConfig
 from nfcodec.lapped.train.tasks import Pieces
 from nfcodec.lattice.train.model import Parameters
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import NOTHING, Running, smooth
+from nfcodec.train.running import NOTHING, Running, averaged, schedule, smooth
 
 Params = dict[str, Tensor]
 
@@ -25,16 +24,6 @@ Params = dict[str, Tensor]
 _DEAD = 0.12
 _FORGET = 0.999
 LAWS = 2
-
-
-def schedule(outer: OuterLoop, step: int) -> float:
-    """Warm-up, constant, then a cosine to zero."""
-    start = outer.steps * (1.0 - outer.decay)
-    if step < outer.warmup:
-        return (step + 1) / outer.warmup
-    if step <= start:
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - start) / (outer.steps - start))))
 
 
 def quantized(y: Tensor, costs: Tensor, law: Tensor, scale: Tensor, trade: float) -> Tensor:
@@ -55,7 +44,7 @@ class LappedTrainer(Running):
         params = lm.new_params(config, generator) if begin is None else begin
         self.module = Parameters(params)
         self.optimizer = torch.optim.Adam(self.module.parameters(), lr=config.outer.lr, betas=(0.9, 0.99))
-        self.average = AveragedModel(self.module, avg_fn=partial(_averaged, config.outer.average))
+        self.average = AveragedModel(self.module, avg_fn=partial(averaged, config.outer.average))
         self.costs = torch.from_numpy(lm.logistic_costs()).repeat(LAWS, 1, 1)
         # How often each magnitude came at each scale, with what the logistic densities expect as a prior.
         self.counts = 30.0 * torch.exp2(-self.costs) * torch.where(torch.arange(lm.MOST + 1) > 0, 2.0, 1.0)
@@ -140,9 +129,3 @@ def costs_of(counts: Tensor) -> Tensor:
     bits = -torch.log2(mixed / mixed.sum(1, keepdim=True))
     bits[:, 1:] += 1.0
     return bits.float()
-
-
-def _averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
-    """The running mean after ``count`` steps: of all of them at first."""
-    return average.lerp(now, 1.0 - min(keep, 1.0 - 1.0 / (float(count) + 1.0)))
-

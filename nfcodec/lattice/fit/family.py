@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from nfcodec.encoder.attempts import encode_to_goal
+from nfcodec.encoder.attempts import encode_streamed
 from nfcodec.encoder.base import Encoded
-from nfcodec.encoder.targets import goal_of
 from nfcodec.encoder.threads import torch_threads
-from nfcodec.errors import OptionError
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.fit.stream import StreamEncoder
@@ -27,19 +25,8 @@ def encode(
     with torch_threads():
         if init.axes > 1:
             return LatticeEncoder(source, init, options, progress, coder).run(out)
-        return _streamed(source, out, init, options, progress=progress, again=again, coder=coder)
 
+        def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
+            return StreamEncoder(signal, init, chosen, heard, coder).run(to)
 
-def _streamed(
-    source: Source, out: BinaryIO, init: LatticeInit, options: EncodeOptions, *, progress: Progress | None,
-    again: Callable[[], Source] | None, coder: RegionCoder,
-) -> Encoded:  # fmt: skip
-    def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
-        return StreamEncoder(signal, init, chosen, heard, coder).run(to)
-
-    goal = goal_of(options, source.info)
-    if goal is None:
-        return encoded(source, out, options, progress)
-    if again is None:
-        raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
-    return encode_to_goal(again, encoded, out, options, goal, source.info.samples, progress)
+        return encode_streamed(source, out, init.id, encoded, options, again=again, progress=progress)

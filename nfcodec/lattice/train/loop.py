@@ -26,7 +26,7 @@ from nfcodec.lattice.train.sparse import SparseRounds, TrunkPruning
 from nfcodec.lattice.train.start import start_analysis, start_trunk
 from nfcodec.lattice.train.tasks import Batch, Pieces
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import NOTHING, Running, smooth
+from nfcodec.train.running import NOTHING, Running, averaged, schedule, smooth
 
 Params = dict[str, Tensor]
 
@@ -38,16 +38,6 @@ def rate_of(name: str) -> float:
     """The learning rate of a parameter, "level.…", relative to the global one."""
     name = name.partition(".")[2]
     return next((r for prefix, r in _RATES if name.startswith(prefix)), 1.0)
-
-
-def schedule(outer: OuterLoop, step: int) -> float:
-    """Warm-up, constant, then a cosine to zero."""
-    start = outer.steps * (1.0 - outer.decay)
-    if step < outer.warmup:
-        return (step + 1) / outer.warmup
-    if step <= start:
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - start) / (outer.steps - start))))
 
 
 def objective(outer: OuterLoop, out: lm.Outcome, quality: Tensor) -> Tensor:
@@ -105,7 +95,7 @@ class LatticeTrainer(Running):
         self.module = lm.Parameters(params).to(self.device)
         groups = [{"params": [p], "base": lr * self._rate(n)} for n, p in self.module.named().items()]
         self.optimizer = torch.optim.Adam(groups, lr=lr, betas=(0.9, 0.99))
-        self.average = AveragedModel(self.module, avg_fn=partial(_averaged, keep))
+        self.average = AveragedModel(self.module, avg_fn=partial(averaged, keep))
         # What is zero at the start stays zero: an init to go on from keeps its mask.
         self.pruning.remember(self.params)
         self.sparse.remember(self.params)
@@ -240,11 +230,6 @@ class LatticeTrainer(Running):
         self.at, self.loss, self.error, self.bits = numbers
         if "detail" in groups:
             self.detail_trainer().restore(groups["detail"])
-
-
-def _averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
-    """The running mean after ``count`` steps: of all of them at first."""
-    return average.lerp(now, 1.0 - min(keep, 1.0 - 1.0 / (float(count) + 1.0)))
 
 
 def _fitting(begin: Params, new: Params) -> Params:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from nfcodec.encoder.attempts import encode_to_goal
+from nfcodec.encoder.attempts import encode_streamed
 from nfcodec.encoder.base import Encoded
-from nfcodec.encoder.targets import goal_of
 from nfcodec.encoder.threads import torch_threads
-from nfcodec.errors import OptionError
 from nfcodec.lattice.code import RegionCoder
 from nfcodec.modules.fit.encode import ModuleEncoder
 from nfcodec.modules.init import Init
@@ -27,11 +25,5 @@ def encode(
     def encoded(signal: Source, to: BinaryIO, chosen: EncodeOptions, heard: Progress | None) -> Encoded:
         return ModuleEncoder(signal, init, chosen, heard).run(to)
 
-    goal = goal_of(options, source.info)
-    if goal is None:
-        with torch_threads():
-            return encoded(source, out, options, progress)
-    if again is None:
-        raise OptionError(f"{goal.name}: init {init.id} needs a source that can be opened again to meet a target")
     with torch_threads():
-        return encode_to_goal(again, encoded, out, options, goal, source.info.samples, progress)
+        return encode_streamed(source, out, init.id, encoded, options, again=again, progress=progress)

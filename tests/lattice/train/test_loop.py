@@ -28,12 +28,12 @@ from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterLoop, PruneConfig
 from nfcodec.lattice.train.drawings import drawing
 from nfcodec.lattice.train.export import export_lattice, params_of, whole_layer
-from nfcodec.lattice.train.loop import LatticeTrainer, evaluate, schedule
+from nfcodec.lattice.train.loop import LatticeTrainer, evaluate
 from nfcodec.lattice.train.sparse import PRUNED, TrunkPruning
 from nfcodec.lattice.train.start import lapped_basis, start_analysis, start_trunk
 from nfcodec.lattice.train.tasks import Crops, Stretches, load_pieces
 from nfcodec.lattice.trunk import render, table, unfold
-from nfcodec.train.running import NOTHING, smooth
+from nfcodec.train.running import NOTHING, schedule, smooth
 from nfcodec.train.settings import DataConfig
 from nfcodec.train.training import finished, load_config, new_trainer
 from nfcodec.zoo import read_init, write_init
