@@ -21,7 +21,7 @@ from nfcodec.entropy import logistic
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict
 from nfcodec.lattice.order import HAT, LARGEST_FEATURE, Offset, Order, compand, quality_features
-from nfcodec.lattice.prior import LARGEST_HIDDEN, LARGEST_MEAN, Network, Prior
+from nfcodec.lattice.prior import DEPTH, LARGEST_HIDDEN, LARGEST_MEAN, Network, Prior
 from nfcodec.types import Floats, Indices, Shape, Symbols
 
 _Bools = npt.NDArray[np.bool_]
@@ -77,23 +77,29 @@ def _slopes_at(values: Symbols) -> Floats:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """Of one pass: which activations (width, cells) of both hidden layers, and which means and scales (2n, cells), were
-    within their bounds."""
+    within their bounds, eight of them to a byte: a region has tens of megabytes of them, in several states at once."""
 
-    first: _Bools
-    second: _Bools
-    out: _Bools
+    bits: tuple[npt.NDArray[np.uint8], ...]
+    cells: int
 
-    def part(self, cells: Indices | slice) -> _Kept:
-        """The same of some cells."""
-        return _Kept(self.first[:, cells], self.second[:, cells], self.out[:, cells])
+    @classmethod
+    def of(cls, layers: Sequence[_Bools]) -> _Kept:
+        """The layers (rows, cells) in their order."""
+        return cls(tuple(np.packbits(layer, axis=1) for layer in layers), layers[0].shape[1])
+
+    def layer(self, number: int, cells: Indices | slice = slice(None)) -> _Bools:
+        """One of the layers, of some cells."""
+        found: _Bools = np.unpackbits(self.bits[number], axis=1, count=self.cells).view(bool)[:, cells]
+        return found
 
     def with_part(self, cells: Indices | slice, part: _Kept) -> _Kept:
         """The same, but of some cells what ``part`` says."""
         if isinstance(cells, slice):
             return part
-        whole = _Kept(self.first.copy(), self.second.copy(), self.out.copy())
-        whole.first[:, cells], whole.second[:, cells], whole.out[:, cells] = part.first, part.second, part.out
-        return whole
+        layers = [self.layer(i) for i in range(len(self.bits))]
+        for i, layer in enumerate(layers):
+            layer[:, cells] = part.layer(i)
+        return _Kept.of(layers)
 
 
 class Outlook:
@@ -111,6 +117,16 @@ class Outlook:
     def passes(self) -> Iterator[int]:
         """The numbers of the passes that are coded."""
         return (i for i, (plane, _, _) in enumerate(self.order.spec.passes) if plane < self.planes)
+
+    @cached_property
+    def _room(self) -> Floats:
+        most = max(self.order.feature_count(i) for i in self.passes())
+        return np.empty(most * math.prod(self.shape), np.float32)
+
+    def room(self, rows: int, cells: int) -> Floats:
+        """(rows, cells) of undefined numbers, at most a region's features; the next call gives them away again. Tens of
+        megabytes, which cost less to fill than to ask for."""
+        return self._room[: rows * cells].reshape(rows, cells)
 
     @single_threaded
     def look(self, region: RegionSymbols, before: Look | None = None, tiles: Tiles | None = None) -> Look:
@@ -143,7 +159,9 @@ class Outlook:
         around = np.zeros((len(symbols), len(self.order.ring), *view.shape), np.float32)
         for i in self.passes():
             slopes = self._out_slopes(look, i, view.tiles) * view.tiles.once
-            slopes = _backward(self.prior.groups[i], look.kept[i].part(view.tiles.selected), slopes)
+            network, kept = self.prior.groups[i], look.kept[i]
+            out = self.room(self.order.feature_count(i), slopes.shape[1])
+            slopes = _backward(network, [kept.layer(n, view.tiles.selected) for n in range(DEPTH)], slopes, out)
             view.scatter(i, slopes, wide, around)
         found = np.empty(symbols.shape, np.float32)
         inner: tuple[Any, ...] = (..., *_shifted((0,) * len(self.shape), self.shape))
@@ -227,7 +245,7 @@ class _View:
     """The features of tiles, and the way back. Arrays of tiles are (…, n, *size)."""
 
     def __init__(self, outlook: Outlook, tiles: Tiles) -> None:
-        self.order, self.tiles = outlook.order, tiles
+        self.order, self.tiles, self.room = outlook.order, tiles, outlook.room
         self.shape = (len(tiles.corners), *tiles.size)
         self.wide_shape = (len(tiles.corners), *(n + 2 * _HALO for n in tiles.size))
         number = np.zeros((2,) * self.order.axes, np.intp)
@@ -260,7 +278,7 @@ class _View:
 
     def features(self, number: int, wide: Floats, around: Floats, hats: Floats) -> Floats:
         """Inputs (F, n, *size) of the network of a pass; see :meth:`_places` for their order."""
-        found = np.empty((self.order.feature_count(number), *self.shape), np.float32)
+        found = self.room(self.order.feature_count(number), math.prod(self.shape)).reshape(-1, *self.shape)
         end = 0
         for place in self._places(number):
             end = place.rows.stop
@@ -364,14 +382,16 @@ def _forward(network: Network, x: Floats) -> tuple[Indices, Indices, _Kept]:
     inside[:n] = np.abs(out[:n]) < LARGEST_MEAN
     inside[n:] = (out[n:] > 0) & (out[n:] < logistic.SCALES - 1)
     mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
-    return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8), _Kept(free[0], free[1], inside)
+    return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8), _Kept.of([*free, inside])
 
 
-def _backward(network: Network, kept: _Kept, slopes: Floats) -> Floats:
-    """Slopes (F, cells) towards the inputs of a network, from those (2n, cells) towards its outputs."""
-    for layer, inside in zip(reversed(network.layers), (kept.out, kept.second, kept.first), strict=True):
+def _backward(network: Network, kept: Sequence[_Bools], slopes: Floats, out: Floats) -> Floats:
+    """Slopes ``out`` (F, cells) towards the inputs of a network, from those (2n, cells) towards its outputs; ``kept``:
+    what was not cut off, layer by layer."""
+    first, *rest = network.layers
+    for layer, inside in zip(reversed(rest), reversed(kept[1:]), strict=True):
         slopes = _transposed(layer) @ (slopes * inside)
-    return slopes
+    return np.matmul(_transposed(first), slopes * kept[0], out=out)
 
 
 def _transposed(layer: Layer) -> Floats:
