@@ -65,8 +65,12 @@ def test_what_is_rounded():
 
 
 @pytest.mark.parametrize(
-    "change", [{"coarsest": -1}, {"finest": 0}, {"finest": 6000}, {"power": 5}, {"follow": -0.1}, {"tilt": 1}, {"trade": 0.0}, {"coarsest": 1.5}]
-)
+    "change",
+    [
+        {"coarsest": -1}, {"finest": 0}, {"finest": 6000}, {"power": 5}, {"follow": -0.1}, {"tilt": 1}, {"trade": 0.0},
+        {"coarsest": 1.5},
+    ],
+)  # fmt: skip
 def test_impossible_laws(change):
     with pytest.raises(CorruptError):
         replace(PLAIN, **change).validate()

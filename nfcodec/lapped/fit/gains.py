@@ -1,8 +1,8 @@
 """Gains of frames: how coarse steps are made where sound is loud, since it hides more error there.
 
 The exponent of a step follows the level of its frame by ``follow``, and that of its band above its frame's by
-``shape``; it grows with frequency by ``tilt``. All three are near what the simultaneous masking of the ear allows (Zwicker & Fastl 2007, chapter 4), and chosen by
-what scores of hearing say.
+``shape``; it grows with frequency by ``tilt``. All three stand for simultaneous masking (Zwicker & Fastl 2007, chapter
+4), and were chosen by what scores of hearing say.
 """
 
 from __future__ import annotations

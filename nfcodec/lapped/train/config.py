@@ -24,7 +24,8 @@ class LawConfig:
     """How quality sets the step: 2^``coarsest`` at quality 0, 2^``finest`` at 100 (log2 of it is linear between);
     ``power``: bins are coded as |c|^(power / 6), 6 for plain steps. λ is ``trade`` times the squared step per bit.
     ``follow``, ``shape``: by how many octaves steps follow an octave of the level of a frame, and of a band above that
-    of its frame; ``tilt``: by how many they grow with frequency. Zeros are replaced by noise of ``noise`` times the mean magnitude that was rounded to them."""
+    of its frame; ``tilt``: by how many they grow with frequency. Noise stands for zeros: ``noise`` times the mean
+    magnitude that was rounded to them."""
 
     coarsest: float = 3.0
     finest: float = 10.5

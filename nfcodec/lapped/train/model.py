@@ -54,10 +54,12 @@ def new_params(config: LappedConfig, generator: torch.Generator) -> Params:
 
 def scales(params: Params, name: str, x: Tensor) -> Tensor:
     """Scale indices 0 … 47 (…, n), before their rounding, of features (…, F)."""
-    x = x / 16.0
-    for layer in ("0", "1"):
-        x = F.linear(x, params[f"{name}.{layer}.weight"], params[f"{name}.{layer}.bias"]).clamp(0.0, TOP)
-        x = x + (torch.round(x * 16.0) / 16.0 - x).detach()
+    # Features count sixteenths: dividing the weights costs less than dividing what they meet.
+    for layer, unit in (("0", 16.0), ("1", 1.0)):
+        x = F.linear(x, params[f"{name}.{layer}.weight"] / unit, params[f"{name}.{layer}.bias"]).clamp(0.0, TOP)
+        with torch.no_grad():
+            off = x.mul(16.0).round_().mul_(1.0 / 16.0).sub_(x)
+        x = x + off
     out = F.linear(x, params[f"{name}.out.weight"], params[f"{name}.out.bias"])
     return (SCALE_UNIT * out + SCALE_ZERO).clamp(0.0, logistic.SCALES - 1.0)
 
