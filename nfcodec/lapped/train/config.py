@@ -45,6 +45,20 @@ class LawConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PerceptualConfig(LawConfig):
+    """The same of the law for ears, with what suits speech."""
+
+    coarsest: float = 4.8
+    finest: float = 10.4
+    power: int = 4
+    trade: float = 0.11
+    follow: float = 0.6
+    shape: float = 0.2
+    tilt: float = 1.0
+    noise: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
 class OuterLoop:
     """``steps`` of Adam on ``batch`` stretches of ``frames``; ``lr`` warms up over ``warmup`` steps and falls to zero
     over the last share ``decay`` of them. ``shifts``: how often every recording is analysed, each time from another
@@ -83,7 +97,7 @@ class LappedConfig:
     data: DataConfig = DataConfig()
     networks: NetworkConfig = NetworkConfig()
     law: LawConfig = LawConfig()
-    perceptual: LawConfig = LawConfig(4.8, 10.4, 4, 0.11, 0.6, 0.2, 1.0, 0.6)
+    perceptual: PerceptualConfig = PerceptualConfig()
     outer: OuterLoop = OuterLoop()
     seed: int = 0
 
@@ -94,7 +108,7 @@ class LappedConfig:
 
 
 TABLES: dict[str, type[Any]] = {
-    "data": DataConfig, "networks": NetworkConfig, "law": LawConfig, "perceptual": LawConfig, "outer": OuterLoop,
+    "data": DataConfig, "networks": NetworkConfig, "law": LawConfig, "perceptual": PerceptualConfig, "outer": OuterLoop,
 }  # fmt: skip
 
 
