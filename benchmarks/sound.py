@@ -131,9 +131,11 @@ def scores(source: Path, decoded: Path, aligns: bool, visqol: bool) -> dict[str,
     return found
 
 
-def rows(
-    files: list[Path], jobs: list[tuple[str, Coder, bool, tuple[int, ...]]], visqol: bool
-) -> Iterator[Row]:  # fmt: skip
+# A codec, whether it shifts what it codes (which the other codecs do), and its settings.
+Job = tuple[str, Coder, bool, tuple[int, ...]]
+
+
+def rows(files: list[Path], jobs: list[Job], visqol: bool) -> Iterator[Row]:
     """Every file at every setting of every codec."""
     with tempfile.TemporaryDirectory(prefix="nfc-bench-") as name:
         folder = Path(name)
@@ -150,6 +152,17 @@ def rows(
                     seconds = soundfile.info(wave).duration
                     found: dict[str, Any] = scores(wave, decoded, aligns, visqol)
                     yield Row(codec, quality, wave.stem, size, seconds, cpu=cpu, **found)
+
+
+def earlier(path: Path | None, files: list[Path], jobs: list[Job]) -> list[Row]:
+    """Rows of other codecs from an earlier result, of the same recordings at the settings that ``jobs`` ask for."""
+    if path is None:
+        return []
+    result, stems = json.loads(path.read_text()), {f.stem for f in files}
+    wanted = {(codec, quality) for codec, _, aligns, qualities in jobs if aligns for quality in qualities}
+    rows = [Row(**({"visqol": None} | r)) for r in result["rows"] if (r["codec"], r["quality"]) in wanted]
+    have = {key: {r.file for r in rows if (r.codec, r.quality) == key} for key in wanted}
+    return [r for r in rows if have[r.codec, r.quality] == stems]
 
 
 def means(found: list[Row]) -> list[dict[str, Any]]:
@@ -215,14 +228,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--mp3", type=numbers, default=(16, 24, 32, 48))
     parser.add_argument("--aac", type=numbers, default=())
     parser.add_argument("--visqol", action="store_true", help="slow: some seconds for every file")
+    parser.add_argument("--peers-from", type=Path, help="an earlier result, whose rows of other codecs are taken")
     parser.add_argument("--effort", type=int, default=5)
     args = parser.parse_args(argv)
     files = sorted(p for p in args.folder.iterdir() if p.suffix in (".flac", ".wav"))
     peers = {p.name: p for p in audio_peers(low_rate=args.anchor == "speech")}
-    jobs = [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3", "aac")]
+    jobs: list[Job] = [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3", "aac")]
     jobs += [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
     jobs += [("nfc", nfc("perceptual", args.effort), False, args.ear)]
-    found: list[Row] = []
+    found = earlier(args.peers_from, files, jobs)
+    known = {(r.codec, r.quality) for r in found}
+    jobs = [(*job[:3], tuple(q for q in job[3] if (job[0], q) not in known)) for job in jobs]
     for row in rows(files, jobs, args.visqol):
         found.append(row)
         if row.file == files[-1].stem:
@@ -237,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
 def command(args: argparse.Namespace) -> str:
     """What this run was started with."""
     given = {k: v for k, v in vars(args).items() if k != "folder" and v not in (None, (), False)}
-    told = {k: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for k, v in given.items()}
+    told = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for k, v in given.items()}
     parts = [f"--{k}" if v == "True" else f"--{k} {v}" for k, v in told.items()]
     return " ".join(["sound.py", args.folder.name, *parts])
 
@@ -248,6 +264,7 @@ def write(args: argparse.Namespace, files: list[Path], found: list[Row]) -> None
     result = {
         "name": args.name, "command": command(args),
         "files": [f.name for f in files], "anchor": ANCHORS.get(args.anchor or ""),
+        "peers_from": None if args.peers_from is None else args.peers_from.name,
         "note": "one thread, the machine shared with other work; cpu of opus, mp3 and aac is wall time",
         "deltas": deltas(mean, args.anchor), "means": mean, "rows": [asdict(r) for r in found],
     }  # fmt: skip

@@ -125,7 +125,8 @@ def step_features(levels: Ints, step: Step) -> Floats:
     others = [levels[..., np.clip(at + dt, 0, levels.shape[-2] - 1), :] for dt in step.compared]
     wide = np.concatenate([here[..., :1], here, here[..., -1:]], -1)
     found = [*(other - here for other in others), here, wide[..., :-2] - here, wide[..., 2:] - here]
-    return np.clip(np.stack(found, -1) + _LEVEL, 0, LARGEST_FEATURE).astype(np.float32)
+    features: Floats = np.clip(np.stack(found, -1) + _LEVEL, 0, LARGEST_FEATURE).astype(np.float32)
+    return features
 
 
 def _windows(part: Array, size: int, block: int, every: int) -> Array:
