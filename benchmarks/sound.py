@@ -222,8 +222,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--anchor", choices=sorted(ANCHORS))
-    parser.add_argument("--psnr", type=numbers, default=(5, 20, 35, 50), help="qualities with --tune psnr")
-    parser.add_argument("--ear", type=numbers, default=(5, 12, 20, 28, 36), help="qualities with --tune perceptual")
+    parser.add_argument("--psnr", type=numbers, default=(6, 24, 42, 60), help="qualities with --tune psnr")
+    parser.add_argument("--ear", type=numbers, default=(10, 28, 45, 60, 75), help="qualities with --tune perceptual")
     parser.add_argument("--opus", type=numbers, default=(6, 8, 12, 16, 24, 32))
     parser.add_argument("--mp3", type=numbers, default=(16, 24, 32, 48))
     parser.add_argument("--aac", type=numbers, default=())
@@ -234,8 +234,8 @@ def main(argv: list[str] | None = None) -> int:
     files = sorted(p for p in args.folder.iterdir() if p.suffix in (".flac", ".wav"))
     peers = {p.name: p for p in audio_peers(low_rate=args.anchor == "speech")}
     jobs: list[Job] = [(name, other(peers[name]), True, getattr(args, name)) for name in ("opus", "mp3", "aac")]
-    jobs += [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
     jobs += [("nfc", nfc("perceptual", args.effort), False, args.ear)]
+    jobs += [("nfc-psnr", nfc("psnr", args.effort), False, args.psnr)]
     found = earlier(args.peers_from, files, jobs)
     known = {(r.codec, r.quality) for r in found}
     jobs = [(*job[:3], tuple(q for q in job[3] if (job[0], q) not in known)) for job in jobs]
