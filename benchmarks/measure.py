@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from machine import BenchmarkError
 from peers import ffmpeg
 from PIL import Image
@@ -17,7 +16,6 @@ from nfcodec.metrics import ErrorSum
 
 LARGEST_LAG = 3000
 _LAG_WINDOW = 2**20  # samples used to find the lag
-_INT16_PEAK = 65535.0  # [-1, 1] in 16 bits: the peak-to-peak range, as in the COIN++ line of papers
 
 Scores = dict[str, float]
 
@@ -42,24 +40,10 @@ def find_lag(reference: np.ndarray, decoded: np.ndarray) -> int:
     return int(lags[np.argmax(correlation[lags])])
 
 
-def _shifted(decoded: np.ndarray, lag: int, length: int) -> np.ndarray:
+def shifted(decoded: np.ndarray, lag: int, length: int) -> np.ndarray:
     """``decoded`` moved ``lag`` samples earlier, cut or filled with silence to ``length``."""
     moved = decoded[lag:] if lag >= 0 else np.pad(decoded, ((-lag, 0), (0, 0)))
     return np.pad(moved[:length], ((0, max(0, length - len(moved))), (0, 0)))
-
-
-def sound(source: Source, decoded: Path, align: bool) -> Scores:
-    """SNR and PSNR over all samples and channels; ``lag`` is what alignment took back."""
-    a, rate = soundfile.read(source.path, dtype="int16", always_2d=True)
-    b, decoded_rate = soundfile.read(decoded, dtype="int16", always_2d=True)
-    if decoded_rate != rate or a.shape[1] != b.shape[1]:
-        raise BenchmarkError(f"{source.name}: decoded to {b.shape[1]} channels at {decoded_rate} Hz")
-    lag = find_lag(a, b) if align else 0
-    if align:
-        b = _shifted(b, lag, len(a))
-    total = ErrorSum()
-    total.add(a, b)
-    return {"snr": total.snr(), "psnr": total.psnr(_INT16_PEAK), "lag": lag}
 
 
 def rgb_frames(path: Path, size: tuple[int, int]) -> Iterator[np.ndarray]:

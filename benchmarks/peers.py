@@ -113,16 +113,25 @@ def _opus_input_rate(coded: Path) -> int:
     return int.from_bytes(head[at + 12 : at + 16], "little")
 
 
+def _aac(source: Path, output: Path, quality: int) -> float:
+    return checked(ffmpeg("-i", source, "-c:a", "aac", "-b:a", f"{quality}k", output)).seconds
+
+
+def _unaac(coded: Path, output: Path) -> tuple[Path, float]:
+    return output, checked(ffmpeg("-i", coded, "-c:a", "pcm_s16le", output)).seconds
+
+
 MP3_SPEECH, MP3_MUSIC = (16, 24, 32, 48, 64, 96, 128), (48, 64, 96, 128, 160, 192, 256, 320)
 OPUS_SPEECH, OPUS_MUSIC = (8, 12, 16, 24, 32, 48, 64, 96), (24, 32, 48, 64, 96, 128, 192, 256, 320)
 
 
 def audio_peers(low_rate: bool) -> tuple[Peer, ...]:
-    """MP3 and Opus; ``low_rate`` chooses the rates for narrow signals such as speech at 16 kHz."""
+    """MP3, Opus and AAC; ``low_rate`` chooses the rates for narrow signals such as speech at 16 kHz."""
     mp3, opus = (MP3_SPEECH, OPUS_SPEECH) if low_rate else (MP3_MUSIC, OPUS_MUSIC)
     return (
         Peer("mp3", "lame -h, constant rate", ".mp3", ".wav", mp3, _lame, _unlame, aligns=True),
         Peer("opus", "opusenc, variable rate", ".opus", ".wav", opus, _opusenc, _opusdec, aligns=True),
+        Peer("aac", "ffmpeg's own, constant rate", ".m4a", ".wav", opus, _aac, _unaac, aligns=True),
     )
 
 

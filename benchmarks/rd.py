@@ -1,7 +1,7 @@
 """Rate–distortion and time of the installed ``nfc`` against other codecs, on real files.
 
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
-    python benchmarks/rd.py audio  DIR --name speech
+    python benchmarks/rd.py audio  DIR --name sound-speech …    is benchmarks/sound.py, with its options
     python benchmarks/rd.py video  DIR --name video --frames 50
     options:  --field-args "--field siren"                   to every nfc encode
               --published-from rd_kodak.json "BPG 4:4:4=BPG" C3    curves of others, with labels or without
@@ -34,7 +34,7 @@ import plots
 import sources
 from machine import BenchmarkError, build_fingerprint, checked, describe
 from nfc_tool import NfcTool, claims
-from peers import IMAGE_PEERS, VIDEO_PEERS, Peer, audio_peers
+from peers import IMAGE_PEERS, VIDEO_PEERS, Peer
 from results import (
     Row,
     WorkLog,
@@ -57,13 +57,13 @@ from results import (
 from sources import Source
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "audio": "mp3,opus", "video": "x264"}
+DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "video": "x264"}
 Score = Callable[[Source, Path, bool], dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What differs between images, audio and video."""
+    """What differs between images and video."""
 
     name: str
     rate_unit: str
@@ -74,7 +74,6 @@ class Kind:
 
 KINDS = {
     "images": Kind("images", "bpp", "psnr", ".png", lambda s, p, _: measure.image(s, p)),
-    "audio": Kind("audio", "kbps", "snr", ".wav", measure.sound),
     "video": Kind("video", "kbps", "psnr", ".mkv", lambda s, p, _: measure.video(s, p)),
 }
 
@@ -222,17 +221,12 @@ def load_originals(args: argparse.Namespace, work: Path) -> list[Source]:
     folder.mkdir(parents=True, exist_ok=True)
     if args.kind == "images":
         return sources.images(args.folder, folder, args.limit)
-    if args.kind == "audio":
-        return sources.sounds(args.folder, folder, args.limit)
     return sources.videos(args.folder, folder, args.limit, args.frames, args.seconds, args.fps)
 
 
-def choose_peers(args: argparse.Namespace, originals: list[Source]) -> list[Peer]:
+def choose_peers(args: argparse.Namespace) -> list[Peer]:
     """The peers asked for, in that order."""
-    if args.kind == "audio":
-        known: tuple[Peer, ...] = audio_peers(low_rate=max(s.size[1] for s in originals) <= 24_000)
-    else:
-        known = IMAGE_PEERS if args.kind == "images" else VIDEO_PEERS
+    known: tuple[Peer, ...] = IMAGE_PEERS if args.kind == "images" else VIDEO_PEERS
     by_name = {peer.name: peer for peer in known}
     names = [name for name in (args.peers or DEFAULT_PEERS[args.kind]).split(",") if name not in ("", "none")]
     unknown = [name for name in names if name not in by_name]
@@ -360,10 +354,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     """Measure, write the results, print the table."""
+    if sys.argv[1:2] == ["audio"]:
+        import sound  # it needs packages of its own
+
+        return sound.main(sys.argv[2:])
     args = parse()
     work = args.work or ROOT / f"work-rd-{args.name}"
     originals = load_originals(args, work)
-    peers = choose_peers(args, originals)
+    peers = choose_peers(args)
     published_curves(args.published, args.published_from)  # a wrong name should end the run now and not after hours
     without_sound = ("--strip", "sound") if args.kind == "video" else ()
     settings = settings_of(args, args.efforts, *without_sound) if args.nfc else ()

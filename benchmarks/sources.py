@@ -11,13 +11,11 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-import soundfile
 from machine import BenchmarkError, checked
 from peers import ffmpeg
 from PIL import Image, ImageOps
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-SOUNDS = {".wav", ".flac", ".ogg", ".aif", ".aiff"}
 VIDEOS = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v"}
 
 
@@ -89,17 +87,6 @@ def resized(originals: list[Source], megapixels: float, work: Path) -> list[Sour
         path = work / source.path.name
         Image.fromarray(pixels[rows][:, columns]).save(path, compress_level=6)
         result.append(Source(source.name, path, _id(path), width * height, (width, height)))
-    return result
-
-
-def sounds(folder: Path, work: Path, limit: int | None) -> list[Source]:
-    """16-bit WAVs without tags."""
-    result = []
-    for path, stem in _chosen(folder, SOUNDS, limit):
-        plain = work / f"{stem}.wav"
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
-        soundfile.write(plain, samples, rate, subtype="PCM_16")
-        result.append(Source(path.name, plain, _id(plain), 1000 * len(samples) / rate, (samples.shape[1], rate)))
     return result
 
 

@@ -320,14 +320,25 @@ def verify(source: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | Non
     return VerifyResult(os.fspath(source), size, symbols, digest, time.monotonic() - began)
 
 
-def compare(a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None) -> CompareResult:
-    """Compare two files of equal size: media or .nfc, in any combination. Errors are of ``b`` against ``a``."""
+def compare(
+    a: PathLike, b: PathLike, *, limits: Limits = DEFAULT_LIMITS, init: str | None = None, plot: PathLike | None = None
+) -> CompareResult:
+    """Compare two files of equal size: media or .nfc, in any combination. Errors are of ``b`` against ``a``.
+
+    ``plot``: where to write a picture of the spectrograms of two recordings and of their difference (matplotlib).
+    """
     for name in (a, b):
         if not os.path.isdir(name):
             check_file(Path(name))
     from nfcodec.comparison import compare_files
 
-    return compare_files(Path(a), Path(b), limits=limits, inits=(init,) if init else ())
+    inits = (init,) if init else ()
+    found = compare_files(Path(a), Path(b), limits=limits, inits=inits)
+    if plot is not None:
+        from nfcodec.spectrograms import plot_spectrograms
+
+        plot_spectrograms(Path(a), Path(b), Path(plot), limits=limits, inits=inits)
+    return found
 
 
 # -- inits -----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ Part = tuple[Ints, "Ints | None"]
 
 
 @contextlib.contextmanager
-def _samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tuple[SignalInfo, Iterator[Part]]]:
+def open_samples(path: Path, limits: Limits, inits: tuple[str, ...]) -> Iterator[tuple[SignalInfo, Iterator[Part]]]:
     """The signal's info and its samples as written, with their alpha or None, in blocks of any length."""
     with contextlib.ExitStack() as stack:
         if _is_nfc(path):
@@ -49,7 +49,7 @@ def _is_nfc(path: Path) -> bool:
         return False
 
 
-def _paired(a: Iterator[Part], b: Iterator[Part]) -> Iterator[tuple[Part, Part]]:
+def paired(a: Iterator[Part], b: Iterator[Part]) -> Iterator[tuple[Part, Part]]:
     """Blocks of equal length; the end of the shorter signal ends both, with an error if rows are left."""
     left, right = next(a, None), next(b, None)
     while left is not None and right is not None:
@@ -72,10 +72,10 @@ def compare_files(a: Path, b: Path, *, limits: Limits, inits: tuple[str, ...] = 
     (Not where its alpha is 0.) Raises :class:`InputError` when the signals differ in kind, shape or channels.
     """
     error, whole = ErrorSum(), ([], [])  # type: tuple[ErrorSum, tuple[list[Ints], list[Ints]]]
-    with _samples(a, limits, inits) as (left, blocks_a), _samples(b, limits, inits) as (right, blocks_b):
-        _check_alike(left, right)
+    with open_samples(a, limits, inits) as (left, blocks_a), open_samples(b, limits, inits) as (right, blocks_b):
+        check_alike(left, right)
         same = left.sample_type == right.sample_type
-        for (x, alpha), (y, _) in _paired(blocks_a, blocks_b):
+        for (x, alpha), (y, _) in paired(blocks_a, blocks_b):
             other = y if same else _converted(y, right, left)
             error.add_seen(*_but_equal_gaps(left.measured(x), left.measured(other)), alpha)
             if left.modality == "image":
@@ -104,7 +104,8 @@ def _converted(samples: Ints, have: SignalInfo, want: SignalInfo) -> Ints:
     return converted
 
 
-def _check_alike(a: SignalInfo, b: SignalInfo) -> None:
+def check_alike(a: SignalInfo, b: SignalInfo) -> None:
+    """Raise :class:`InputError` unless two signals can be compared."""
     # The length of a clip or recording may be an estimate; differing lengths show when the blocks run out.
     first = 1 if a.modality in ("audio", "video") else 0
     if (a.modality, a.channels, a.shape[first:]) != (b.modality, b.channels, b.shape[first:]):

@@ -14,6 +14,7 @@ Indices = npt.NDArray[np.int64]
 Symbols = npt.NDArray[np.int32]
 Scales = npt.NDArray[np.uint8]
 Bytes = npt.NDArray[np.uint8]
+Gains = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.float64]  # along an axis, in native samples: sample i is at i + ½
 Span = tuple[int, int]  # first and one past the last

@@ -1,8 +1,8 @@
 """The symbols of chunks, to bytes and back.
 
-A payload says the law, how often frames are split, the gain, how many blocks of every plane are coded, and one stream
-of the range coder: the splits, then block by block the steps of the order. Chunks of equal length can be decoded side
-by side; each is what it is alone.
+A payload says the law, how often frames are split, whether there are gains, how many blocks of every plane are coded,
+and one stream of the range coder: the splits, the gains, then block by block the steps of the order. Chunks of equal
+length can be decoded side by side; each is what it is alone.
 """
 
 from __future__ import annotations
@@ -14,32 +14,36 @@ import numpy as np
 
 from nfcodec.blas import single_threaded
 from nfcodec.container.varint import ByteReader, encode_varint
-from nfcodec.entropy.coder import FLAG_BITS, SymbolDecoder, SymbolEncoder, get_each
+from nfcodec.entropy.coder import FLAG_BITS, LOGISTIC, SymbolDecoder, SymbolEncoder, get_each
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.lapped import order
+from nfcodec.lapped.gains import exponents as gain_exponents
+from nfcodec.lapped.gains import residuals, rows_of, through
 from nfcodec.lapped.init import LappedInit
 from nfcodec.lapped.order import ORDER, Step
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.types import Bytes, Floats, Indices, Scales, Symbols
+from nfcodec.types import Bytes, Floats, Gains, Indices, Ints, Scales, Symbols
 
 _NEVER = 15  # the chance of a split that stands for none
+_GAINS = 32  # the bit of the first byte that says that there are gains
 _SPLIT_BITS = 2
 
 
 @dataclass(frozen=True)
 class ChunkSymbols:
-    """``symbols`` (P, T, K) of T frames in P planes, their ``splits`` (T,), the number of the ``law`` and the ``gain``
-    of its steps."""
+    """``symbols`` (P, T, K) of T frames in P planes, their ``splits`` (T,), the number of the ``law`` and the ``gains``
+    (T, bands) of its steps."""
 
     symbols: Symbols
     splits: Bytes
     law: int
-    gain: int
+    gains: Gains
 
     def numbers(self) -> Symbols:
         """All that is coded, in a row: what two files of one signal are compared by."""
-        front = np.array([self.law, self.gain], np.int32)
-        return np.concatenate([front, self.splits.astype(np.int32), self.symbols.ravel()])
+        front = np.array([self.law], np.int32)
+        parts = front, self.splits.astype(np.int32), self.gains.astype(np.int32).ravel(), self.symbols.ravel()
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,23 @@ def _chance(index: int) -> int:
 
 
 # -- what the networks see -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FrameSteps:
+    """What is known of the frames of N chunks before their symbols: ``splits`` (N, T), ``gains`` (N, T, bands)."""
+
+    splits: Bytes
+    gains: Gains
+
+
 class Seen:
     """Magnitudes of chunks of equal shape as far as they are known, and what the networks make of them.
 
     ``known`` (N, P, T + 2 · REACH, LOWER + K): features of magnitudes.
     """
 
-    def __init__(self, init: LappedInit, quality: int, law: int, splits: Bytes, planes: int, bins: int) -> None:
-        """Nothing is known of chunks with ``splits`` (N, T)."""
+    def __init__(self, init: LappedInit, quality: int, law: int, frames: FrameSteps, planes: int, bins: int) -> None:
+        """Nothing is known of chunks but their ``frames``."""
+        splits = frames.splits
         self.init, self.spec = init, init.spec
         self.count, self.frames = splits.shape
         self.blocks = bins // init.spec.block
@@ -72,6 +85,10 @@ class Seen:
         self._of_frames = [
             np.concatenate([order.frame_features(z, step, quality, law) for z in splits]) for step in ORDER
         ]
+        bands, half = init.spec.bands_of(bins), init.spec.block // 2
+        exponents = gain_exponents(frames.gains, bands, bins)[..., half :: init.spec.block]
+        self._levels = exponents >> 5
+        self._of_steps: dict[int, Floats] = {}
         self._places = np.stack([order.place_features(g) for g in range(self.blocks)])
         self._static: dict[tuple[int, int], tuple[Floats, Floats]] = {}
 
@@ -82,6 +99,13 @@ class Seen:
             network, frames = self.init.prior.networks[plane][number], self._of_frames[number]
             self._static[key] = network.of_frames(frames, order.PLACES), network.of_blocks(self._places)
         return self._static[key]
+
+    def _steps(self, number: int, blocks: tuple[int, int]) -> Floats:
+        """What is known of steps in blocks [a, b): (N, frames, b − a, n)."""
+        phase = number // 2
+        if phase not in self._of_steps:
+            self._of_steps[phase] = order.step_features(self._levels, ORDER[number])
+        return self._of_steps[phase][:, :, blocks[0] : blocks[1]]
 
     def put(self, plane: int, symbols: Symbols) -> None:
         """All symbols (N, T, K) of a plane are known."""
@@ -100,7 +124,7 @@ class Seen:
         used = min(plane, self.spec.sets - 1)
         first = self.known[:, 0] if used else None
         windows = order.seen(self.known[:, plane], first, self.spec, ORDER[number], blocks)
-        x = np.concatenate(windows, axis=-1)
+        x = np.concatenate([*windows, self._steps(number, blocks)], axis=-1)
         of_frames, of_blocks = self._added(used, number)
         shape = x.shape[:-1]
         static = of_frames.reshape(*shape[:2], 1, -1) + of_blocks[blocks[0] : blocks[1]]
@@ -119,7 +143,7 @@ def tops_of(symbols: Symbols, block: int) -> list[int]:
 def chunk_scales(init: LappedInit, quality: int, chunk: ChunkSymbols, tops: Sequence[int] | None = None) -> Scales:
     """The scales (P, T, K) that the symbols of a chunk are coded at, in the first ``tops`` blocks; all by default."""
     planes, frames, bins = chunk.symbols.shape
-    seen = Seen(init, quality, chunk.law, chunk.splits[None], planes, bins)
+    seen = Seen(init, quality, chunk.law, FrameSteps(chunk.splits[None], chunk.gains[None]), planes, bins)
     out = np.zeros((planes, frames, seen.blocks, init.spec.block), np.uint8)
     for plane in range(planes):
         seen.put(plane, chunk.symbols[plane][None])
@@ -146,7 +170,7 @@ def encode_chunk(init: LappedInit, quality: int, chunk: ChunkSymbols) -> Coded:
     same ones.
     """
     if not chunk.symbols.any():
-        return Coded(b"", silent(chunk.symbols.shape))
+        return Coded(b"", silent(init, chunk.symbols.shape))
     tops = tops_of(chunk.symbols, init.spec.block)
     scales = chunk_scales(init, quality, chunk, tops)
     lists = [
@@ -156,11 +180,14 @@ def encode_chunk(init: LappedInit, quality: int, chunk: ChunkSymbols) -> Coded:
     ]
     encoder, family = SymbolEncoder(), init.prior.families[chunk.law]
     chance = _put_splits(encoder, chunk.splits)
+    varied = bool(chunk.gains.any())
+    if varied:
+        put_gains(init, encoder, chunk.gains)
     for symbols, rows in lists:
         encoder.put(symbols, rows, family)
     stream = encoder.finish()
     _check(init, chunk, chance, stream, lists)
-    front = bytes([chunk.law | chance << 1, chunk.gain & 0xFF]) + b"".join(map(encode_varint, tops))
+    front = bytes([chunk.law | chance << 1 | varied * _GAINS]) + b"".join(map(encode_varint, tops))
     return Coded(front + stream, Decoded(chunk, scales))
 
 
@@ -171,6 +198,8 @@ def _check(
     decoder, family = SymbolDecoder(stream, echo=False), init.prior.families[chunk.law]
     try:
         same = np.array_equal(_get_splits(decoder, chunk.splits.size, chance, init.spec.splits), chunk.splits)
+        if chunk.gains.any():
+            same = same and np.array_equal(get_gains(init, [decoder], chunk.gains.shape)[0], chunk.gains)
         same = same and all(np.array_equal(decoder.get(rows, family), symbols) for symbols, rows in lists)
     except CorruptError as error:
         raise InternalError(f"a coded chunk cannot be decoded: {error}") from error
@@ -185,6 +214,25 @@ def _parts(block: int, frames: int, top: int) -> list[tuple[slice, slice]]:
         for g in range(top)
         for _, step in order.frame_steps(frames)
     ]
+
+
+def put_gains(init: LappedInit, encoder: SymbolEncoder, gains: Gains) -> None:
+    """Code gains (T, bands)."""
+    rows = rows_of(init.gains)
+    for phase, band, apart, differences in residuals(gains):
+        encoder.put(differences.astype(np.int32), rows[phase, int(band > 0)][apart], LOGISTIC)
+
+
+def get_gains(init: LappedInit, decoders: Sequence[SymbolDecoder], shape: tuple[int, int]) -> Gains:
+    """Gains (N, T, bands) of as many streams."""
+    found = np.zeros((len(decoders), *shape), np.int8)
+
+    def coded(rows: Ints) -> Ints:
+        owners = None if len(decoders) == 1 else np.repeat(np.arange(len(decoders)), rows.shape[1])
+        return get_each(decoders, owners, rows.ravel(), LOGISTIC).reshape(rows.shape)
+
+    through(found, init.gains, coded)
+    return found
 
 
 def _put_splits(encoder: SymbolEncoder, splits: Bytes) -> int:
@@ -223,7 +271,7 @@ class _Front:
     """What stands before the stream of a chunk, and its splits."""
 
     law: int
-    gain: int
+    varied: bool
     tops: list[int]
     splits: Bytes
     decoder: SymbolDecoder
@@ -234,8 +282,8 @@ def _open(init: LappedInit, chunk: ChunkBytes) -> _Front:
     planes, frames, bins = chunk.shape
     chunk.limits.check("max_symbols", planes * frames * bins, f"chunk of {frames} frames")
     reader = ByteReader(chunk.payload)
-    first, gain = reader.byte("law"), reader.byte("gain")
-    if first >> 5:
+    first = reader.byte("law")
+    if first >> 6:
         raise CorruptError(f"chunk that begins with {first:#x}")
     tops = [reader.varint("number of blocks") for _ in range(planes)]
     if max(tops) * init.spec.block > bins:
@@ -243,8 +291,8 @@ def _open(init: LappedInit, chunk: ChunkBytes) -> _Front:
     if not any(tops):
         raise CorruptError(f"chunk of zeros in {len(chunk.payload)} bytes, where it needs none")
     decoder = SymbolDecoder(reader.rest(), limits=chunk.limits)
-    splits = _get_splits(decoder, frames, first >> 1, init.spec.splits)
-    return _Front(first & 1, gain - 256 if gain > 127 else gain, tops, splits, decoder)
+    splits = _get_splits(decoder, frames, first >> 1 & 15, init.spec.splits)
+    return _Front(first & 1, bool(first & _GAINS), tops, splits, decoder)
 
 
 def _get_splits(decoder: SymbolDecoder, frames: int, chance: int, most: int) -> Bytes:
@@ -261,7 +309,7 @@ def _get_splits(decoder: SymbolDecoder, frames: int, chance: int, most: int) -> 
 def decode_chunks(init: LappedInit, quality: int, chunks: Sequence[ChunkBytes]) -> list[Decoded]:
     """The chunks, all of one shape; those of one law are decoded side by side. Raises :class:`CorruptError`."""
     fronts = {i: _open(init, c) for i, c in enumerate(chunks) if c.payload}
-    found = {i: silent(c.shape) for i, c in enumerate(chunks) if not c.payload}
+    found = {i: silent(init, c.shape) for i, c in enumerate(chunks) if not c.payload}
     for law in {front.law for front in fronts.values()}:
         mine = [i for i, front in fronts.items() if front.law == law]
         decoded = _decode(init, quality, [fronts[i] for i in mine], chunks[mine[0]].shape)
@@ -269,16 +317,23 @@ def decode_chunks(init: LappedInit, quality: int, chunks: Sequence[ChunkBytes]) 
     return [found[i] for i in range(len(chunks))]
 
 
-def silent(shape: tuple[int, ...]) -> Decoded:
+def no_gains(init: LappedInit, frames: int, bins: int) -> Gains:
+    """Gains (frames, bands) of 0."""
+    return np.zeros((frames, len(init.spec.bands_of(bins))), np.int8)
+
+
+def silent(init: LappedInit, shape: tuple[int, ...]) -> Decoded:
     """A chunk (P, T, K) of zeros."""
-    chunk = ChunkSymbols(np.zeros(shape, np.int32), np.zeros(shape[1], np.uint8), 0, 0)
+    chunk = ChunkSymbols(np.zeros(shape, np.int32), np.zeros(shape[1], np.uint8), 0, no_gains(init, *shape[1:]))
     return Decoded(chunk, np.zeros(shape, np.uint8))
 
 
 def _decode(init: LappedInit, quality: int, fronts: list[_Front], shape: tuple[int, int, int]) -> list[Decoded]:
     """Chunks of one law and ``shape`` (P, T, K)."""
     planes, frames, bins = shape
-    seen = Seen(init, quality, fronts[0].law, np.stack([f.splits for f in fronts]), planes, bins)
+    gains = _gains_of(init, fronts, frames, bins)
+    known = FrameSteps(np.stack([f.splits for f in fronts]), gains)
+    seen = Seen(init, quality, fronts[0].law, known, planes, bins)
     symbols = np.zeros((len(fronts), *shape), np.int32)
     scales = np.zeros((len(fronts), *shape), np.uint8)
     for plane in range(planes):
@@ -294,7 +349,19 @@ def _decode(init: LappedInit, quality: int, fronts: list[_Front], shape: tuple[i
                 scales[active, plane, rows, columns] = said[active]
                 if part.any():
                     seen.put_step(plane, step, g, part)
-    return [_finished(init, front, q, s) for front, q, s in zip(fronts, symbols, scales, strict=True)]
+    parts = zip(fronts, gains, symbols, scales, strict=True)
+    return [_finished(init, front, g, q, s) for front, g, q, s in parts]
+
+
+def _gains_of(init: LappedInit, fronts: list[_Front], frames: int, bins: int) -> Gains:
+    """Gains (N, T, bands) of chunks."""
+    gains = np.stack([no_gains(init, frames, bins)] * len(fronts))
+    varied = [i for i, f in enumerate(fronts) if f.varied]
+    if varied:
+        gains[varied] = get_gains(init, [fronts[i].decoder for i in varied], gains.shape[1:])
+        if not gains[varied].any((1, 2)).all():
+            raise CorruptError("gains that are all 0, where none were needed")
+    return gains
 
 
 def _get(init: LappedInit, fronts: list[_Front], said: Scales, active: Indices) -> Symbols:
@@ -307,11 +374,11 @@ def _get(init: LappedInit, fronts: list[_Front], said: Scales, active: Indices) 
     return part
 
 
-def _finished(init: LappedInit, front: _Front, symbols: Symbols, scales: Scales) -> Decoded:
+def _finished(init: LappedInit, front: _Front, gains: Gains, symbols: Symbols, scales: Scales) -> Decoded:
     front.decoder.finish()
     law = init.laws[front.law]
     if np.abs(symbols).max() > law.largest:
         raise CorruptError(f"symbols up to {np.abs(symbols).max()}, at most {law.largest} are allowed")
     if tops_of(symbols, init.spec.block) != front.tops:
         raise CorruptError("blocks of zeros at the end of a chunk")
-    return Decoded(ChunkSymbols(symbols, front.splits, front.law, front.gain), scales)
+    return Decoded(ChunkSymbols(symbols, front.splits, front.law, gains), scales)

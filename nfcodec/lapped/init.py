@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nfcodec.entropy import logistic
 from nfcodec.errors import CorruptError
+from nfcodec.lapped.gains import SHAPE
 from nfcodec.lapped.law import Law
 from nfcodec.lapped.prior import LAWS, Prior
 from nfcodec.lapped.spec import LappedSpec
@@ -24,7 +25,8 @@ class LappedInit:
     """``laws``: how symbols stand for weights when samples count, and when ears do. ``corrections`` (LAWS, scales,
     1 + LARGEST_KNOWN) int8: by how many 256ths of a step a symbol of magnitude 1 … is larger than it says, on average;
     for 0, what stands for it with a random sign.
-    ``sha256``: of the file's bytes."""
+    ``gains``: scales of what is coded of gains (:data:`nfcodec.lapped.gains.SHAPE`) uint8. ``sha256``: of the file's
+    bytes."""
 
     id: str
     modality: str
@@ -32,6 +34,7 @@ class LappedInit:
     laws: tuple[Law, ...]
     prior: Prior
     corrections: npt.NDArray[np.int8]
+    gains: npt.NDArray[np.uint8]
     sha256: bytes
 
     @property
@@ -70,3 +73,5 @@ class LappedInit:
         shape = LAWS, logistic.SCALES, 1 + LARGEST_KNOWN
         if self.corrections.shape != shape or self.corrections.dtype != np.int8 or self.corrections[..., 0].min() < 0:
             raise CorruptError(f"init {self.id}: corrections of {self.corrections.dtype} {self.corrections.shape}")
+        if self.gains.shape != SHAPE or self.gains.dtype != np.uint8 or self.gains.max() >= logistic.SCALES:
+            raise CorruptError(f"init {self.id}: scales of gains of {self.gains.dtype} {self.gains.shape}")

@@ -5,7 +5,8 @@ block the frames come in four *phases* from coarse to fine (every eighth, those 
 even and at last the odd ones), and of each phase first the even, then the odd bins of the block. All bins of such a
 *step* are coded at once. What a network sees of a frame are magnitudes around it, companded: of lower blocks in
 frames t − 2 … t + 2, of this block in the two frames around t that belong to earlier phases, and of the even bins for
-the odd ones. The second plane of a pair also sees this block of the first.
+the odd ones. The second plane of a pair also sees this block of the first. Since the steps of frames differ, it sees
+how much, too.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import numpy as np
 
 from nfcodec.arrays import Array, namespace
 from nfcodec.lapped.spec import LappedSpec
-from nfcodec.lattice.order import HAT, companded, quality_features
+from nfcodec.lattice.order import HAT, LARGEST_FEATURE, companded, quality_features
 from nfcodec.types import Bytes, Floats, Ints
 
 REACH = 4  # frames on either side that a window may touch
 LOWER = 16  # bins below a block that a window may touch
 PLACES = 16  # hats over the place of a block on the axis of frequency
 _STATIC = PLACES + 8 + 1 + 4 + 2 + 4
+_LEVEL = 64  # the feature of equal steps; an eighth of an octave more or less counts 1
 
 
 Window = tuple[int, int, int, int]
@@ -59,6 +61,11 @@ class Step:
         found += [(-d, 0, 0, 1), (d, 0, 0, 1)] if d else []
         return (*found, *([(0, 0, 0, 2)] if self.parity else []))
 
+    @property
+    def compared(self) -> tuple[int, ...]:
+        """The frames away whose steps are compared with those of the frame itself."""
+        return tuple(sorted({-2, -1, 1, 2, -self.phase.distance, self.phase.distance} - {0}))
+
 
 ORDER = tuple(Step(phase, parity) for phase in PHASES for parity in (0, 1))
 
@@ -66,7 +73,7 @@ ORDER = tuple(Step(phase, parity) for phase in PHASES for parity in (0, 1))
 def inputs(spec: LappedSpec, second: bool, step: Step) -> int:
     """How many features a network has."""
     sizes = [(size or spec.block) // every for _, _, size, every in step.windows]
-    return sum(sizes) + (spec.block if second else 0) + _STATIC
+    return sum(sizes) + (spec.block if second else 0) + len(step.compared) + 3 + _STATIC
 
 
 @lru_cache(maxsize=1)
@@ -105,6 +112,21 @@ def frame_features(splits: Bytes, step: Step, quality: int, law: int) -> Floats:
         HAT * (at == 0), HAT * (at == length - 1), HAT * (at < d), HAT * (at + d >= length),
     ]  # fmt: skip
     return np.stack(columns, 1).astype(np.float32)
+
+
+def step_features(levels: Ints, step: Step) -> Floats:
+    """What is known of the steps of frames: (…, frames, blocks, n) of their ``levels`` (…, T, blocks), eighths of an
+    octave, in the middle of blocks.
+
+    Levels of other frames over that of the frame; the level itself; those of the blocks below and above over it.
+    """
+    here = levels[..., step.phase.start :: step.phase.period, :]
+    at = np.arange(step.phase.start, levels.shape[-2], step.phase.period)
+    others = [levels[..., np.clip(at + dt, 0, levels.shape[-2] - 1), :] for dt in step.compared]
+    wide = np.concatenate([here[..., :1], here, here[..., -1:]], -1)
+    found = [*(other - here for other in others), here, wide[..., :-2] - here, wide[..., 2:] - here]
+    features: Floats = np.clip(np.stack(found, -1) + _LEVEL, 0, LARGEST_FEATURE).astype(np.float32)
+    return features
 
 
 def _windows(part: Array, size: int, block: int, every: int) -> Array:

@@ -12,7 +12,8 @@ from nfcodec.container.varint import ByteReader
 from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lapped.channels import groups_of, to_values
-from nfcodec.lapped.code import ChunkBytes, Decoded, decode_chunks
+from nfcodec.lapped.code import ChunkBytes, ChunkSymbols, Decoded, decode_chunks
+from nfcodec.lapped.gains import exponents
 from nfcodec.lapped.init import PSNR, LappedInit
 from nfcodec.lapped.interpolation import interpolated, touched
 from nfcodec.lapped.synthesis import synthesized
@@ -21,7 +22,7 @@ from nfcodec.options import Tune
 from nfcodec.parallel import ordered_map, thread_count
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Bytes, Doubles, Positions, Symbols
+from nfcodec.types import Bytes, Doubles, Indices, Positions, Symbols
 
 # Chunks that are decoded side by side when a recording is decoded from one to the next.
 AHEAD = 16
@@ -68,7 +69,7 @@ class LappedField:
     def trade(self) -> float:
         """λ: squared error of the values, summed, per bit."""
         law = self.init.laws[0]
-        return law.trade * law.step(self.header.quality, 0) ** 2
+        return law.trade * law.step(self.header.quality) ** 2
 
     @property
     def tune(self) -> Tune:
@@ -208,4 +209,10 @@ def weights_of(init: LappedInit, quality: int, decoded: Decoded) -> Doubles:
     chunk = decoded.chunk
     law = init.laws[chunk.law]
     corrections = init.corrections_of(chunk.law, decoded.scales, chunk.symbols)
-    return law.weights(chunk.symbols, corrections, law.exponent(quality, chunk.gain))
+    return law.weights(chunk.symbols, corrections, step_exponents(init, quality, chunk))
+
+
+def step_exponents(init: LappedInit, quality: int, chunk: ChunkSymbols) -> Indices:
+    """Exponents (T, K) of the steps of a chunk, 256ths of an octave."""
+    bins = chunk.symbols.shape[2]
+    return init.laws[chunk.law].exponent(quality) + exponents(chunk.gains, init.spec.bands_of(bins), bins)

@@ -20,7 +20,9 @@ _FORMAT = 1
 
 def contents(init: LappedInit) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and metadata of an init."""
-    arrays: dict[str, Any] = {"corrections": init.corrections, "counts": init.prior.counts.astype(np.int32)}
+    arrays: dict[str, Any] = {
+        "corrections": init.corrections, "counts": init.prior.counts.astype(np.int32), "gains": init.gains,
+    }  # fmt: skip
     for plane, networks in enumerate(init.prior.networks):
         for number, network in enumerate(networks):
             for j, layer in enumerate(network.layers):
@@ -47,7 +49,8 @@ def build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Lapped
     )
     prior = Prior(spec, sets, np.asarray(arrays["counts"], np.int64))
     laws = tuple(Law(**law) for law in meta["laws"])
-    init = LappedInit(str(meta["id"]), str(meta["modality"]), spec, laws, prior, arrays["corrections"], digest)
+    said = str(meta["id"]), str(meta["modality"])
+    init = LappedInit(*said, spec, laws, prior, arrays["corrections"], arrays["gains"], digest)
     init.validate()
     return init
 

@@ -6,15 +6,16 @@ import numpy as np
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.lapped import order
+from nfcodec.lapped.gains import SHAPE
 from nfcodec.lapped.init import LappedInit
 from nfcodec.lapped.law import Law
 from nfcodec.lapped.prior import Network, Prior
 from nfcodec.lapped.spec import LappedSpec
-from nfcodec.lapped.train.export import fills, tables_of
+from nfcodec.lapped.train.export import tables_of
 from nfcodec.zoo import init_bytes
 
-SPEC = LappedSpec(32, 8000, block=8, frames=16, splits=2, sets=2)
-LAWS = (Law(2 * 256, 12 * 256, False, 0.12), Law(3 * 256, 16 * 256, True, 0.12))
+SPEC = LappedSpec(32, 8000, block=8, frames=16, splits=2, sets=2, bands=(0, 8, 20))
+LAWS = (Law(2 * 256, 12 * 256, 6, 0.12), Law(3 * 256, 16 * 256, 3, 0.12, 0.6, 0.2, 1.0))
 
 
 def layer(rng, rows, columns, largest, bias=0):
@@ -35,8 +36,9 @@ def small_init(spec=SPEC, seed=0):
     )
     prior = Prior(spec, sets, tables_of(np.zeros((2, 48, 256))))
     corrections = rng.integers(-20, 21, (2, 48, 5)).astype(np.int8)
-    corrections[..., 0] = fills(LAWS)
-    init = LappedInit("small", "audio", spec, LAWS, prior, corrections, b"12345678" * 4)
+    corrections[..., 0] = np.array([[0], [64]])
+    gains = rng.integers(4, 24, SHAPE).astype(np.uint8)
+    init = LappedInit("small", "audio", spec, LAWS, prior, corrections, gains, b"12345678" * 4)
     init.validate()
     assert init_bytes(init)
     return init

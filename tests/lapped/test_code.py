@@ -8,13 +8,16 @@ from nfcodec.errors import CorruptError, LimitError, NfcError
 from nfcodec.lapped.code import ChunkBytes, ChunkSymbols, chunk_scales, decode_chunks, encode_chunk, tops_of
 from nfcodec.limits import Limits
 
+NO_GAINS = np.zeros((16, 3), np.int8)
+
 
 def chunk(seed=0, frames=16, planes=2, *, split=True, law=0, size=2.0):
     rng = np.random.default_rng(seed)
     q = np.rint(rng.laplace(size=(planes, frames, 32)) * size * np.linspace(1, 0.1, 32)).astype(np.int32)
     q[:, :, 24:] = 0
     splits = rng.integers(0, 3, frames).astype(np.uint8) if split else np.zeros(frames, np.uint8)
-    return ChunkSymbols(q, splits, law, -3)
+    gains = rng.integers(-5, 6, (frames, 3)) if law else np.zeros((frames, 3))
+    return ChunkSymbols(q, splits, law, gains.astype(np.int8))
 
 
 def read(payload, like, **more):
@@ -46,7 +49,7 @@ def test_large_symbols_and_no_splits():
 
 
 def test_silence_is_nothing():
-    silent = ChunkSymbols(np.zeros((2, 16, 32), np.int32), np.ones(16, np.uint8), 1, 5)
+    silent = ChunkSymbols(np.zeros((2, 16, 32), np.int32), np.ones(16, np.uint8), 1, np.ones((16, 3), np.int8))
     coded = encode_chunk(small_init(), 40, silent)
     found = read(b"", silent)
     assert coded.payload == b"" and np.array_equal(coded.decoded.chunk.numbers(), found.chunk.numbers())
@@ -55,7 +58,7 @@ def test_silence_is_nothing():
 
 def test_side_by_side():
     wanted = [chunk(i, law=i % 2, size=0.3 + i) for i in range(5)]
-    wanted[2] = ChunkSymbols(np.zeros_like(wanted[2].symbols), np.zeros(16, np.uint8), 0, 0)
+    wanted[2] = ChunkSymbols(np.zeros_like(wanted[2].symbols), np.zeros(16, np.uint8), 0, NO_GAINS)
     payloads = [encode_chunk(small_init(), 40, c).payload for c in wanted]
     found = decode_chunks(small_init(), 40, [ChunkBytes(p, 2, 16, 32) for p in payloads])
     for a, b, payload in zip(found, wanted, payloads, strict=True):
@@ -68,7 +71,7 @@ def test_networks_see_only_what_came_before():
     """A later symbol changes no scale of an earlier one: the decoder agrees, for any change."""
     wanted = chunk(9)
     for place in ((0, 0, 0), (0, 5, 9), (1, 15, 23), (0, 8, 16)):
-        changed = ChunkSymbols(wanted.symbols.copy(), wanted.splits, 0, 0)
+        changed = ChunkSymbols(wanted.symbols.copy(), wanted.splits, 0, NO_GAINS)
         changed.symbols[place] += 7
         payload = encode_chunk(small_init(), 40, changed).payload
         assert np.array_equal(read(payload, changed).chunk.symbols, changed.symbols)
@@ -94,7 +97,7 @@ def test_damage_is_noticed():
 
 
 @pytest.mark.parametrize(
-    "front", [b"\x20\x00\x01\x01", b"\x1e\x00\x05\x01", b"\x1e\x00\x01\x01", b"\x1e\x00\x00\x00", b"\x1c\x00\x01\x01"]
+    "front", [b"\x40\x01\x01", b"\x1e\x05\x01", b"\x1e\x01\x01", b"\x1e\x00\x00", b"\x1c\x01\x01"]
 )
 def test_impossible_fronts(front):
     """A reserved bit; too many blocks; blocks of zeros; zeros in some bytes; no frame of those said to be split."""

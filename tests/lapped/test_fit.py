@@ -28,7 +28,7 @@ def bins(seed=0):
 
 
 def quantized(sizes, rounds, law=0):
-    front = ChunkSymbols(np.zeros(sizes.shape, np.int32), np.zeros(16, np.uint8), law, 0)
+    front = ChunkSymbols(np.zeros(sizes.shape, np.int32), np.zeros(16, np.uint8), law, np.zeros((16, 3), np.int8))
     return quantize(small_init(), 40, front, np.abs(sizes), sizes < 0, rounds)
 
 
@@ -40,7 +40,7 @@ def test_prices_lower_error_and_bits_together():
         error = ((np.abs(sizes) - np.abs(chunk.symbols)) ** 2).sum()
         return error + init.laws[0].trade * 8 * len(encode_chunk(init, 40, chunk).payload)
 
-    plain = ChunkSymbols(np.rint(sizes).astype(np.int32), np.zeros(16, np.uint8), 0, 0)
+    plain = ChunkSymbols(np.rint(sizes).astype(np.int32), np.zeros(16, np.uint8), 0, np.zeros((16, 3), np.int8))
     priced = quantized(sizes, 2)
     assert cost(priced) < cost(plain)
     assert (np.abs(priced.symbols) <= np.rint(np.abs(sizes))).all()

@@ -9,33 +9,40 @@ from nfcodec.errors import CorruptError
 from nfcodec.lapped.law import Law, noise_signs
 from nfcodec.lapped.synthesis import LARGEST_WEIGHT
 
-PLAIN, COMPANDED = Law(2 * 256, 12 * 256, False, 0.1), Law(3 * 256, 16 * 256, True, 0.1)
+HALFWAY = Law(3 * 256, 16 * 256, 4, 0.1)
+PLAIN, COMPANDED = Law(2 * 256, 12 * 256, 6, 0.1), Law(3 * 256, 16 * 256, 3, 0.1)
+
+
+def at(exponent):
+    """The exponents of steps that are all alike."""
+    return np.full((1, 1), exponent)
 
 
 def test_steps():
-    assert PLAIN.step(0, 0) == 2.0**-2 and PLAIN.step(100, 0) == 2.0**-12
-    assert PLAIN.step(0, 8) == 2.0**-1 and np.isclose(PLAIN.step(0, 1), 2.0 ** (-2 + 1 / 8), rtol=1e-5)
-    assert PLAIN.step(50, 0) == 2.0**-7
+    assert PLAIN.step(0) == 2.0**-2 and PLAIN.step(100) == 2.0**-12 and PLAIN.step(50) == 2.0**-7
 
 
 def test_weights():
     q = np.array([[[0, 1, -2, 20]]], np.int32)
     r = np.array([[[0, 64, -64, 0]]], np.int8)
-    assert PLAIN.weights(q, r, -512).tolist() == [[[0, 1.25 * 2**18, -1.75 * 2**18, 20 * 2**18]]]
-    found = COMPANDED.weights(q, r, -768)
+    assert PLAIN.weights(q, r, at(-512)).tolist() == [[[0, 1.25 * 2**18, -1.75 * 2**18, 20 * 2**18]]]
+    found = COMPANDED.weights(q, r, at(-768))
     wanted = np.array([0, 1.25**2, -(1.75**2), 20**2]) * 2**17
     assert np.abs(found[0, 0] - wanted).max() <= 2**17 / 256
     assert (found == np.rint(found)).all()
+    halfway = HALFWAY.weights(q, r, at(-768))
+    wanted = np.array([0, 1.25**1.5, -(1.75**1.5), 20**1.5]) * 2**17
+    assert np.abs(halfway[0, 0] - wanted).max() <= 2**17 / 256 and (halfway == np.rint(halfway)).all()
 
 
 def test_weights_saturate():
     q = np.array([[[1 << 20, -(1 << 20)]]], np.int32)
-    assert PLAIN.weights(q, np.zeros(q.shape, np.int8), 0).tolist() == [[[LARGEST_WEIGHT, -LARGEST_WEIGHT]]]
+    assert PLAIN.weights(q, np.zeros(q.shape, np.int8), at(0)).tolist() == [[[LARGEST_WEIGHT, -LARGEST_WEIGHT]]]
 
 
 def test_noise():
     q, r = np.zeros((1, 40, 50), np.int32), np.full((1, 40, 50), 64, np.int8)
-    found = COMPANDED.weights(q, r, -768)
+    found = COMPANDED.weights(q, r, at(-768))
     assert set(np.abs(found).ravel()) == {16 * 2.0**17 / 256}
     signs = noise_signs((2, 64, 64))
     assert abs(signs.mean()) < 0.03 and set(signs.ravel()) == {-1, 1}
@@ -50,14 +57,20 @@ def test_noise():
 
 
 def test_what_is_rounded():
-    assert PLAIN.compressed(np.float32(-0.5), 0.25) == 2.0
-    assert COMPANDED.compressed(np.float32(-1.0), 0.25) == 2.0
+    quarter = at(-512)
+    assert PLAIN.compressed(np.float32(-0.5), quarter) == 2.0
+    assert COMPANDED.compressed(np.float32(-1.0), quarter) == 2.0
+    assert np.isclose(HALFWAY.compressed(np.float32(2.0), quarter), 4.0)
     assert COMPANDED.largest < PLAIN.largest
 
 
 @pytest.mark.parametrize(
-    "change", [{"coarsest": -1}, {"finest": 0}, {"finest": 6000}, {"companded": 1}, {"trade": 0.0}, {"coarsest": 1.5}]
-)
+    "change",
+    [
+        {"coarsest": -1}, {"finest": 0}, {"finest": 6000}, {"power": 5}, {"follow": -0.1}, {"tilt": 1}, {"trade": 0.0},
+        {"coarsest": 1.5},
+    ],
+)  # fmt: skip
 def test_impossible_laws(change):
     with pytest.raises(CorruptError):
         replace(PLAIN, **change).validate()

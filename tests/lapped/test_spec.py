@@ -9,7 +9,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lapped.channels import groups_of
 from nfcodec.lapped.spec import LappedSpec
 
-SPEECH, MUSIC = LappedSpec(320, 16000), LappedSpec(2048, 48000, sets=2)
+SPEECH, MUSIC = LappedSpec(320, 16000), LappedSpec(2048, 48000, sets=2, bands=(0, 64, 500))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ def test_spacing(spec, rate, spacing):
     assert spec.spacing_at(rate) == spacing
 
 
+def test_bands_beyond_the_last_bin_are_left_out():
+    spec = replace(SPEECH, bands=(0, 24, 100, 220))
+    assert spec.bands_of(320) == (0, 24, 100, 220) and spec.bands_of(160) == (0, 24, 100)
+    assert spec.bands_of(80) == (0, 24)
+
+
 def test_json():
     assert LappedSpec.from_dict(MUSIC.to_dict()) == MUSIC
 
@@ -34,6 +40,8 @@ def test_json():
     [
         {"spacing": 321}, {"block": 7}, {"block": 3}, {"block": 48}, {"frames": 0}, {"frames": 2000}, {"splits": 4},
         {"sets": 3}, {"rate": 0}, {"spacing": 320.0}, {"spacing": 16384}, {"more": 1},
+        {"bands": ()}, {"bands": (1, 4)}, {"bands": (0, 4, 4)}, {"bands": (0, 9000)}, {"bands": (0, 4.5)},
+        {"bands": tuple(range(33))}, {"bands": 5},
     ],
 )  # fmt: skip
 def test_impossible_specs(change):

@@ -31,7 +31,7 @@ def recordings(count=3):
 
 @pytest.fixture(scope="module")
 def pieces():
-    return Pieces(recordings(), SPEC, 1, 16)
+    return Pieces(recordings(), CONFIG)
 
 
 def test_the_networks_of_training_are_those_of_the_coder():
@@ -39,8 +39,9 @@ def test_the_networks_of_training_are_those_of_the_coder():
     rng = np.random.default_rng(3)
     q = np.rint(rng.laplace(size=(2, 16, 32)) * 2).astype(np.int32)
     splits = rng.integers(0, 3, 16).astype(np.uint8)
-    whole = chunk_scales(small_init(), 70, ChunkSymbols(q, splits, 1, 0)).astype(np.float64)
-    batch = Batch(q[None].astype(np.float32), splits[None], (70,), (1,))
+    gains = rng.integers(-4, 5, (16, 3)).astype(np.int8)
+    whole = chunk_scales(small_init(), 70, ChunkSymbols(q, splits, 1, gains)).astype(np.float64)
+    batch = Batch(q[None].astype(np.float32), splits[None], gains[None], (70,), (1,))
     params, ready = params_of(small_init()), lm.prepared(batch, SPEC)
     found = lm.all_scales(params, SPEC, torch.from_numpy(np.abs(q[None]).astype(np.float32)), ready)[0].numpy()
     assert np.abs(found - whole).max() < 1.5 and np.abs(found - whole).mean() < 0.5

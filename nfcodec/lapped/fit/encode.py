@@ -22,10 +22,11 @@ from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lapped.channels import groups_of, to_planes, to_values
 from nfcodec.lapped.code import ChunkSymbols, Coded, encode_chunk
 from nfcodec.lapped.fit.analysis import coefficients, folded
+from nfcodec.lapped.fit.gains import choose_gains
 from nfcodec.lapped.fit.quantize import quantize
 from nfcodec.lapped.fit.splits import choose_splits
 from nfcodec.lapped.init import PERCEPTUAL, PSNR, LappedInit
-from nfcodec.lapped.stored import weights_of
+from nfcodec.lapped.stored import step_exponents, weights_of
 from nfcodec.lapped.synthesis import synthesized
 from nfcodec.neighbours import neighbours
 from nfcodec.options import EncodeOptions, Progress
@@ -116,7 +117,7 @@ class LappedEncoder(Encoder):
         late = passed(self._deadline)
         if self.options.effort < _FIRST_SPLITS or self.constant or late or not own.any():
             return np.zeros(frames, np.uint8)
-        step = self.init.laws[PSNR].step(self.options.quality, 0)
+        step = self.init.laws[self.law].step(self.options.quality)
         front = [before.planes[group][:, -self.spacing :]] if before else []
         back = [after.planes[group][:, : self.spacing]] if after else []
         found = choose_splits(np.concatenate([*front, own, *back], 1), self.spacing, self.init.spec.splits, step)
@@ -132,9 +133,10 @@ class LappedEncoder(Encoder):
     def _group(self, group: int, before: Chunk | None, here: Chunk, after: Chunk | None) -> Coded:
         law, splits = self.init.laws[self.law], here.splits[group]
         bins = self._bins(group, before, here, after)
-        front = ChunkSymbols(np.zeros(bins.shape, np.int32), splits, self.law, 0)
+        gains = choose_gains(bins, self.init.spec.bands_of(self.spacing), law)
+        front = ChunkSymbols(np.zeros(bins.shape, np.int32), splits, self.law, gains)
         if not self.constant and not (here.silence is not None and here.silence.covers(len(here.values))):
-            sizes = law.compressed(bins, law.step(self.quality, 0))
+            sizes = law.compressed(bins, step_exponents(self.init, self.quality, front))
             rounds = 1 if passed(self._deadline) else _ROUNDS[self.options.effort - 1]
             front = quantize(self.init, self.quality, front, sizes, bins < 0, rounds)
         return encode_chunk(self.init, self.quality, front)

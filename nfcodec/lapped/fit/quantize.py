@@ -47,11 +47,11 @@ def quantize(
     for _ in range(rounds):
         if not found.any():
             break
-        known = ChunkSymbols(found, chunk.splits, chunk.law, chunk.gain)
+        known = ChunkSymbols(found, chunk.splits, chunk.law, chunk.gains)
         scales = chunk_scales(init, quality, known, tops_of(found, init.spec.block))
         found = _priced(init, chunk.law, sizes, scales)
     signed = np.where(negative, -found, found)
-    return ChunkSymbols(signed, chunk.splits, chunk.law, chunk.gain)
+    return ChunkSymbols(signed, chunk.splits, chunk.law, chunk.gains)
 
 
 def _priced(init: LappedInit, law: int, sizes: Floats, scales: Scales) -> Symbols:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nfcodec.errors import CorruptError
+from nfcodec.lapped.law import Law
 from nfcodec.lapped.spec import LappedSpec
+from nfcodec.lattice.steps import OCTAVE
 from nfcodec.train.settings import DataConfig
 
 
@@ -21,12 +22,40 @@ class NetworkConfig:
 @dataclass(frozen=True, slots=True)
 class LawConfig:
     """How quality sets the step: 2^``coarsest`` at quality 0, 2^``finest`` at 100 (log2 of it is linear between);
-    ``power``: bins are coded as |c|^(power / 6), 6 for plain steps. λ is ``trade`` times the squared step per bit."""
+    ``power``: bins are coded as |c|^(power / 6), 6 for plain steps. λ is ``trade`` times the squared step per bit.
+    ``follow``, ``shape``: by how many octaves steps follow an octave of the level of a frame, and of a band above that
+    of its frame; ``tilt``: by how many they grow with frequency. Noise stands for zeros: ``noise`` times the mean
+    magnitude that was rounded to them."""
 
     coarsest: float = 3.0
-    finest: float = 12.0
+    finest: float = 10.5
     power: int = 6
     trade: float = 0.14
+    follow: float = 0.0
+    shape: float = 0.0
+    tilt: float = 0.0
+    noise: float = 0.0
+
+
+    def whole(self) -> Law:
+        """The law that is shipped."""
+        steps = round(self.coarsest * OCTAVE), round(self.finest * OCTAVE)
+        rest = self.trade, self.follow, self.shape, self.tilt
+        return Law(*steps, self.power, *map(float, rest))
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptualConfig(LawConfig):
+    """The same of the law for ears, with what suits speech."""
+
+    coarsest: float = 4.8
+    finest: float = 10.4
+    power: int = 4
+    trade: float = 0.11
+    follow: float = 0.6
+    shape: float = 0.2
+    tilt: float = 1.0
+    noise: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +97,18 @@ class LappedConfig:
     data: DataConfig = DataConfig()
     networks: NetworkConfig = NetworkConfig()
     law: LawConfig = LawConfig()
-    perceptual: LawConfig = LawConfig(4.0, 16.0, 3)
+    perceptual: PerceptualConfig = PerceptualConfig()
     outer: OuterLoop = OuterLoop()
     seed: int = 0
 
+    @property
+    def laws(self) -> tuple[Law, Law]:
+        """Both laws as they are shipped."""
+        return self.law.whole(), self.perceptual.whole()
+
 
 TABLES: dict[str, type[Any]] = {
-    "data": DataConfig, "networks": NetworkConfig, "law": LawConfig, "perceptual": LawConfig, "outer": OuterLoop,
+    "data": DataConfig, "networks": NetworkConfig, "law": LawConfig, "perceptual": PerceptualConfig, "outer": OuterLoop,
 }  # fmt: skip
 
 
@@ -82,6 +116,5 @@ def read_config(data: dict[str, Any], parts: dict[str, Any]) -> LappedConfig:
     """The config of a file's tables: the spec in ``data["field"]``, everything else as ``parts``."""
     spec = LappedSpec.from_dict({k: v for k, v in data["field"].items() if k != "kind"})
     for name in ("law", "perceptual"):
-        if parts[name].power not in (3, 4, 6):
-            raise CorruptError(f"{name}.power {parts[name].power} is not one of 3, 4, 6")
+        parts[name].whole().validate()
     return LappedConfig(field=Field(spec), **parts)

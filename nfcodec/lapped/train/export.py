@@ -7,6 +7,7 @@ data, quantized as the encoder does.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +19,21 @@ from nfcodec.entropy.tables import TOTAL
 from nfcodec.lapped import order
 from nfcodec.lapped.code import ChunkSymbols, chunk_scales
 from nfcodec.lapped.fit.quantize import quantize
+from nfcodec.lapped.gains import LARGEST_GAIN, SHAPE, residuals
 from nfcodec.lapped.init import LARGEST_KNOWN, LappedInit
-from nfcodec.lapped.law import Law
 from nfcodec.lapped.prior import COUNTED, LARGEST_HIDDEN, LAWS, SUPPORT, Network, Prior
-from nfcodec.lapped.train.config import LappedConfig, LawConfig
+from nfcodec.lapped.stored import step_exponents
+from nfcodec.lapped.train.config import LappedConfig
 from nfcodec.lapped.train.model import SCALE_UNIT, SCALE_ZERO, Params, logistic_costs, network_name
 from nfcodec.lapped.train.tasks import Batch
 from nfcodec.lattice.order import LARGEST_FEATURE
-from nfcodec.lattice.steps import OCTAVE
 from nfcodec.lattice.train.export import whole_layer
 from nfcodec.types import Doubles, Floats, Indices, Symbols
 
 _LAYERS = ("0", "1", "out")
 _ESCAPE, _LEAST = 4, 2
-# Noise for zeros: so much of the spread of their scale, and at most so much of a step, both before they are squared.
-_FILL, _MOST_FILL = 0.6, 0.25
+_WIDE = 24  # the scale of what is coded of gains, before it is known
+_ONE_OF_EACH = 0.02
 _TRUST = 200.0  # symbols that a table is worth before any were seen
 
 
@@ -60,12 +61,6 @@ def params_of(init: LappedInit) -> Params:
                 found[f"{prefix}.weight"] = torch.from_numpy(weight.astype(np.float32))
                 found[f"{prefix}.bias"] = torch.from_numpy(((layer.bias * whole - zero) / unit).astype(np.float32))
     return found
-
-
-def whole_law(config: LawConfig) -> Law:
-    """The law of a config."""
-    steps = round(config.coarsest * OCTAVE), round(config.finest * OCTAVE)
-    return Law(*steps, config.power == 3, float(config.trade))
 
 
 # -- tables ----------------------------------------------------------------------------------------------
@@ -108,52 +103,63 @@ def start_init(config: LappedConfig, params: Params, seen: npt.NDArray[np.float6
         for plane in range(spec.sets)
     )
     prior = Prior(spec, sets, tables_of(seen))
-    laws = whole_law(config.law), whole_law(config.perceptual)
+    laws = config.laws
     none = np.zeros((LAWS, logistic.SCALES, 1 + LARGEST_KNOWN), np.int8)
-    init = LappedInit(config.id, "audio", spec, laws, prior, none, b"")
+    init = LappedInit(config.id, "audio", spec, laws, prior, none, np.full(SHAPE, _WIDE, np.uint8), b"")
     init.validate()
     return init
 
 
-def counted(init: LappedInit, batches: Iterable[Batch], rounds: int = 2) -> LappedInit:
-    """The init with tables and corrections as they come out of batches that are quantized with it."""
+def counted(init: LappedInit, batches: Iterable[Batch], noise: tuple[float, ...], rounds: int = 2) -> LappedInit:
+    """The init with tables and corrections as they come out of batches that are quantized with it; ``noise``: of each
+    law, what stands for zeros."""
     most = logistic_costs().shape[1]
     seen = np.zeros((LAWS, logistic.SCALES, most))
-    moved = np.zeros((2, LAWS, logistic.SCALES, LARGEST_KNOWN))
+    moved = np.zeros((2, LAWS, logistic.SCALES, 1 + LARGEST_KNOWN))
+    gains = np.zeros((*SHAPE, 4 * LARGEST_GAIN + 1), np.int64)
     for batch in batches:
-        for bins, splits, quality, number in zip(batch.bins, batch.splits, batch.quality, batch.law, strict=True):
-            law = init.laws[number]
-            sizes = law.compressed(bins, law.step(quality, 0))
-            front = ChunkSymbols(np.zeros(bins.shape, np.int32), splits, number, 0)
+        for bins, quality, front in zip(batch.bins, batch.quality, batch.chunks(), strict=True):
+            number = front.law
+            sizes = init.laws[number].compressed(bins, step_exponents(init, quality, front))
             chunk = quantize(init, quality, front, sizes, np.zeros(bins.shape, bool), rounds)
             scales = chunk_scales(init, quality, chunk).astype(np.int64)
             row = scales * most + np.minimum(chunk.symbols, most - 1)
             seen[number] += np.bincount(row.ravel(), minlength=seen[number].size).reshape(seen[number].shape)
             _add(moved[:, number], scales, chunk.symbols, sizes)
-    shift = np.rint(256.0 * moved[1] / (moved[0] + 20.0)).clip(-127, 127).astype(np.int8)
-    shift = np.concatenate([fills(init.laws)[..., None], shift], -1)
+            _count_gains(gains, front)
+    shift = moved[1] / (moved[0] + 20.0)
+    shift[..., 0] *= np.array(noise)[:, None]
+    corrections = np.rint(256.0 * shift).clip(-127, 127).astype(np.int8)
     prior = Prior(init.spec, init.prior.networks, tables_of(seen))
-    return LappedInit(init.id, init.modality, init.spec, init.laws, prior, shift, b"")
-
-
-def fills(laws: tuple[Law, ...]) -> npt.NDArray[np.int8]:
-    """What stands for 0 at each scale, in 256ths of a step (LAWS, SCALES): noise where the law is perceptual."""
-    spread = np.exp2((np.arange(logistic.SCALES) - SCALE_ZERO) / SCALE_UNIT)
-    noise = np.rint(256.0 * np.minimum(_FILL * spread, _MOST_FILL)).clip(0, 127).astype(np.int8)
-    return np.stack([noise if law.companded else np.zeros_like(noise) for law in laws])
+    return replace(init, prior=prior, corrections=corrections, gains=scales_of(gains))
 
 
 def _add(moved: npt.NDArray[np.float64], scales: Indices, symbols: Symbols, sizes: Floats) -> None:
     """Add how often (first) and by how much in sum (second) the sizes of symbols were not what they say."""
-    some = symbols > 0
-    q = symbols[some]
-    at = scales[some] * LARGEST_KNOWN + np.minimum(q, LARGEST_KNOWN) - 1
-    for i, weights in enumerate((np.ones(len(q)), (sizes[some] - q).astype(np.float64))):
+    at = (scales * (1 + LARGEST_KNOWN) + np.minimum(symbols, LARGEST_KNOWN)).ravel()
+    for i, weights in enumerate((np.ones(at.size), (sizes - symbols).ravel().astype(np.float64))):
         moved[i] += np.bincount(at, weights, minlength=moved[i].size).reshape(moved[i].shape)
+
+
+def _count_gains(counts: Indices, chunk: ChunkSymbols) -> None:
+    """Count what is coded of the gains of a chunk."""
+    for phase, band, apart, differences in residuals(chunk.gains) if chunk.gains.any() else ():
+        np.add.at(counts[phase, int(band > 0)], (apart, differences + 2 * LARGEST_GAIN), 1)
+
+
+def scales_of(counts: Indices) -> npt.NDArray[np.uint8]:
+    """The scales that code counted differences of gains with the fewest bits."""
+    values = np.arange(counts.shape[-1]) - 2 * LARGEST_GAIN
+    costs = np.stack([logistic.bits(values, np.full(values.shape, s), np.zeros(values.shape, np.int64)) for s in
+                      range(logistic.SCALES)])  # fmt: skip
+    # One of each, so that what never came has a wide table.
+    found: npt.NDArray[np.uint8] = np.argmin((counts + _ONE_OF_EACH) @ costs.T, -1).astype(np.uint8)
+    return found
 
 
 def export(config: LappedConfig, params: Params, seen: Tensor, batches: Iterable[Batch]) -> LappedInit:
     """The init of trained parameters; ``seen``: how often which magnitudes came at which scales."""
-    init = counted(start_init(config, params, seen.double().numpy()), batches)
+    noise = config.law.noise, config.perceptual.noise
+    init = counted(start_init(config, params, seen.double().numpy()), batches, noise)
     init.validate()
     return init

@@ -31,8 +31,7 @@ def new_trainer(
     if begin is not None and begin.spec != config.field.spec:
         raise OptionError(f"init {begin.id} has another geometry than the config")
     signals: list[Floats] = [np.asarray(s, np.float32) for s in load_signals(folder, config.data)]
-    pieces = Pieces(signals, config.field.spec, config.outer.shifts, config.outer.frames)
-    return LappedTrainer(config, pieces, begin=None if begin is None else params_of(begin))
+    return LappedTrainer(config, Pieces(signals, config), begin=None if begin is None else params_of(begin))
 
 
 def finished(trainer: LappedTrainer) -> LappedInit:

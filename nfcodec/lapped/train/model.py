@@ -16,8 +16,9 @@ from torch import Tensor
 
 from nfcodec.entropy import logistic
 from nfcodec.lapped import order
+from nfcodec.lapped.gains import exponents
 from nfcodec.lapped.spec import LappedSpec
-from nfcodec.lapped.train.config import LappedConfig, LawConfig
+from nfcodec.lapped.train.config import LappedConfig
 from nfcodec.lapped.train.tasks import Batch
 from nfcodec.types import Floats
 
@@ -53,10 +54,12 @@ def new_params(config: LappedConfig, generator: torch.Generator) -> Params:
 
 def scales(params: Params, name: str, x: Tensor) -> Tensor:
     """Scale indices 0 … 47 (…, n), before their rounding, of features (…, F)."""
-    x = x / 16.0
-    for layer in ("0", "1"):
-        x = F.linear(x, params[f"{name}.{layer}.weight"], params[f"{name}.{layer}.bias"]).clamp(0.0, TOP)
-        x = x + (torch.round(x * 16.0) / 16.0 - x).detach()
+    # Features count sixteenths: dividing the weights costs less than dividing what they meet.
+    for layer, unit in (("0", 16.0), ("1", 1.0)):
+        x = F.linear(x, params[f"{name}.{layer}.weight"] / unit, params[f"{name}.{layer}.bias"]).clamp(0.0, TOP)
+        with torch.no_grad():
+            off = x.mul(16.0).round_().mul_(1.0 / 16.0).sub_(x)
+        x = x + off
     out = F.linear(x, params[f"{name}.out.weight"], params[f"{name}.out.bias"])
     return (SCALE_UNIT * out + SCALE_ZERO).clamp(0.0, logistic.SCALES - 1.0)
 
@@ -70,25 +73,21 @@ def logistic_costs() -> Floats:
     return np.asarray((nats / _LN2).clamp(max=40.0).numpy(), np.float32)
 
 
-def step_of(law: LawConfig, quality: float) -> float:
-    """The step size of a quality."""
-    return float(2.0 ** -(law.coarsest + (law.finest - law.coarsest) * quality / 100.0))
-
-
 def in_steps(config: LappedConfig, batch: Batch) -> Tensor:
     """Magnitudes of bins in steps, companded by the law of each stretch: what is rounded."""
-    laws = (config.law, config.perceptual)
-    found = [
-        (torch.from_numpy(bins).abs() / step_of(laws[i], q)) ** (laws[i].power / 6.0)
-        for bins, q, i in zip(batch.bins, batch.quality, batch.law, strict=True)
-    ]
-    return torch.stack(found)
+    size = batch.bins.shape[-1]
+    bands, found = config.field.spec.bands_of(size), []
+    for bins, gains, quality, number in zip(batch.bins, batch.gains, batch.quality, batch.law, strict=True):
+        law = config.laws[number]
+        found.append(law.compressed(bins, law.exponent(quality) + exponents(gains, bands, size)))
+    return torch.from_numpy(np.stack(found))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch, ready for the networks: what they see of frames, by step, and of blocks."""
+    """A batch, ready for the networks: what they see of steps and of frames, by step of the order, and of blocks."""
 
+    of_steps: tuple[Tensor, ...]
     of_frames: tuple[Tensor, ...]
     of_blocks: Tensor
 
@@ -102,8 +101,11 @@ def prepared(batch: Batch, spec: LappedSpec) -> Prepared:
         ]))
         for s in order.ORDER
     ]
-    blocks = batch.bins.shape[-1] // spec.block
-    return Prepared(tuple(rows), torch.from_numpy(np.stack([order.place_features(g) for g in range(blocks)])))
+    bins = batch.bins.shape[-1]
+    blocks = bins // spec.block
+    levels = exponents(batch.gains, spec.bands_of(bins), bins)[..., spec.block // 2 :: spec.block] >> 5
+    steps = tuple(torch.from_numpy(order.step_features(levels, s)) for s in order.ORDER)
+    return Prepared(steps, tuple(rows), torch.from_numpy(np.stack([order.place_features(g) for g in range(blocks)])))
 
 
 def all_scales(params: Params, spec: LappedSpec, magnitudes: Tensor, ready: Prepared) -> Tensor:
@@ -116,7 +118,7 @@ def all_scales(params: Params, spec: LappedSpec, magnitudes: Tensor, ready: Prep
         first = known[:, 0] if plane else None
         for number, step in enumerate(order.ORDER):
             windows = order.seen(known[:, plane], first, spec, step, blocks)
-            x = order.features(windows, ready.of_frames[number], ready.of_blocks)
+            x = order.features([*windows, ready.of_steps[number]], ready.of_frames[number], ready.of_blocks)
             found = scales(params, network_name(plane, number), x)
             out[:, plane, step.phase.start :: step.phase.period, :, step.parity :: 2] = found
     return out.flatten(-2)

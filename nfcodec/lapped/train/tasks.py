@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nfcodec.lapped.code import ChunkSymbols
 from nfcodec.lapped.fit.analysis import analyse
+from nfcodec.lapped.fit.gains import choose_gains
 from nfcodec.lapped.fit.splits import choose_splits
 from nfcodec.lapped.spec import LappedSpec
-from nfcodec.types import Bytes, Floats
+from nfcodec.lapped.train.config import LappedConfig
+from nfcodec.types import Bytes, Floats, Gains
 
 # Step sizes at which splits are chosen: a split pays at some and not at others.
 _STEPS = (0.002, 0.006, 0.02)
@@ -39,19 +42,27 @@ def analysed(values: Floats, spec: LappedSpec, shifts: int, seed: int) -> list[P
 
 @dataclass(frozen=True)
 class Batch:
-    """``bins`` (N, P, T, K) of stretches, their ``splits`` (N, T), ``quality`` and ``law`` (N,)."""
+    """``bins`` (N, P, T, K) of stretches, their ``splits`` (N, T), ``gains`` (N, T, bands), ``quality`` and ``law``
+    (N,)."""
 
     bins: Floats
     splits: Bytes
+    gains: Gains
     quality: tuple[int, ...]
     law: tuple[int, ...]
+
+    def chunks(self) -> list[ChunkSymbols]:
+        """The stretches without their symbols."""
+        parts = zip(self.bins, self.splits, self.gains, self.law, strict=True)
+        return [ChunkSymbols(np.zeros(b.shape, np.int32), z, law, g) for b, z, g, law in parts]
 
 
 class Pieces:
     """All recordings of a folder, to draw stretches from; longer ones more often."""
 
-    def __init__(self, signals: list[Floats], spec: LappedSpec, shifts: int, frames: int) -> None:
-        self.spec, self.frames = spec, frames
+    def __init__(self, signals: list[Floats], config: LappedConfig) -> None:
+        self.spec, self.frames, self.laws = config.field.spec, config.outer.frames, config.laws
+        spec, frames, shifts = self.spec, self.frames, config.outer.shifts
         self.pieces = [
             p for i, values in enumerate(signals) for p in analysed(values, spec, shifts, i) if len(p.splits) >= frames
         ]
@@ -72,7 +83,9 @@ class Pieces:
             bins.append(wanted)
             splits.append(piece.splits[start : start + self.frames])
         quality, law = rng.integers(0, 101, size).tolist(), rng.integers(0, 2, size).tolist()
-        return Batch(np.stack(bins), np.stack(splits), tuple(quality), tuple(law))
+        bands = self.spec.bands_of(bins[0].shape[2])
+        gains = [choose_gains(b, bands, self.laws[i]) for b, i in zip(bins, law, strict=True)]
+        return Batch(np.stack(bins), np.stack(splits), np.stack(gains), tuple(quality), tuple(law))
 
 
 def _tilt(rng: np.random.Generator, bins: int) -> Floats:
