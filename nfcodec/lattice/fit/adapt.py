@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.code import LARGEST_SYMBOL
-from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Window, cut_window
 from nfcodec.lattice.init import LatticeInit, Level
@@ -46,12 +45,6 @@ class Plan:
         return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
-def rounded(y: Tensor, rounding: float) -> Symbols:
-    """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
-    drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
-    return torch.round(drawn).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(torch.int32).numpy()
-
-
 def region_weights(
     level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
@@ -69,7 +62,7 @@ def adapt_region(
     """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
     ``trade``: λ of planes."""
     with torch.inference_mode():
-        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
+        symbols = rounded(corrected(level, weights, plan.quality, plan.rounding), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
