@@ -8,8 +8,8 @@ dequantized without D, and those of the 3^d − 1 cells around (the border repea
 
     A = ⌊256 · log2(8 + min(⌊S / 2^10⌋, 8191))⌋ − 1638
 
-in 256ths of an octave, and the exponent of a step (:mod:`nfcodec.lattice.steps`) changes by ⌊γ A / 2^8 + ½⌋ for the γ of
-its plane, symbol and quality, in 256ths. The means themselves have γ = 0. All is whole numbers.
+in 256ths of an octave, and the exponent of a step (:mod:`nfcodec.lattice.steps`) changes by ⌊γ A / 2^8 + ½⌋ for the γ
+of its plane, symbol and quality, in 256ths. The means themselves have γ = 0. All is whole numbers.
 """
 
 from __future__ import annotations
@@ -76,4 +76,5 @@ def cell_sizes(
     gain = steps.exponents(gains, quality)
     lead = (..., *(None,) * means.ndim)
     moved = e[lead] + ((gain[lead] * active + 128) >> 8)
-    return _all_sizes()[np.clip(moved - steps.LOWEST * steps.OCTAVE, 0, len(_all_sizes()) - 1)]
+    found: Doubles = _all_sizes()[np.clip(moved - steps.LOWEST * steps.OCTAVE, 0, len(_all_sizes()) - 1)]
+    return found

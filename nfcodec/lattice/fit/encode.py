@@ -93,9 +93,10 @@ class LatticeEncoder(Encoder):
         coder: RegionCoder = ALONE,
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
-        self.init, self.coder = init, coder
+        self.perceptual = options.minded == "perceptual" and init.perceptual is not None
+        self.init, self.coder = init.tuned(options.minded), coder
         check_field(init, self.info)
-        self.fits = [LevelFit(init, i, self.info.channels) for i in range(len(init.levels))]
+        self.fits = [LevelFit(self.init, i, self.info.channels) for i in range(len(init.levels))]
         self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
         self.space, self.offset = self.spaces[0], offset_of(self.info.modality)
         self.rows = self.space.chunk_rows

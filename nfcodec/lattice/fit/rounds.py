@@ -19,6 +19,7 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
+from nfcodec.lattice.fit.looks import Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
@@ -68,9 +69,9 @@ class Problem:
         shape = tuple(plain.shape[2:])
         self.outlook = Outlook(level.prior, shape, planes)
         self.twin, self.twin_params = FloatPrior(level.prior.order, shape, 1), float_params(level.prior)
-        size = torch.from_numpy(level.steps(quality))
-        norms = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))]).square().sum(2)
-        self.curvature = (size.square() * norms)[(..., *(None,) * level.spec.axes)].numpy()
+        functions = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))])
+        self.norms = functions.square().sum(2).numpy()
+        self.looks = None if level.masking is None else Looks(self.level, window)
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (*samples) of its samples."""
@@ -82,9 +83,13 @@ class Problem:
         return share, sample_weights(self.window, spacing)
 
     def error(self, symbols: Tensor) -> Tensor:
-        """Squared error, summed."""
+        """Squared error, summed; where steps say what is seen, what it would be worth as much as."""
         shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
-        return ((shown - self.target).square() * self.weight).sum()
+        left = shown - self.target
+        if self.looks is None:
+            return (left.square() * self.weight).sum()
+        sizes = self.level.sizes(symbols.detach().numpy(), self.quality)
+        return self.trade * self.looks.bits(left * (self.weight > 0), sizes)
 
     def state(self, symbols: Symbols, before: State | None = None) -> State:
         """Measure ``symbols``. Of cells whose contexts are the same as in the state ``before``, nothing is predicted
@@ -102,6 +107,14 @@ class Problem:
         with torch.enable_grad():
             error = self.error(q)
         return State(symbols, look, each, float(each[: self.planes].sum()), (error, q))
+
+    def curvature(self, symbols: Symbols) -> Doubles:
+        """Squared error that a change by one makes alone, as broadcasts against symbols (P, K, *cells)."""
+        alone = (..., *(None,) * self.level.spec.axes)
+        if self.looks is not None:
+            return np.full((1,) * symbols.ndim, self.trade * self.looks.worth)
+        found: Doubles = (self.level.sizes(symbols, self.quality) ** 2 * self.norms)[alone]
+        return found
 
     def slope(self, state: State) -> Floats:
         """Gradient of the error to every symbol; it can be taken once, which frees what it was computed from."""
@@ -124,10 +137,12 @@ def proposals(
     """For every symbol of the ``context`` the better of ±1, and the cost (bits) that it is expected to save."""
     prediction = state.look.prediction
     total = problem.slope(state) / problem.trade + problem.later_bits(state, context)
-    curvature = np.broadcast_to(problem.curvature / problem.trade, total.shape)
+    curvature = np.broadcast_to(problem.curvature(state.symbols) / problem.trade, total.shape)
     # No change saves more than all bits of its symbol, and what the error and later symbols lose.
     hopeful = np.abs(total) - curvature + state.each > _LEAST_GAIN
     hopeful[problem.planes :] = False
+    if problem.level.masking is not None:
+        hopeful[0, 0] = False  # the steps of all around it would change
     if context is not None:
         hopeful &= spread(context, BLOCK, total.shape[2:])
     at = hopeful.nonzero()

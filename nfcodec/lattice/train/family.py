@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from torch import Tensor
 
@@ -17,12 +16,13 @@ from nfcodec.lattice.train.export import export_lattice, params_of
 from nfcodec.lattice.train.looks import started
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import load_pieces
+from nfcodec.train.signals import Folders
 
 __all__ = ["TABLES", "finished", "new_trainer", "read_config"]
 
 
 def new_trainer(
-    config: LatticeConfig, folder: Path, *, device: str = "cpu", begin: LatticeInit | None = None
+    config: LatticeConfig, folder: Folders, *, device: str = "cpu", begin: LatticeInit | None = None
 ) -> LatticeTrainer:  # fmt: skip
     """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: the init to go on from, whose geometry
     must be that of the config (:class:`OptionError`)."""

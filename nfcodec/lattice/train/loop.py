@@ -33,7 +33,8 @@ from nfcodec.train.running import NOTHING, Running, averaged, schedule, smooth
 Params = dict[str, Tensor]
 
 # Learning rates relative to ``lr``: what has a meaning from the start moves slowly.
-_RATES = (("trunk", 0.1), ("analysis", 0.1), ("log_step", 3.0), ("masking", 3.0), ("log_gain", 1.0), ("d.", 0.5), ("e.", 0.5))
+_RATES = (("trunk", 0.1), ("analysis", 0.1), ("log_step", 3.0), ("masking", 3.0),
+          ("log_gain", 1.0), ("d.", 0.5), ("e.", 0.5))  # fmt: skip
 
 
 def rate_of(name: str) -> float:
@@ -152,7 +153,7 @@ class LatticeTrainer(Running):
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), outer.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base"] * schedule(outer, self.at)
+            group["lr"] = group["base"] * schedule(outer, max(self.at, int(self.hurry * outer.steps)))
         self.optimizer.step()
         self.pruning.apply(self.params, self.at)
         self.sparse.apply(self.params, self.at)
