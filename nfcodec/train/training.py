@@ -22,8 +22,8 @@ class Training(Protocol):
         ...
 
     def new_trainer(self, config: Any, folder: Folders, *, device: str, begin: Any) -> Running:
-        """A trainer at step 0, with the media of one or several folders in memory. ``begin``: the init to go on from, or
-        None."""
+        """A trainer at step 0, with the media of one or several folders in memory. ``begin``: the init to go on
+        from, or None."""
         ...
 
     def finished(self, trainer: Any) -> families.Init:

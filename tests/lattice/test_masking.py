@@ -15,14 +15,16 @@ from lattice.test_reference_samples import by_the_document
 from nfcodec import zoo
 from nfcodec.decoder import Decoder
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.code import RegionSymbols, predict, region_bits
 from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, proposals
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.masking import LARGEST_SUM, activities, activity, cell_sizes
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.steps import HIGHEST, LOWEST, step_sizes
-from nfcodec.lattice.synthesis import last_layers, region_layers
+from nfcodec.lattice.synthesis import last_layers
 
 
 def gains_of(size=200, seed=0):
@@ -115,7 +117,8 @@ def test_the_encoder_quantizes_with_the_steps_that_decode(masked, plain):
     assert (np.abs(weights.numpy() / sizes - symbols) <= 0.5001).all()
 
 
-def test_rounds_leave_the_means_that_steps_depend_on(masked, plain):
+def test_rounds_leave_the_means_that_steps_depend_on(plain):
+    masked = replace(plain.levels[0], masking=np.abs(gains_of(60)))
     planes = plain.planes.to_planes(torch.from_numpy(painting(64, 64, 3).astype(np.float32) / 255), 0.5)
     window = whole_window(planes, masked.spec)
     weights, plan = analysis(masked, window).detach(), Plan(50, 0)
@@ -126,6 +129,37 @@ def test_rounds_leave_the_means_that_steps_depend_on(masked, plain):
     assert not gain[0, 0].any() and gain.any()
     refined = adapt_region(masked, window, weights, replace(plan, rounds=2), planes=3, trade=1e-3)
     assert problem.state(refined).cost(1e-3) < state.cost(1e-3)
+
+
+def test_what_a_change_is_expected_to_cost(masked, plain):
+    """Of a single symbol of any frequency, with D silent: the gradient and half the curvature tell all."""
+    layers = {n: replace(la, weight=0 * la.weight, bias=0 * la.bias) for n, la in masked.restore.layers.items()}
+    level = replace(masked, restore=Restore.of(layers), masking=np.zeros_like(masked.masking))
+    planes = plain.planes.to_planes(torch.from_numpy(painting(64, 64, 3).astype(np.float32) / 255), 0.5)
+    window = whole_window(planes, level.spec)
+    weights = analysis(level, window).detach()
+    symbols = adapt_region(level, window, weights, Plan(50, 0), planes=3, trade=1e-3)
+    problem = Problem(level, window, weights, quality=50, planes=3, trade=1e-3)
+    state = problem.state(symbols)
+    slope = problem.slope(state) / problem.trade
+    curvature = np.broadcast_to(problem.curvature, slope.shape) / problem.trade
+    for at in ((0, 2, 3, 4), (1, 40, 4, 3), (2, 63, 3, 3), (0, 63, 4, 4)):
+        changed = symbols.copy()
+        changed[at] += 1
+        found = (problem.state(changed).error - state.error) / problem.trade
+        assert found == pytest.approx(slope[at] + curvature[at], rel=0.02, abs=0.05)
+
+
+def test_thrift_makes_errors_cheaper(plain):
+    masked = replace(plain.levels[0], masking=np.abs(gains_of(60)))
+    planes = plain.planes.to_planes(torch.from_numpy(painting(64, 64, 3).astype(np.float32) / 255), 0.5)
+    window = whole_window(planes, masked.spec)
+    weights, bits = analysis(masked, window).detach(), []
+    for rounding in (0.0, 0.15):
+        plan = Plan(50, 2, rounding)
+        symbols = adapt_region(masked, window, weights, plan, planes=3, trade=1e-3 * plan.thrift)
+        bits.append(region_bits(predict(masked.prior, RegionSymbols(symbols, 50, 3)), symbols).sum())
+    assert bits[1] < 0.97 * bits[0]
 
 
 # -- inits with two tunes --------------------------------------------------------------------------------

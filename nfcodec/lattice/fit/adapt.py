@@ -42,7 +42,12 @@ class Plan:
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
-        return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+        return init.plane_trade(self.quality) * self.thrift
+
+    @property
+    def thrift(self) -> float:
+        """How much more a bit counts for the sake of a target."""
+        return math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
 def region_weights(
@@ -66,5 +71,7 @@ def adapt_region(
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
-    problem = Problem(level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade)
+    problem = Problem(
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, thrift=plan.thrift
+    )
     return refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline).symbols

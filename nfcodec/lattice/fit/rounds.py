@@ -19,7 +19,7 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
-from nfcodec.lattice.fit.looks import Looks
+from nfcodec.lattice.fit.looks import WORTH, Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
@@ -58,10 +58,12 @@ class State:
 
 
 class Problem:
-    """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
+    """One region: its window, its target, and λ (squared error summed over the samples per bit), ``thrift`` times the
+    usual one."""
 
     def __init__(
-        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float
+        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        thrift: float = 1.0,
     ) -> None:  # fmt: skip
         self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
@@ -70,8 +72,12 @@ class Problem:
         self.outlook = Outlook(level.prior, shape, planes)
         self.twin, self.twin_params = FloatPrior(level.prior.order, shape, 1), float_params(level.prior)
         functions = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))])
-        self.norms = functions.square().sum(2).numpy()
-        self.looks = None if level.masking is None else Looks(self.level, window)
+        alone, sizes = (..., *(None,) * level.spec.axes), level.steps(quality)
+        self.looks = None if level.masking is None else Looks(self.level, window, worth=WORTH / thrift)
+        if self.looks is None:
+            self.curvature = (np.square(sizes) * functions.square().sum(2).numpy())[alone]
+        else:
+            self.curvature = self.trade * self.looks.curvature(functions, sizes)
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (*samples) of its samples."""
@@ -108,14 +114,6 @@ class Problem:
             error = self.error(q)
         return State(symbols, look, each, float(each[: self.planes].sum()), (error, q))
 
-    def curvature(self, symbols: Symbols) -> Doubles:
-        """Squared error that a change by one makes alone, as broadcasts against symbols (P, K, *cells)."""
-        alone = (..., *(None,) * self.level.spec.axes)
-        if self.looks is not None:
-            return np.full((1,) * symbols.ndim, self.trade * self.looks.worth)
-        found: Doubles = (self.level.sizes(symbols, self.quality) ** 2 * self.norms)[alone]
-        return found
-
     def slope(self, state: State) -> Floats:
         """Gradient of the error to every symbol; it can be taken once, which frees what it was computed from."""
         (gradient,) = torch.autograd.grad(*state.graph)
@@ -137,7 +135,7 @@ def proposals(
     """For every symbol of the ``context`` the better of ±1, and the cost (bits) that it is expected to save."""
     prediction = state.look.prediction
     total = problem.slope(state) / problem.trade + problem.later_bits(state, context)
-    curvature = np.broadcast_to(problem.curvature(state.symbols) / problem.trade, total.shape)
+    curvature = np.broadcast_to(problem.curvature / problem.trade, total.shape)
     # No change saves more than all bits of its symbol, and what the error and later symbols lose.
     hopeful = np.abs(total) - curvature + state.each > _LEAST_GAIN
     hopeful[problem.planes :] = False

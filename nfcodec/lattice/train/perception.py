@@ -1,8 +1,8 @@
 """How alike two pictures look, with gradients: SSIMULACRA 2.1 (Sneyers, Cloudinary, 2022–2023) on batches.
 
 Structural similarity without its term of luminance, and what edges gained (ringing, blocks) or lost (blur), in the XYB
-colours of JPEG XL at up to six scales, as means and as 4-norms over the picture. Weights below a ten-thousandth of the
-largest are left out, which moves scores by less than a tenth; borders are mirrored.
+colours of JPEG XL at several scales, as means and as 4-norms over the picture. Weights below a hundredth are left out,
+and borders are mirrored: on small pictures scores are a few points lower than those of the tool, in the same order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SCALES, _SMALLEST = 6, 8
+_SMALLEST = 8
 _SIGMA, _RADIUS = 1.5, 5
 _CONTRAST = 0.0009
 _ABSORBANCE = (
@@ -38,7 +38,7 @@ _WEIGHTS = {
     (2, 4, _NORM, _LOST): 0.9807859,
 }  # fmt: skip
 _USED = 1 + max(scale for _, scale, _, _ in _WEIGHTS)
-_LEAST = 1e-12  # under roots, whose slope must stay finite
+_LEAST = 1e-20  # under roots, whose slope must stay finite
 
 
 def score(original: Tensor, shown: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def score(original: Tensor, shown: Tensor) -> Tensor:
         raise ValueError(f"pictures of {tuple(original.shape[2:])} samples are too small")
     total = original.new_zeros(len(original))
     light = [_linear(original), _linear(shown)]
-    for scale in range(min(_SCALES, _USED)):
+    for scale in range(_USED):
         if min(light[0].shape[2:]) < _SMALLEST:
             break
         total = total + _at_scale(scale, *map(_xyb, light))
