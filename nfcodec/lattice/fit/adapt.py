@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
-from nfcodec.lattice.fit.window import Window, cut_window
+from nfcodec.lattice.fit.window import Mirrored, Window, cut_window
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.space import Box, Space
 from nfcodec.types import Symbols
@@ -51,7 +51,7 @@ class Plan:
 
 
 def region_weights(
-    level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
+    level: Level, wide: Tensor | Mirrored, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
     """The first steps' last layers (P, K, *cells) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""

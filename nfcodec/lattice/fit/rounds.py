@@ -22,6 +22,7 @@ from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spre
 from nfcodec.lattice.fit.looks import WORTH, Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
+from nfcodec.lattice.fit.through import layer_slopes
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
@@ -38,19 +39,15 @@ _ROUND, _REST = 2.5, 2.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; ``graph``: the squared
-    error, and the symbols that it has a slope to."""
+    """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; the squared ``error``,
+    summed, and the samples that are ``left`` to show, which it is of."""
 
     symbols: Symbols
     look: Look
     each: Doubles
     bits: float
-    graph: tuple[Tensor, Tensor]
-
-    @property
-    def error(self) -> float:
-        """Squared error, summed."""
-        return float(self.graph[0].detach())
+    error: float
+    left: Tensor
 
     def cost(self, trade: float) -> float:
         """bits + error/λ."""
@@ -88,13 +85,12 @@ class Problem:
         share[own] = self.window.samples[own]
         return share, sample_weights(self.window, spacing)
 
-    def error(self, symbols: Tensor) -> Tensor:
-        """Squared error, summed; where steps say what is seen, what it would be worth as much as."""
-        shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
-        left = shown - self.target
+    def _error(self, left: Tensor, symbols: Symbols) -> Tensor:
+        """Squared error, summed, of the samples that are left; where steps say what is seen, what it would be worth as
+        much as."""
         if self.looks is None:
             return (left.square() * self.weight).sum()
-        sizes = self.level.sizes(symbols.detach().numpy(), self.quality)
+        sizes = self.level.sizes(symbols, self.quality)
         return self.trade * self.looks.bits(left * (self.weight > 0), sizes)
 
     def state(self, symbols: Symbols, before: State | None = None) -> State:
@@ -109,15 +105,19 @@ class Problem:
             tiles = tiles_around(pooled(changed.any((0, 1)), BLOCK) > 0, symbols.shape[2:], BLOCK, reach)
             look = self.outlook.look(region, before.look, tiles)
         each = region_bits(look.prediction, symbols)
-        q = torch.from_numpy(symbols.astype(np.float32)).requires_grad_(True)
-        with torch.enable_grad():
-            error = self.error(q)
-        return State(symbols, look, each, float(each[: self.planes].sum()), (error, q))
+        with torch.no_grad():
+            q = torch.from_numpy(symbols.astype(np.float32))
+            left = self.canvas(last_layers(self.level, q, self.quality) * WEIGHT_UNIT) - self.target
+            error = float(self._error(left, symbols))
+        return State(symbols, look, each, float(each[: self.planes].sum()), error, left)
 
     def slope(self, state: State) -> Floats:
-        """Gradient of the error to every symbol; it can be taken once, which frees what it was computed from."""
-        (gradient,) = torch.autograd.grad(*state.graph)
-        return gradient.numpy()
+        """Gradient of the error to every symbol, from that to the last layers back through D."""
+        shape = state.symbols.shape
+        with torch.enable_grad():
+            more = torch.zeros(shape[0] * shape[1], *shape[2:]).requires_grad_(True)
+            (towards,) = torch.autograd.grad(self._error(state.left + self.canvas(more), state.symbols), more)
+        return layer_slopes(self.level, state.symbols, self.quality, towards)
 
     def later_bits(self, state: State, context: Blocks | None = None) -> Floats:
         """Slope of the bits of all symbols that are predicted from a symbol; ``context``: of its blocks alone."""
