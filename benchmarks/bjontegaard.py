@@ -51,7 +51,8 @@ def bd_rate(
     """Bjøntegaard delta rate in percent: how much more rate b needs than a for the same dB.
 
     Negative means that b is better. PCHIP of log rate over dB, averaged over the range of dB that both
-    curves cover, or the part of it ``within`` bounds. Raises OptionError when they share none or when a curve does not rise.
+    curves cover, or the part of it ``within`` bounds. Raises OptionError when they share none or when a
+    curve does not rise.
     """
     ra, pa = _curve(rate_a, psnr_a, "a")
     rb, pb = _curve(rate_b, psnr_b, "b")

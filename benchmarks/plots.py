@@ -16,7 +16,8 @@ from results import Curve, Row, codecs_of, curve, is_nfc  # noqa: E402
 
 COLOURS = {
     "nfc": "#c8102e", "jpeg": "#8c8c8c", "jpeg444": "#b0b0b0", "webp": "#2f7f6f", "avif": "#2b6cb0",
-    "avif0": "#7aa6d6", "avif-psnr": "#2b6cb0", "jxl": "#8a63b5", "mp3": "#8c8c8c", "opus": "#2b6cb0", "x264": "#2b6cb0", "x264psnr": "#7aa6d6",
+    "avif0": "#7aa6d6", "avif-psnr": "#2b6cb0", "jxl": "#8a63b5", "mp3": "#8c8c8c", "opus": "#2b6cb0",
+    "x264": "#2b6cb0", "x264psnr": "#7aa6d6",
 }  # fmt: skip
 NFC_COLOURS = ("#c8102e", "#e98a15", "#7d1128", "#f2b5a7", "#5c1a2e")  # of several settings of nfc in one picture
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 1)), (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))

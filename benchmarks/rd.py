@@ -337,7 +337,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                          help="result file or working folder of an earlier run of the same files")  # fmt: skip
         sub.add_argument("--published", action="append", default=[], metavar="FILE::CODEC[::LABEL]")
         sub.add_argument("--published-from", action="append", default=[], nargs="+", metavar="FILE CODEC[=LABEL]")
-        sub.add_argument("--span", type=span, metavar="LOW,HIGH", help="of scores that BD covers; default: all in common")
+        sub.add_argument("--span", type=span, metavar="LOW,HIGH", help="scores that BD covers; default: all")
         sub.set_defaults(score=KINDS[kind].score_name)
         if kind == "images":
             sub.add_argument("--score", choices=IMAGE_SCORES, default="psnr", help="default psnr")

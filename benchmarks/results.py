@@ -136,11 +136,13 @@ def deltas(
         known = [value for value in served if value is not None]
         files["files_no_worse_percent"] = round(fmean(known), 3) if known else None
         result.append(
-            {"codec": own, "against": other, "published": False, **_of_means(curves[other], curves[own], within), **files}
+            {"codec": own, "against": other, "published": False,
+             **_of_means(curves[other], curves[own], within), **files}
         )
     for own in filter(is_nfc, codecs):
         fixed = {"codec": own, "published": True}
-        result += [{**fixed, "against": name, **_of_means(theirs, curves[own], within)} for name, theirs in published.items()]
+        others = published.items()
+        result += [{**fixed, "against": name, **_of_means(theirs, curves[own], within)} for name, theirs in others]
     return result
 
 
@@ -299,7 +301,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def report(content: Row) -> str:
     """Means and deltas of a finished run as Markdown."""
     score = content["score"]
-    header = ["codec", "quality", content["rate_unit"], score.upper() + (" dB" if score in ("psnr", "snr") else ""), "encode s", "decode s", "files"]
+    unit = " dB" if score in ("psnr", "snr") else ""
+    header = ["codec", "quality", content["rate_unit"], score.upper() + unit, "encode s", "decode s", "files"]
     body = [
         (m["codec"], m["quality"], f"{m['rate']:.4g}", f"{m[score]:.2f}")
         + (f"{m['encode_seconds']:.3g}", f"{m['decode_seconds']:.3g}", m["files"])

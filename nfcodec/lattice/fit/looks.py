@@ -16,7 +16,7 @@ from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.window import Window
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.trunk import cut, overlap, surround
-from nfcodec.types import Doubles
+from nfcodec.types import Doubles, Floats
 
 # Bits that an error of one step in one symbol is worth. Training of squared errors comes to steps of √(14.5 λ), whose
 # functions have nearly twice their energy in the samples: 9 by that account, and by trial, too (6: half of what rounds
@@ -40,7 +40,7 @@ class Looks:
         error: Tensor = (asked / torch.from_numpy(sizes.astype(np.float32))).square().sum()
         return self.worth * error
 
-    def curvature(self, functions: Tensor, sizes: Doubles) -> Doubles:
+    def curvature(self, functions: Tensor, sizes: Floats) -> Doubles:
         """What a change by one of each symbol alone makes of the bits, (P, K, 1, …), at usual sizes (P, K);
         ``functions`` (P, K, ∏ 2s). One of high frequency and large steps is seen in the low ones around, too."""
         spec, found = self.level.spec, []
@@ -52,14 +52,14 @@ class Looks:
             table = self._params[f"analysis.{spec.planes[plane].functions}"].float()
             asked = (seen @ table.T) * self._gain[plane].flatten() / size[plane]
             found.append(asked.flatten(1).square().sum(1) * size[plane].square())
-        bits: Doubles = (self.worth * torch.stack(found)).double().numpy()
-        return bits[(..., *(None,) * spec.axes)]
+        bits = (self.worth * torch.stack(found)).double()[(..., *(None,) * spec.axes)]
+        return np.asarray(bits.numpy(), np.float64)
 
     def _continued(self, left: Tensor) -> Tensor:
         """The samples with those beyond the signal mirrored."""
         spacing = self.level.spec.spacing
         inner = left[(slice(None), *(slice(s // 2, -(s // 2)) for s in spacing))]
-        wide = surround(inner, spacing)
+        wide: Tensor = surround(inner, spacing)
         for axis, (s, sides) in enumerate(zip(spacing, self.window.outer, strict=True), 1):
             n = wide.shape[axis]
             parts = [(0, s // 2, sides[0]), (s // 2, n - s // 2, True), (n - s // 2, n, sides[1])]
