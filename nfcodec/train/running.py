@@ -74,7 +74,7 @@ class Running(ABC):
             self.hurry = 0.0 if minutes is None else (now - begin) / (60.0 * minutes)
             if report and (now - told > 1.0 or self.at == self.total):
                 eta = (now - begin) / (self.at - first) * (self.total - self.at)
-                eta = eta if minutes is None else min(eta, 60.0 * minutes - (now - begin))
+                eta = eta if minutes is None else max(0.0, min(eta, 60.0 * minutes - (now - begin)))
                 numbers = _known(self.loss), psnr_of(_known(self.error)), _known(self.bits)
                 report(Report(self.at, self.total, *numbers, eta))
                 told = now
