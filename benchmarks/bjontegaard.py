@@ -32,24 +32,31 @@ def _curve(rate: Numbers, quality: Numbers, name: str) -> tuple[Array, Array]:
     return r, q
 
 
-def _mean_gap(xa: Array, ya: Array, xb: Array, yb: Array, what: str) -> float:
-    """Mean of curve b - curve a over the part of x that both cover."""
+def _mean_gap(
+    xa: Array, ya: Array, xb: Array, yb: Array, what: str, within: tuple[float, float] | None = None
+) -> float:  # fmt: skip
+    """Mean of curve b - curve a over the part of x that both cover, and that lies ``within`` bounds."""
     low, high = float(max(xa[0], xb[0])), float(min(xa[-1], xb[-1]))
+    if within is not None:
+        low, high = max(low, within[0]), min(high, within[1])
     if not high > low:
         raise OptionError(f"the curves do not overlap in {what}")
     area_a, area_b = (float(PchipInterpolator(x, y).integrate(low, high)) for x, y in ((xa, ya), (xb, yb)))
     return (area_b - area_a) / (high - low)
 
 
-def bd_rate(rate_a: Numbers, psnr_a: Numbers, rate_b: Numbers, psnr_b: Numbers) -> float:
+def bd_rate(
+    rate_a: Numbers, psnr_a: Numbers, rate_b: Numbers, psnr_b: Numbers, within: tuple[float, float] | None = None
+) -> float:  # fmt: skip
     """Bjøntegaard delta rate in percent: how much more rate b needs than a for the same dB.
 
     Negative means that b is better. PCHIP of log rate over dB, averaged over the range of dB that both
-    curves cover. Raises OptionError when they share none or when a curve does not rise.
+    curves cover, or the part of it ``within`` bounds. Raises OptionError when they share none or when a
+    curve does not rise.
     """
     ra, pa = _curve(rate_a, psnr_a, "a")
     rb, pb = _curve(rate_b, psnr_b, "b")
-    return 100.0 * math.expm1(_mean_gap(pa, ra, pb, rb, "dB"))
+    return 100.0 * math.expm1(_mean_gap(pa, ra, pb, rb, "dB", within))
 
 
 def bd_psnr(rate_a: Numbers, psnr_a: Numbers, rate_b: Numbers, psnr_b: Numbers) -> float:

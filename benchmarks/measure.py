@@ -30,6 +30,19 @@ def image(source: Source, decoded: Path) -> Scores:
     return {"psnr": total.psnr(255)}
 
 
+def ssimulacra2(source: Source, decoded: Path) -> float:
+    """SSIMULACRA 2.1: 90 for no difference that is seen, 30 for low quality; needs the package of that name."""
+    from ssimulacra2 import compute_ssimulacra2
+
+    return float(compute_ssimulacra2(str(source.path), str(decoded)))
+
+
+def butteraugli(source: Source, decoded: Path) -> float:
+    """Minus the 3-norm of butteraugli's distances, so that more is better; needs Debian's libjxl-tools."""
+    said = subprocess.run(["butteraugli_main", source.path, decoded], capture_output=True, text=True, check=True).stdout
+    return -float(said.split("3-norm:")[1].split()[0])
+
+
 def find_lag(reference: np.ndarray, decoded: np.ndarray) -> int:
     """Samples by which ``decoded`` (T, C) is late, within ±LARGEST_LAG, by cross-correlation."""
     a = reference[:_LAG_WINDOW].astype(np.float64).sum(axis=1)

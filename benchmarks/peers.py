@@ -24,8 +24,9 @@ class Peer:
 
     ``encode(source, output, quality)`` gives seconds; ``decode(coded, output)`` gives the file to compare
     and seconds. ``quality`` is the codec's own scale: quality, kbit/s or CRF. ``aligns``: the codec may
-    shift the sound by a whole number of samples, which the comparison takes back. ``options``: what
-    Pillow's save takes besides the quality, for images.
+    shift the sound by a whole number of samples, which the comparison takes back. ``looks``: fewer qualities, in the
+    range where pictures look fair to good, for scores that take long. ``options``: what Pillow's save takes besides the
+    quality, for images.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Peer:
     encode: Encode
     decode: Decode
     aligns: bool = field(default=False)
+    looks: tuple[int, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -48,6 +50,8 @@ def ffmpeg(*arguments: str | Path) -> list[str]:
 
 
 def _save_image(options: dict[str, Any], source: Path, output: Path, quality: int) -> float:
+    if output.suffix == ".jxl":
+        import pillow_jxl  # noqa: F401 (registers its format with Pillow)
     with Image.open(source) as image:
         image.load()
         started = time.perf_counter()
@@ -64,22 +68,36 @@ def _load_image(coded: Path, output: Path) -> tuple[Path, float]:
     return output, seconds
 
 
-def _image_peer(name: str, note: str, suffix: str, qualities: tuple[int, ...], **options: Any) -> Peer:
+def _image_peer(
+    name: str, note: str, suffix: str, qualities: tuple[int, ...], looks: tuple[int, ...], **options: Any
+) -> Peer:  # fmt: skip
     save = partial(_save_image, options)
-    return Peer(name, note, suffix, ".png", qualities, save, _load_image, options=options)
+    return Peer(name, note, suffix, ".png", qualities, save, _load_image, looks=looks, options=options)
 
 
 _AVIF_QUALITIES = (15, 25, 35, 45, 55, 65, 75, 85, 90)
 _AVIF0_QUALITIES = (15, 25, 35, 45, 55, 75, 88)  # fewer: each takes twenty seconds
 _JPEG_QUALITIES = (3, 6, 10, 20, 35, 50, 65, 80, 90, 94)
 
+_WEBP_QUALITIES = (1, 8, 20, 40, 60, 75, 85, 92, 96, 98)
+_JXL_QUALITIES = (5, 15, 30, 45, 60, 75, 85, 91, 95)
+_AVIF_LOOKS, _JPEG_LOOKS = (30, 42, 55, 70, 85), (20, 40, 65, 85, 92)
+_WEBP_LOOKS, _JXL_LOOKS = (15, 45, 75, 88, 94), (30, 50, 70, 83, 91)
+# AVIF is tuned for the eye unless told otherwise (libavif 1.4): each tune belongs into the table of its own measure.
+_AVIF: dict[str, Any] = {"speed": 6, "subsampling": "4:4:4"}
+
 IMAGE_PEERS = (
-    _image_peer("jpeg", "Pillow, optimized, 4:2:0", ".jpg", _JPEG_QUALITIES, optimize=True),
-    _image_peer("jpeg444", "Pillow, optimized, 4:4:4", ".jpg", _JPEG_QUALITIES, optimize=True, subsampling=0),
-    _image_peer("webp", "Pillow, method 6", ".webp", (1, 8, 20, 40, 60, 75, 85, 92, 96, 98), method=6),
-    _image_peer("avif", "Pillow, speed 6, 4:4:4", ".avif", _AVIF_QUALITIES, speed=6, subsampling="4:4:4"),
-    _image_peer("avif0", "Pillow, speed 0, 4:4:4", ".avif", _AVIF0_QUALITIES, speed=0, subsampling="4:4:4"),
-)
+    _image_peer("jpeg", "Pillow, optimized, 4:2:0", ".jpg", _JPEG_QUALITIES, _JPEG_LOOKS, optimize=True),
+    _image_peer("jpeg444", "Pillow, optimized, 4:4:4", ".jpg", _JPEG_QUALITIES, _JPEG_LOOKS, optimize=True,
+                subsampling=0),
+    _image_peer("webp", "Pillow, method 6", ".webp", _WEBP_QUALITIES, _WEBP_LOOKS, method=6),
+    _image_peer("jxl", "pillow-jxl-plugin, effort 7", ".jxl", _JXL_QUALITIES, _JXL_LOOKS, effort=7),
+    _image_peer("avif", "Pillow, speed 6, 4:4:4", ".avif", _AVIF_QUALITIES, _AVIF_LOOKS, **_AVIF),
+    _image_peer("avif-psnr", "Pillow, speed 6, 4:4:4, tune=psnr", ".avif", _AVIF_QUALITIES, _AVIF_LOOKS, **_AVIF,
+                advanced={"tune": "psnr"}),
+    _image_peer("avif0", "Pillow, speed 0, 4:4:4", ".avif", _AVIF0_QUALITIES, _AVIF_LOOKS, speed=0,
+                subsampling="4:4:4"),
+)  # fmt: skip
 
 
 # --- sound: command-line tools, kbit/s as quality -------------------------------------------------------

@@ -16,7 +16,8 @@ from results import Curve, Row, codecs_of, curve, is_nfc  # noqa: E402
 
 COLOURS = {
     "nfc": "#c8102e", "jpeg": "#8c8c8c", "jpeg444": "#b0b0b0", "webp": "#2f7f6f", "avif": "#2b6cb0",
-    "avif0": "#7aa6d6", "mp3": "#8c8c8c", "opus": "#2b6cb0", "x264": "#2b6cb0", "x264psnr": "#7aa6d6",
+    "avif0": "#7aa6d6", "avif-psnr": "#2b6cb0", "jxl": "#8a63b5", "mp3": "#8c8c8c", "opus": "#2b6cb0",
+    "x264": "#2b6cb0", "x264psnr": "#7aa6d6",
 }  # fmt: skip
 NFC_COLOURS = ("#c8102e", "#e98a15", "#7d1128", "#f2b5a7", "#5c1a2e")  # of several settings of nfc in one picture
 DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 1)), (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)))
@@ -65,7 +66,7 @@ def draw(content: dict[str, Any], published: dict[str, Curve], stem: Path) -> No
             axes.plot(rates, values, linewidth=1.2, linestyle=dashes, color="#555555", label=f"{name}, published")
         if published:  # context must not stretch the picture
             axes.set(xlim=limits[0], ylim=limits[1])
-        axes.set(xlabel=AXES[content["rate_unit"]], ylabel=f"{score.upper()}, dB")
+        axes.set(xlabel=AXES[content["rate_unit"]], ylabel=score.upper() + (", dB" if score in ("psnr", "snr") else ""))
         count = len(content["files"])
         axes.set_title(f"{content['name']}: {count} file{'s' * (count != 1)}", loc="left")
         axes.legend(loc="lower right", fontsize=11 if len(codecs) + len(published) < 8 else 9)

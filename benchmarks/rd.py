@@ -1,6 +1,7 @@
 """Rate–distortion and time of the installed ``nfc`` against other codecs, on real files.
 
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
+                                [--score ssimulacra2 --span 30,85 --peers jpeg,webp,jxl,avif]
     python benchmarks/rd.py audio  DIR --name sound-speech …    is benchmarks/sound.py, with its options
     python benchmarks/rd.py video  DIR --name video --frames 50
     options:  --field-args "--field siren"                   to every nfc encode
@@ -24,14 +25,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
 import plots
 import sources
+from kinds import IMAGE_SCORES, KINDS, LOOKS, Kind, kind_of
 from machine import BenchmarkError, build_fingerprint, checked, describe
 from nfc_tool import NfcTool, claims
 from peers import IMAGE_PEERS, VIDEO_PEERS, Peer
@@ -48,6 +49,7 @@ from results import (
     published_curves,
     report,
     say,
+    span,
     stored_rows,
     today,
     whole_numbers,
@@ -57,25 +59,7 @@ from results import (
 from sources import Source
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "video": "x264"}
-Score = Callable[[Source, Path, bool], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What differs between images and video."""
-
-    name: str
-    rate_unit: str
-    score_name: str
-    decoded_suffix: str
-    score: Score
-
-
-KINDS = {
-    "images": Kind("images", "bpp", "psnr", ".png", lambda s, p, _: measure.image(s, p)),
-    "video": Kind("video", "kbps", "psnr", ".mkv", lambda s, p, _: measure.video(s, p)),
-}
+DEFAULT_PEERS = {"images": "jpeg,webp,jxl,avif-psnr", "video": "x264"}
 
 
 @dataclass(frozen=True)
@@ -227,6 +211,8 @@ def load_originals(args: argparse.Namespace, work: Path) -> list[Source]:
 def choose_peers(args: argparse.Namespace) -> list[Peer]:
     """The peers asked for, in that order."""
     known: tuple[Peer, ...] = IMAGE_PEERS if args.kind == "images" else VIDEO_PEERS
+    if args.score in LOOKS:
+        known = tuple(replace(peer, qualities=peer.looks or peer.qualities) for peer in known)
     by_name = {peer.name: peer for peer in known}
     names = [name for name in (args.peers or DEFAULT_PEERS[args.kind]).split(",") if name not in ("", "none")]
     unknown = [name for name in names if name not in by_name]
@@ -284,14 +270,17 @@ def collect(args: argparse.Namespace, run: Run, peers: list[Peer], **more: Any) 
         "machine": describe(),
         "builds": sorted({row["build"] for row in rows if "build" in row}),
         "score": score,
+        "span": args.span,
         "rate_unit": run.kind.rate_unit,
         "jobs": args.jobs,
         "codecs": notes,
         "files": [s.name for s in run.originals],
         **more,
-        "deltas": deltas(rows, mean_rows, score, published_curves(args.published, args.published_from)),
+        "deltas": deltas(
+            rows, mean_rows, score, published_curves(args.published, args.published_from), args.span
+        ),
         "means": mean_rows,
-        "file_deltas": file_deltas(rows, codecs_of(mean_rows), score),
+        "file_deltas": file_deltas(rows, codecs_of(mean_rows), score, args.span),
         "rows": rows,
     }
 
@@ -343,6 +332,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                          help="result file or working folder of an earlier run of the same files")  # fmt: skip
         sub.add_argument("--published", action="append", default=[], metavar="FILE::CODEC[::LABEL]")
         sub.add_argument("--published-from", action="append", default=[], nargs="+", metavar="FILE CODEC[=LABEL]")
+        sub.add_argument("--span", type=span, metavar="LOW,HIGH", help="scores that BD covers; default: all")
+        sub.set_defaults(score=KINDS[kind].score_name)
+        if kind == "images":
+            sub.add_argument("--score", choices=IMAGE_SCORES, default="psnr", help="default psnr")
         if kind == "video":
             sub.add_argument("--frames", type=int, help="cut each clip to N frames")
             sub.add_argument("--seconds", type=float, help="cut each clip to S seconds")
@@ -367,7 +360,7 @@ def main() -> int:
     settings = settings_of(args, args.efforts, *without_sound) if args.nfc else ()
     build = build_fingerprint()
     log = WorkLog(work / "rows.jsonl", None if args.any_build else build)
-    run = Run(KINDS[args.kind], work, log, settings, build, originals)
+    run = Run(kind_of(args.kind, args.score), work, log, settings, build, originals)
     earlier = reuse(run, peers, args.peers_from)
     middle = args.qualities[len(args.qualities) // 2]
     alone = [measure_alone(run, setting, middle) for setting in settings]

@@ -107,15 +107,26 @@ def _pairs(codecs: Sequence[str]) -> list[tuple[str, str]]:
     return [(own, other) for i, own in enumerate(ours) for other in (*ours[:i], *theirs)]
 
 
-def deltas(rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published: dict[str, Curve]) -> list[Row]:
+Span = tuple[float, float]
+
+
+def span(text: str) -> Span:
+    """30,85 → (30, 85)."""
+    low, high = map(float, text.split(","))
+    return low, high
+
+
+def deltas(
+    rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published: dict[str, Curve], within: Span | None = None
+) -> list[Row]:  # fmt: skip
     """BD of nfc's mean curve against every other one; negative bd_rate means that nfc needs less.
 
     ``files_bd_rate_percent`` is the mean over the files of each file's own BD-rate, which weighs files equally
-    where the mean curve weighs those with many bits most.
+    where the mean curve weighs those with many bits most. ``within``: the scores that are compared.
     """
     codecs = codecs_of(mean_rows)
     curves = {codec: curve(mean_rows, codec, score) for codec in codecs}
-    each = file_deltas(rows, codecs, score)
+    each = file_deltas(rows, codecs, score, within)
     result = []
     for own, other in _pairs(codecs):
         found = [d["bd_rate_percent"] for d in each if (d["codec"], d["against"]) == (own, other)]
@@ -125,22 +136,26 @@ def deltas(rows: Sequence[Row], mean_rows: Sequence[Row], score: str, published:
         known = [value for value in served if value is not None]
         files["files_no_worse_percent"] = round(fmean(known), 3) if known else None
         result.append(
-            {"codec": own, "against": other, "published": False, **_of_means(curves[other], curves[own]), **files}
+            {"codec": own, "against": other, "published": False,
+             **_of_means(curves[other], curves[own], within), **files}
         )
     for own in filter(is_nfc, codecs):
         fixed = {"codec": own, "published": True}
-        result += [{**fixed, "against": name, **_of_means(theirs, curves[own])} for name, theirs in published.items()]
+        others = published.items()
+        result += [{**fixed, "against": name, **_of_means(theirs, curves[own], within)} for name, theirs in others]
     return result
 
 
-def file_deltas(rows: Sequence[Row], codecs: Sequence[str], score: str) -> list[Row]:
+def file_deltas(
+    rows: Sequence[Row], codecs: Sequence[str], score: str, within: Span | None = None
+) -> list[Row]:  # fmt: skip
     """BD of nfc against every other codec of the run, file by file."""
     by_file: dict[str, list[Row]] = {}
     for row in rows:
         by_file.setdefault(row["file"], []).append(row)
     return [
         {"file": file, "codec": own, "against": other,
-         **delta(curve(group, other, score), curve(group, own, score))}
+         **delta(curve(group, other, score), curve(group, own, score), within)}
         for file, group in by_file.items()
         for own, other in _pairs(codecs)
     ]  # fmt: skip
@@ -175,24 +190,26 @@ def _rising(points: Curve) -> Curve:
     return [rate for rate, _ in kept], [value for _, value in kept]
 
 
-def delta(theirs: Curve, ours: Curve) -> Row:
+def delta(theirs: Curve, ours: Curve, within: Span | None = None) -> Row:
     """Both deltas and the range of dB they are taken over, or the reason why there are none."""
     a, b = _rising(theirs), _rising(ours)
     served = {"no_worse_percent": no_worse(theirs, ours)}
     left_out = len(theirs[0]) - len(a[0]) + len(ours[0]) - len(b[0])
     try:
-        rate, decibels = bd_rate(*a, *b), bd_psnr(*a, *b)
+        rate, decibels = bd_rate(*a, *b, within), bd_psnr(*a, *b)
     except OptionError as error:
         none = {"bd_rate_percent": None, "bd_db": None, "db_range": None}
         return {**none, "left_out": left_out, "reason": str(error), **served}
-    span = [round(max(a[1][0], b[1][0]), 2), round(min(a[1][-1], b[1][-1]), 2)]
-    found = {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "db_range": span}
+    ends = [max(a[1][0], b[1][0]), min(a[1][-1], b[1][-1])]
+    ends = ends if within is None else [max(ends[0], within[0]), min(ends[1], within[1])]
+    covered = [round(end, 2) for end in ends]
+    found = {"bd_rate_percent": round(rate, 3), "bd_db": round(decibels, 3), "db_range": covered}
     return {**found, "left_out": left_out, "reason": None, **served}
 
 
-def _of_means(theirs: Curve, ours: Curve) -> Row:
+def _of_means(theirs: Curve, ours: Curve, within: Span | None = None) -> Row:
     """As :func:`delta`; one exact file makes a mean of decibels infinite, so what is no worse is told by files only."""
-    return {name: value for name, value in delta(theirs, ours).items() if name != "no_worse_percent"}
+    return {name: value for name, value in delta(theirs, ours, within).items() if name != "no_worse_percent"}
 
 
 def no_worse(theirs: Curve, ours: Curve) -> float | None:
@@ -284,7 +301,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def report(content: Row) -> str:
     """Means and deltas of a finished run as Markdown."""
     score = content["score"]
-    header = ["codec", "quality", content["rate_unit"], f"{score.upper()} dB", "encode s", "decode s", "files"]
+    unit = " dB" if score in ("psnr", "snr") else ""
+    header = ["codec", "quality", content["rate_unit"], score.upper() + unit, "encode s", "decode s", "files"]
     body = [
         (m["codec"], m["quality"], f"{m['rate']:.4g}", f"{m[score]:.2f}")
         + (f"{m['encode_seconds']:.3g}", f"{m['decode_seconds']:.3g}", m["files"])

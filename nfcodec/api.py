@@ -348,24 +348,28 @@ def models() -> list[ModelInfo]:
 
 
 def train(
-    data: PathLike, output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None, device: str = "cpu",
-    begin: str | None = None, force: bool = False, report: Callable[[Report], None] | None = None,
+    data: PathLike | Sequence[PathLike], output: PathLike, *, config: PathLike, checkpoint: PathLike | None = None,
+    device: str = "cpu", begin: str | None = None, minutes: float | None = None, force: bool = False,
+    report: Callable[[Report], None] | None = None,
 ) -> ModelInfo:  # fmt: skip
-    """Meta-train an init on a folder of media and write it to ``output`` (safetensors).
+    """Meta-train an init on one or more folders of media and write it to ``output`` (safetensors).
 
     ``begin``: the id or the path of an init to go on from, of the geometry and the networks that the config asks for.
+    ``minutes``: stop after so many, at a learning rate that has fallen to zero by then; the init is written as far as
+    it is trained.
 
     The state is saved to ``checkpoint`` (default: the output with suffix .ckpt) every 15 seconds; when it exists,
-    training goes on from it. One config, one folder and one seed give one init.
+    training goes on from it. One config, the same folders and one seed give one init, but with ``minutes``.
     """
     from nfcodec.train.training import finished, load_config, new_trainer
 
     settings = load_config(Path(config))
     state = Path(checkpoint) if checkpoint is not None else Path(output).with_suffix(".ckpt")
+    folders = [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(folder) for folder in data]
     with atomic_output(Path(output), force=force) as temporary:
-        trainer = new_trainer(settings, Path(data), device=device, begin=None if begin is None else zoo.load(begin))
+        trainer = new_trainer(settings, folders, device=device, begin=None if begin is None else zoo.load(begin))
         if state.exists():
             trainer.resume(state)
-        trainer.run(checkpoint=state, report=report)
+        trainer.run(checkpoint=state, report=report, minutes=minutes)
         temporary.write_bytes(zoo.init_bytes(finished(settings, trainer)))
     return zoo.describe(os.fspath(output))

@@ -75,8 +75,9 @@ class EncodeOptions:
     files: less error and fewer bytes as a whole, within 1 % where the two are weighed. ``field``: the kind of field, or
     None for the usual one of the modality. ``init``: id or path of the init, or None to choose by modality and field.
 
-    ``tune``: "perceptual" spends bits where they are heard, "psnr" makes the squared error small. It is of sound on
-    lapped fields; elsewhere the two are the same.
+    ``tune``: "perceptual" spends bits where they are seen or heard, "psnr" makes the squared error small, and is what
+    a target in dB asks for. It is of pictures on a lattice whose init has both, and of sound on lapped fields;
+    elsewhere the two are the same. One quality looks alike in both.
 
     Instead of a quality one target: ``bpp``, bits of the file per sample of the grid, ``kbps``, 1,000 bits of it per
     second, or ``target_size``, bytes of the file, all at most; ``target_psnr`` or, of sound, ``target_snr``, dB, at
@@ -109,6 +110,11 @@ class EncodeOptions:
     max_error: str | float | None = None
     wrap: tuple[int, ...] = ()
     limits: Limits = dataclass_field(default=DEFAULT_LIMITS)
+
+    @property
+    def minded(self) -> Tune:
+        """What bits are spent for: the tune, but for a target in dB the squared error."""
+        return self.tune if self.target_psnr is None and self.target_snr is None else "psnr"
 
     def __post_init__(self) -> None:
         if self.field not in (None, *FIELD_KINDS):

@@ -71,11 +71,39 @@ def exponents(tensors, quality):
     return [[(sum(g[i] * log_step[i][p][k] for i in range(8)) + 8) >> 4 for k in range(64)] for p in range(3)]
 
 
+def activity(q, e, y, x):
+    """A of a cell, from the means of plane 0."""
+    h, w = len(q[0][0]), len(q[0][0][0])
+    n = 8 - (e[0][0] >> 8)
+
+    def mean(y, x):
+        whole = mantissa(e[0][0] & 255) * 256 * q[0][0][min(max(y, 0), h - 1)][min(max(x, 0), w - 1)]
+        return (whole + (1 << (n - 1))) >> n
+
+    total = sum(abs(mean(y + dy, x + dx) - mean(y, x)) for dy, dx in EIGHT)
+    return ((8 + min(total >> 10, 8191)) ** 256).bit_length() - 1639
+
+
+def cell_exponents(tensors, q, quality, y, x):
+    """e[p][k] of a cell."""
+    e = exponents(tensors, quality)
+    if "0/masking" not in tensors:
+        return e
+    g, gains, a = quality_features(quality), tensors["0/masking"], activity(q, e, y, x)
+    out = [[0] * 64 for _ in range(3)]
+    for p in range(3):
+        for k in range(64):
+            gain = (sum(g[i] * gains[i][p][k] for i in range(8)) + 8) >> 4
+            out[p][k] = min(max(e[p][k] + ((gain * a + 128) >> 8), -6144), 2047)
+    return out
+
+
 def region_weights(tensors, q, quality):
     """w[p][k] of every cell of a region, by (y, x)."""
-    e, out = exponents(tensors, quality), {}
+    out = {}
     offset = tensors.get("0/offset", [[0] * 64] * 3)
     for (y, x), r in corrections(tensors, q, quality).items():
+        e = cell_exponents(tensors, q, quality, y, x)
         out[y, x] = [[0] * 64 for _ in range(3)]
         for p in range(3):
             for k in range(64):

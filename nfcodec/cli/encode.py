@@ -121,7 +121,7 @@ def _how() -> tuple[Callable[[F], F], ...]:
     return (
         click.option(
             "--tune", type=click.Choice(TUNES), default=_DEFAULT.tune, show_default=True,
-            help="What bits are spent for: the ear, or the error of samples. Of sound so far.",
+            help="What bits are spent for: eye and ear, or the error of samples (as with --target-psnr).",
         ),
         click.option(
             "--max-error", callback=parsed(_bound, "bound", "0.1% (of the range of values) or 0.5"), metavar="X|P%",

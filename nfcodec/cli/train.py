@@ -23,7 +23,7 @@ Example:
 
 
 @click.command("train", epilog=_EPILOG)
-@click.argument("data", type=click.Path())
+@click.argument("data", type=click.Path(), nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(), required=True, metavar="OUT", help="The init to write.")
 @click.option("--config", type=click.Path(), required=True, metavar="FILE", help="Training settings (TOML).")
 @click.option(
@@ -35,6 +35,10 @@ Example:
 @click.option(
     "--from", "begin", metavar="INIT", help="Go on from this init (id or path), of the geometry that the config has."
 )
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), metavar="N",
+    help="Stop after N minutes, and write the init as far as it is trained.",
+)
 @click.option("--device", default=_DEVICE, show_default=True, metavar="cpu|cuda", help="Where to compute.")
 @threads_option
 @click.option("-f", "--force", is_flag=True, help="Replace the output when it exists.")
@@ -42,18 +46,18 @@ Example:
 @verbose_option
 @click.pass_obj
 def command(
-    session: Session, /, data: str, output: str, config: str, checkpoint: str | None, begin: str | None,
-    device: str, force: bool, as_json: bool,
+    session: Session, /, data: tuple[str, ...], output: str, config: str, checkpoint: str | None, begin: str | None,
+    device: str, minutes: float | None, force: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Meta-train an init on the media in the folder DATA."""
+    """Meta-train an init on the media in the folders DATA."""
 
     def work(item: Item, progress: Progress | None) -> ModelInfo:
         from nfcodec import api
 
         with training(output, quiet=as_json) as report:
             return api.train(
-                data, output, config=config, checkpoint=checkpoint, device=device, begin=begin, force=force,
-                report=report,
+                data, output, config=config, checkpoint=checkpoint, device=device, begin=begin, minutes=minutes,
+                force=force, report=report,
             )  # fmt: skip
 
-    return process([Item(data, output)], work, Reporter(session, text.model, as_json))
+    return process([Item(data[0], output)], work, Reporter(session, text.model, as_json))

@@ -34,6 +34,7 @@ _TYPES_OF = {
 _LARGEST_FLOAT = {"f16": 65504.0, "f32": math.ldexp(2.0 - 2.0**-23, 127), "f64": math.ldexp(2.0 - 2.0**-52, 1023)}
 
 _HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _RESERVED = 0x08, 0x10, 0x20, 0x40, 0x80
+_PERCEPTUAL = 0x80  # of the quality
 
 
 class SectionType(IntEnum):
@@ -63,7 +64,8 @@ class Header:
 
     ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
     ``nfcodec.signal.SignalInfo``. ``init``: first 8 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
-    ``chunk_rows``: rows of modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
+    ``perceptual``: the field is used as its init has it to look well, not to make errors small. ``chunk_rows``: rows of
+    modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
     """
 
     modality: str
@@ -78,6 +80,7 @@ class Header:
     value_range: tuple[float, float] | None = None
     sections: int = 0
     version: int = VERSION
+    perceptual: bool = False
 
     def problem(self) -> str | None:
         """What is wrong with the values, or None. The writer calls it a bug, the reader a corrupt file."""
@@ -207,7 +210,8 @@ def pack_fields(header: Header) -> bytes:
     out += encode_varint((header.channels - 1) << _SAMPLE_BITS | _SAMPLE_TYPES.index(header.sample_type))
     for length in header.shape:
         out += encode_varint(length)
-    out += header.init + bytes([header.quality]) + encode_varint(header.chunk_rows)
+    quality = header.quality | (_PERCEPTUAL if header.perceptual else 0)
+    out += header.init + bytes([quality]) + encode_varint(header.chunk_rows)
     if header.sections != 1:
         out += encode_varint(header.sections)
     if header.rate is not None:
@@ -261,13 +265,16 @@ def unpack_fields(fields: bytes, version: int) -> Header:
     flags = reader.byte("header flags")
     modality, axes = _unpack_kind(flags)
     channels, sample_type = _unpack_samples(reader)
+    shape = tuple(reader.varint(f"length of axis {i}") for i in range(axes))
+    init, quality = reader.take(INIT_BYTES, "init prefix"), reader.byte("quality")
     header = Header(
         modality=modality,
-        shape=tuple(reader.varint(f"length of axis {i}") for i in range(axes)),
+        shape=shape,
         channels=channels,
         sample_type=sample_type,
-        init=reader.take(INIT_BYTES, "init prefix"),
-        quality=reader.byte("quality"),
+        init=init,
+        quality=quality & ~_PERCEPTUAL,
+        perceptual=bool(quality & _PERCEPTUAL),
         chunk_rows=reader.varint("chunk rows"),
         alpha=bool(flags & _HAS_ALPHA),
         sections=_unpack_sections(reader, flags),

@@ -54,6 +54,8 @@ class Decoder:
         self.info = signal_of(self.header)
         self.init = zoo.load_prefix(self.header.init, inits)
         self.index = list(self.reader.index(partial=partial))
+        if self.header.perceptual and getattr(self.init, "perceptual", None) is None:
+            raise CorruptError(f"init {self.init.id} has no perceptual tune")
         self.field = families.runtime(self.init.kind).open_field(
             self.init, self.reader, self.index, self.info, limits, coder or ALONE, partial=partial
         )

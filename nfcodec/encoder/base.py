@@ -60,6 +60,7 @@ class Encoder(ABC):
     """Encodes one source with one init. Use :func:`nfcodec.encoder.encode_signal`."""
 
     rows: int  # of modules or cells in one chunk
+    perceptual = False  # whether the init is used in its perceptual tune, where it has one
 
     def __init__(
         self, source: Source, init: Init, options: EncodeOptions, progress: Progress | None
@@ -171,5 +172,5 @@ class Encoder(ABC):
         return Header(
             modality=info.modality, shape=info.shape, channels=info.channels, sample_type=info.sample_type,
             init=self.prefix, quality=self.quality, chunk_rows=self.rows,
-            alpha=info.alpha, rate=info.rate, value_range=info.value_range,
+            alpha=info.alpha, rate=info.rate, value_range=info.value_range, perceptual=self.perceptual,
         )  # fmt: skip

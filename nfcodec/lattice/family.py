@@ -22,4 +22,5 @@ def open_field(
     """The lattice of an open file; :class:`CorruptError` when header, init and sections do not fit together."""
     if not init.takes(info):
         raise CorruptError(f"init {init.id} does not fit a {info.modality} of {info.channels} channels")
+    init = init.tuned("perceptual" if reader.header.perceptual else "psnr")
     return LatticeField(init, reader, index, info, limits, coder, partial=partial)

@@ -12,13 +12,15 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.context import FULL, Context
 from nfcodec.lattice.enlarge import detail_shapes
+from nfcodec.lattice.masking import LARGEST_GAIN, cell_sizes
 from nfcodec.lattice.native import check_table
 from nfcodec.lattice.planes import PlaneSet, places, planes_of
 from nfcodec.lattice.prior import Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.options import Tune
 from nfcodec.signal import SignalInfo
-from nfcodec.types import Floats
+from nfcodec.types import Doubles, Floats
 
 Arrays = dict[str, Floats]
 Whole = npt.NDArray[np.integer[Any]]
@@ -35,7 +37,8 @@ class Level:
     step and in those after it ("log_gain": (P, K); "log_again": (steps, P, K), if there are any), and the network of
     the correction ("e.…"). ``prior``: the integer networks. ``detail``: X, which tells what lies between the samples;
     empty where it was not trained. ``offset``: W0 (P, K), the last layers that Δ is taken from, in whole numbers of
-    2^-16; None for zeros. ``context``: what the further inner steps were trained on.
+    2^-16; None for zeros. ``context``: what the further inner steps were trained on. ``masking``: γ (8, P, K) of the
+    anchors in 256ths, by which steps grow with activity (:mod:`nfcodec.lattice.masking`); None where they do not.
     """
 
     spec: LatticeSpec
@@ -48,6 +51,7 @@ class Level:
     detail: Arrays
     offset: Whole | None = None
     context: Context = FULL
+    masking: Whole | None = None
 
     @property
     def parameters(self) -> int:
@@ -66,8 +70,14 @@ class Level:
         return 1 + len(self.first_step.get("log_again", ()))
 
     def steps(self, quality: int) -> Floats:
-        """Step sizes (P, K) of a quality 0 … 100."""
+        """Step sizes (P, K) of a quality 0 … 100; where they grow with activity, those of a usual cell."""
         return steps.step_sizes(self.log_step, quality).astype(np.float32)
+
+    def sizes(self, symbols: npt.NDArray[np.int32], quality: int) -> Doubles:
+        """Step sizes (P, K), or (P, K, *cells), of symbols (P, K, *cells): exact."""
+        if self.masking is None:
+            return steps.step_sizes(self.log_step, quality)
+        return cell_sizes(self.log_step, self.masking, quality, symbols[0, 0])
 
     @property
     def base(self) -> Floats:
@@ -94,6 +104,7 @@ class Level:
         self._check_first_step(name)
         self._check_steps(name)
         self._check_offset(name)
+        self._check_masking(name)
         check_table(name, spec, self.table, levels)
         inputs = restore.input_count(len(spec.planes), spec.bases, spec.axes)
         self.restore.validate(inputs, spec.coded, spec.axes)
@@ -123,6 +134,15 @@ class Level:
         if np.abs(offset.astype(np.int64)).max() > steps.LARGEST_WEIGHT:
             raise CorruptError(f"init {name}: an offset is out of range")
 
+    def _check_masking(self, name: str) -> None:
+        gains = self.masking
+        if gains is None:
+            return
+        if gains.shape != self.log_step.shape or gains.dtype != np.int16:
+            raise CorruptError(f"init {name}: masking of {gains.dtype} {gains.shape}")
+        if np.abs(gains.astype(np.int64)).max() > LARGEST_GAIN or gains[:, :, 0].any():
+            raise CorruptError(f"init {name}: a gain of masking is out of range, or one of the means")
+
     def _check_first_step(self, name: str) -> None:
         spec, group = self.spec, self.first_step
         sizes = spec.bases, int(np.prod([2 * s for s in spec.spacing]))
@@ -150,7 +170,8 @@ class LatticeInit:
     """A meta-learned lattice: its field is the sum of ``levels``.
 
     ``trade``: λ at quality 0 and its ratio over the whole range, squared error of a sample per bit and pixel.
-    ``sha256``: of the file's bytes.
+    ``sha256``: of the file's bytes. ``perceptual``: the same field as it is used to look well, with steps, D, prior and
+    first step of its own; None where there is none. A file says which of the two it is of.
     """
 
     id: str
@@ -158,6 +179,11 @@ class LatticeInit:
     levels: tuple[Level, ...]
     trade: tuple[float, float]
     sha256: bytes
+    perceptual: LatticeInit | None = None
+
+    def tuned(self, tune: Tune) -> LatticeInit:
+        """The init as it is used for a tune; itself where there is but one way."""
+        return self.perceptual if tune == "perceptual" and self.perceptual is not None else self
 
     @property
     def kind(self) -> str:
@@ -214,6 +240,15 @@ class LatticeInit:
         for level in self.levels:
             level.validate(self.id, len(self.levels))
         self._check_levels()
+        if self.perceptual is not None:
+            self._check_perceptual(self.perceptual)
+
+    def _check_perceptual(self, other: LatticeInit) -> None:
+        """The second way to use a field is of the same cells and functions."""
+        own, theirs = ([(v.spec, v.table.tobytes()) for v in init.levels] for init in (self, other))
+        if own != theirs or other.perceptual is not None:
+            raise CorruptError(f"init {self.id}: its perceptual tune is of another field")
+        other.validate()
 
     def _check_levels(self) -> None:
         """Regions of all levels cover the same samples: a file has one numbering of regions."""

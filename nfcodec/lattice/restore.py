@@ -54,9 +54,9 @@ class Restore:
         xp = namespace(features)
         stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
         for block in self.blocks:
-            active = _unflat(_activation(xp, stream), cells)
+            active = _unflat(activation(stream), cells)
             stream = _clip(xp, stream + self.around(block, active, axes), LARGEST_STREAM)
-        return _unflat(_clip(xp, self.leave(_activation(xp, stream)), LARGEST_OUTPUT), cells)
+        return _unflat(_clip(xp, self.leave(activation(stream)), LARGEST_OUTPUT), cells)
 
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
@@ -97,8 +97,9 @@ def _clip(xp: Any, x: Array, largest: int) -> Array:
     return xp.clip(x, -largest, largest)
 
 
-def _activation(xp: Any, stream: Array) -> Array:
+def activation(stream: Array) -> Array:
     """⌊l(x)/4 + ½⌋ within ±255 of the stream, with the leaky rectifier l(x) = max(x, 13 x / 128)."""
+    xp = namespace(stream)
     active = floor(xp.maximum(stream, stream * SLOPE) * (1.0 / STREAM) + 0.5)
     return xp.clip(active, -LARGEST_ACTIVATION, LARGEST_ACTIVATION)
 

@@ -83,8 +83,8 @@ class LatticeField:
 
     @property
     def tune(self) -> Tune:
-        """There is one encoder for all."""
-        return "perceptual"
+        """As the header says it."""
+        return "perceptual" if self.header.perceptual else "psnr"
 
     def deltas(self) -> Deltas:
         """Symbols int32 (P, K, *cells) and steps (P, K); :class:`UnsupportedFeatureError` where there are several
@@ -135,12 +135,14 @@ class LatticeField:
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
         """Last layers (P·bases, …) of the cells [rows) × [columns) from the first ``layers`` of the file alone, without
         D's correction: the lowest ``bases`` of every plane."""
-        steps = self.level.steps(self.header.quality)[:, :bases, None, None]
         offset = self.level.base[:, :bases, None, None]
 
         def weights(coded: RegionBytes) -> Floats:
-            symbols = self._coder.decode(self.level.prior, coded)[:, :bases].astype(np.float32)
-            return np.asarray((symbols * steps + offset).reshape(-1, *symbols.shape[2:]), np.float32)
+            symbols = self._coder.decode(self.level.prior, coded)
+            sizes = self.level.sizes(symbols, self.header.quality)
+            sizes = sizes[:, :bases] if sizes.ndim > 2 else sizes[:, :bases, None, None]
+            found = symbols[:, :bases] * sizes + offset
+            return np.asarray(found.reshape(-1, *symbols.shape[2:]), np.float32)
 
         part = box_of([rows, columns])
         touched = [region.index for region in self.space.touched(part)]

@@ -1,11 +1,13 @@
 """A lattice init as named arrays and JSON, as they stand in a safetensors file.
 
 The prior, D, the steps and the table of φ are whole numbers; the trunk is stored in single precision, the networks of
-the encoder and X in half precision. The names of a level's arrays begin with its number.
+the encoder and X in half precision. The names of a level's arrays begin with its number; those of the perceptual tune,
+as far as they are not those of the other one, with its name before that.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
+PERCEPTUAL = "perceptual"
 _HALF = ("first_step", "detail")
 _FLOAT = ("trunk", *_HALF)
 # Layers of a network of the prior.
@@ -35,14 +38,23 @@ def build(meta: dict[str, Any], tensors: dict[str, Any], digest: bytes) -> Latti
     if meta["format"] != FORMAT:
         raise CorruptError(f"its format {meta['format']} is not known here")
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
-    specs = [LatticeSpec.from_dict(spec) for spec in meta["levels"]]
-    contexts = [Context.from_dict(c) for c in meta.get("context", [FULL.to_dict()] * len(specs))]
-    both = zip(specs, contexts, strict=True)
-    levels = tuple(_level(spec, _within(arrays, str(i)), context) for i, (spec, context) in enumerate(both))
-    low, high = (float(t) for t in meta["trade"])
-    init = LatticeInit(meta["id"], meta["modality"], levels, (low, high), digest)
+    own = {name: array for name, array in arrays.items() if not name.startswith(f"{PERCEPTUAL}/")}
+    init = _init(meta, meta, own, digest)
+    if PERCEPTUAL in meta:
+        # What both tunes have in common is stored once.
+        init = replace(init, perceptual=_init(meta, meta[PERCEPTUAL], own | _within(arrays, PERCEPTUAL), digest))
     init.validate()
     return init
+
+
+def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], digest: bytes) -> LatticeInit:
+    """The init of a tune, whose own metadata are ``tune``."""
+    specs = [LatticeSpec.from_dict(spec) for spec in meta["levels"]]
+    contexts = [Context.from_dict(c) for c in tune.get("context", [FULL.to_dict()] * len(specs))]
+    both = zip(specs, contexts, strict=True)
+    levels = tuple(_level(spec, _within(arrays, str(i)), context) for i, (spec, context) in enumerate(both))
+    low, high = (float(t) for t in tune["trade"])
+    return LatticeInit(meta["id"], meta["modality"], levels, (low, high), digest)
 
 
 def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
@@ -57,25 +69,45 @@ def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context) -> Lev
     return Level(
         spec=spec, table=arrays["table"].copy(), log_step=arrays["log_step"].copy(),
         restore=restore, prior=_prior(spec, _within(arrays, "prior")), context=context,
-        offset=arrays["offset"].copy() if "offset" in arrays else None, **floats,
+        offset=arrays["offset"].copy() if "offset" in arrays else None,
+        masking=arrays["masking"].copy() if "masking" in arrays else None, **floats,
     )  # fmt: skip
 
 
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and metadata; the inverse of :func:`build`."""
-    arrays = {f"{i}/{n}": a for i, level in enumerate(init.levels) for n, a in _level_contents(level).items()}
+    arrays = _arrays(init)
     meta = {
         "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality,
-        "levels": [level.spec.to_dict() for level in init.levels], "trade": list(init.trade),
+        "levels": [level.spec.to_dict() for level in init.levels], **_tune(init),
     }  # fmt: skip
-    if not all(level.context.full for level in init.levels):
-        meta["context"] = [level.context.to_dict() for level in init.levels]
+    if init.perceptual is not None:
+        more = {n: a for n, a in _arrays(init.perceptual).items() if not _same(a, arrays.get(n))}
+        arrays |= {f"{PERCEPTUAL}/{n}": a for n, a in more.items()}
+        meta[PERCEPTUAL] = _tune(init.perceptual)
     return arrays, meta
+
+
+def _same(a: Array, b: Array | None) -> bool:
+    return b is not None and a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def _arrays(init: LatticeInit) -> dict[str, Array]:
+    return {f"{i}/{n}": a for i, level in enumerate(init.levels) for n, a in _level_contents(level).items()}
+
+
+def _tune(init: LatticeInit) -> dict[str, Any]:
+    """What the metadata say of a tune."""
+    found: dict[str, Any] = {"trade": list(init.trade)}
+    if not all(level.context.full for level in init.levels):
+        found["context"] = [level.context.to_dict() for level in init.levels]
+    return found
 
 
 def _level_contents(level: Level) -> dict[str, Array]:
     arrays: dict[str, Array] = {"log_step": level.log_step, "table": level.table}
-    arrays |= {} if level.offset is None else {"offset": level.offset}
+    more = {"offset": level.offset, "masking": level.masking}
+    arrays |= {name: array for name, array in more.items() if array is not None}
     for group in _FLOAT:
         for name, array in getattr(level, group).items():
             arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)

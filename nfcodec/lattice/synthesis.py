@@ -24,7 +24,7 @@ def last_layers(level: Level, symbols: Array, quality: int) -> Array:
     """
     xp, axes = namespace(symbols), level.spec.axes
     lead = symbols.shape[: symbols.ndim - 2 - axes]
-    given: list[Array] = [restore.quality_row(quality), steps.step_sizes(level.log_step, quality)]
+    given: list[Array] = [restore.quality_row(quality), _sizes(level, symbols, quality)]
     given += [] if level.offset is None else [level.offset.astype(np.float64)]
     if not isinstance(symbols, np.ndarray):
         given = [xp.asarray(x.astype(np.float32), device=symbols.device) for x in given]
@@ -32,18 +32,30 @@ def last_layers(level: Level, symbols: Array, quality: int) -> Array:
     return restored(level.restore, symbols, xp.broadcast_to(row, (*lead, len(row))), *rest)
 
 
+def _sizes(level: Level, symbols: Array, quality: int) -> Doubles:
+    """Step sizes (P, K), or (…, P, K, *cells) where they grow with activity."""
+    if level.masking is None:
+        return steps.step_sizes(level.log_step, quality)
+    whole = symbols if isinstance(symbols, np.ndarray) else symbols.detach().cpu().numpy()
+    shape = whole.shape[-2 - level.spec.axes :]
+    found = np.stack([level.sizes(one, quality) for one in whole.reshape(-1, *shape)])
+    return found.reshape(whole.shape)
+
+
 def restored(
     d: restore.Restore, symbols: Array, qualities: Array, sizes: Array, offset: Array | None = None
 ) -> Array:  # fmt: skip
-    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), quality features (…, Q) that sum to 16, step sizes (…, P, K) and
-    W0 ``offset`` (P, K), in 2^-16."""
+    """W̃ (…, P·K, *cells) of symbols (…, P, K, *cells), quality features (…, Q) that sum to 16, step sizes (…, P, K) or
+    (…, P, K, *cells), and W0 ``offset`` (P, K), in 2^-16."""
     lead = qualities.shape[:-1]
     axes = symbols.ndim - len(lead) - 2
     cells = symbols.shape[symbols.ndim - axes :]
     correction = d(restore.features(symbols, qualities), axes)
     alone = [1 for _ in cells]
+    per_cell = sizes.ndim > len(lead) + 2
+    sizes = sizes.reshape((*lead, -1, *cells) if per_cell else (*sizes.shape[:-2], -1, *alone))
     return steps.weights(
-        symbols.reshape((*lead, -1, *cells)), correction, sizes.reshape((*sizes.shape[:-2], -1, *alone)),
+        symbols.reshape((*lead, -1, *cells)), correction, sizes,
         None if offset is None else offset.reshape((-1, *alone)),
     )  # fmt: skip
 

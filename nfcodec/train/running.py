@@ -41,6 +41,7 @@ class Running(ABC):
     loss: float
     error: float
     bits: float
+    hurry: float = 0.0  # the share of the time for a run with a limit that is over
 
     @property
     @abstractmethod
@@ -61,16 +62,19 @@ class Running(ABC):
 
     def run(
         self, *, checkpoint: Path | None = None, every: float = 15.0, report: Callable[[Report], None] | None = None,
-        until: int | None = None,
+        until: int | None = None, minutes: float | None = None,
     ) -> None:  # fmt: skip
-        """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second."""
+        """All remaining steps (up to ``until``); saves every ``every`` seconds and reports about once a second.
+        ``minutes``: of which no more are taken; what depends on how far training has come, goes by the time then."""
         begin, first = time.monotonic(), self.at
         saved = told = begin
-        while self.at < min(self.total, until or self.total):
+        while self.at < min(self.total, until or self.total) and self.hurry < 1.0:
             self.step()
             now = time.monotonic()
+            self.hurry = 0.0 if minutes is None else (now - begin) / (60.0 * minutes)
             if report and (now - told > 1.0 or self.at == self.total):
                 eta = (now - begin) / (self.at - first) * (self.total - self.at)
+                eta = eta if minutes is None else max(0.0, min(eta, 60.0 * minutes - (now - begin)))
                 numbers = _known(self.loss), psnr_of(_known(self.error)), _known(self.bits)
                 report(Report(self.at, self.total, *numbers, eta))
                 told = now

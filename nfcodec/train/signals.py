@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,17 @@ from nfcodec.train.settings import DataConfig
 from nfcodec.types import Floats
 
 Clip = npt.NDArray[np.uint8] | Floats
+Folders = Path | Sequence[Path]
 
 
-def load_signals(folder: Path, config: DataConfig) -> list[Clip]:
-    """Read up to ``config.keep`` files of a folder (sorted by name), whole pictures and the start of clips."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder of media")
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+def load_signals(folder: Folders, config: DataConfig) -> list[Clip]:
+    """Read up to ``config.keep`` files of one or more folders (each sorted by name), whole pictures and the start of
+    clips."""
+    paths: list[Path] = []
+    for one in (folder,) if isinstance(folder, Path) else folder:
+        if not one.is_dir():
+            raise InputError(f"{one} is not a folder of media")
+        paths += sorted(p for p in one.rglob("*") if p.is_file() and not p.name.startswith("."))
     signals: list[Clip] = []
     for path in paths:
         if len(signals) >= config.keep:

@@ -9,6 +9,7 @@ from nfcodec import families
 from nfcodec.errors import CorruptError, LimitError, OptionError, UnsupportedFeatureError
 from nfcodec.train.running import Running
 from nfcodec.train.settings import check_value, read_toml, table
+from nfcodec.train.signals import Folders
 
 
 class Training(Protocol):
@@ -20,8 +21,9 @@ class Training(Protocol):
         """The config of ``data["field"]`` and of the other tables, which are read already."""
         ...
 
-    def new_trainer(self, config: Any, folder: Path, *, device: str, begin: Any) -> Running:
-        """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: the init to go on from, or None."""
+    def new_trainer(self, config: Any, folder: Folders, *, device: str, begin: Any) -> Running:
+        """A trainer at step 0, with the media of one or several folders in memory. ``begin``: the init to go on
+        from, or None."""
         ...
 
     def finished(self, trainer: Any) -> families.Init:
@@ -57,7 +59,7 @@ def load_config(path: Path) -> Any:
 
 
 def new_trainer(
-    config: Any, folder: Path, *, device: str = "cpu", begin: families.Init | None = None
+    config: Any, folder: Folders, *, device: str = "cpu", begin: families.Init | None = None
 ) -> Running:  # fmt: skip
     """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: an init of the same kind to go on from,
     instead of from nothing (:class:`OptionError` for one of another kind)."""

@@ -296,7 +296,7 @@ def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tqdm.std.time", "time.monotonic"):
         monkeypatch.setattr(name, lambda: clock[0])
 
-    def fake(data: str, output: str, *, report: Any = None, **named: Any) -> ModelInfo:
+    def fake(data: tuple[str, ...], output: str, *, report: Any = None, **named: Any) -> ModelInfo:
         seen.append((data, output, named))
         for step in (1, 2, 300):
             if report:
@@ -306,14 +306,16 @@ def test_train(nfc: Nfc, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(api, "train", fake)
     ran = nfc("train", "photos", "-o", "mine.safetensors", "--config", "c.toml", "--threads", "1")
-    named = {"config": "c.toml", "checkpoint": None, "device": "cpu", "begin": None, "force": False}
-    assert seen == [("photos", "mine.safetensors", named)]
+    named = {"config": "c.toml", "checkpoint": None, "device": "cpu", "begin": None, "minutes": None, "force": False}
+    assert seen == [(("photos",), "mine.safetensors", named)]
     first, last, result = ran.err.splitlines()
     assert first == "step 1/300: loss 0.01234, 31.2 dB, 0.456 bit per sample, 1:02:05 left"
     assert last.startswith("step 300/300") and result.startswith("mine ") and ran.out == ""
     assert nfc("train", "photos", "-o", "m", "--config", "c", "--json").objects[0]["id"] == "mine"
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
     assert "31.2 dB" in nfc("train", "photos", "-o", "m", "--config", "c").err
+    nfc("train", "photos", "more", "-o", "m", "--config", "c", "--minutes", "2.5")
+    assert seen[-1][0] == ("photos", "more") and seen[-1][2]["minutes"] == 2.5
     assert nfc("train", "photos", "-o", "mine.safetensors").code == 2
 
 

@@ -83,7 +83,7 @@ LIES = {
     "width_of_11_bytes": (fields(shape=b"\x08" + b"\x80" * 10 + b"\x01"), CorruptError, "more than 10 bytes"),
     "width_of_65_bits": (fields(shape=b"\x08" + b"\xff" * 9 + b"\x02"), CorruptError, "64 bits"),
     "quality_101": (fields(quality=b"\x65"), CorruptError, "quality 101"),
-    "quality_255": (fields(quality=b"\xff"), CorruptError, "quality 255"),
+    "quality_255": (fields(quality=b"\xff"), CorruptError, "quality 127"),
     "chunk_rows_0": (fields(rows=b"\0"), CorruptError, "0 rows of modules"),
     "one_section_spelled_out": (fields(flags=0, rest=b"\x01"), CorruptError, "spelled out"),
     "rate_0": (fields(flags=0x50, rest=b"\0\x01"), CorruptError, "rate 0/1"),

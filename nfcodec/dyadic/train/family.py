@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nfcodec.dyadic.init import DyadicInit
 from nfcodec.dyadic.train.config import TABLES, DyadicConfig, read_config
 from nfcodec.dyadic.train.loop import DyadicTrainer
 from nfcodec.dyadic.train.model import whole_init
 from nfcodec.errors import OptionError
+from nfcodec.train.signals import Folders
 
 __all__ = ["TABLES", "finished", "new_trainer", "read_config"]
 
 
 def new_trainer(
-    config: DyadicConfig, folder: Path, *, device: str = "cpu", begin: DyadicInit | None = None
+    config: DyadicConfig, folder: Folders, *, device: str = "cpu", begin: DyadicInit | None = None
 ) -> DyadicTrainer:  # fmt: skip
     """A trainer at step 0. It draws all fields itself: nothing in ``folder`` is read, and ``device`` is unused."""
     del folder, device

@@ -79,7 +79,7 @@ class LappedEncoder(Encoder):
         self.init = init
         self.spacing = init.spec.spacing_at(self.info.rate)
         self.groups = groups_of(self.info.channels)
-        self.law = PSNR if options.tune == "psnr" else PERCEPTUAL
+        self.law = PSNR if options.minded == "psnr" else PERCEPTUAL
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
 
     def write_signal(self, writer: Writer) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from nfcodec.errors import OptionError
@@ -12,7 +10,7 @@ from nfcodec.lapped.train.config import TABLES, LappedConfig, read_config
 from nfcodec.lapped.train.export import export, params_of
 from nfcodec.lapped.train.loop import LappedTrainer
 from nfcodec.lapped.train.tasks import Pieces
-from nfcodec.train.signals import load_signals
+from nfcodec.train.signals import Folders, load_signals
 from nfcodec.types import Floats
 
 # Batches, and stretches in each, that tables and corrections are counted on.
@@ -22,7 +20,7 @@ __all__ = ["TABLES", "finished", "new_trainer", "read_config"]
 
 
 def new_trainer(
-    config: LappedConfig, folder: Path, *, device: str = "cpu", begin: LappedInit | None = None
+    config: LappedConfig, folder: Folders, *, device: str = "cpu", begin: LappedInit | None = None
 ) -> LappedTrainer:  # fmt: skip
     """A trainer at step 0, with the recordings of ``folder`` in memory. ``begin``: the init to go on from, whose
     geometry must be that of the config (:class:`OptionError`)."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.code import LARGEST_SYMBOL
-from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
-from nfcodec.lattice.fit.window import Window, cut_window
+from nfcodec.lattice.fit.window import Mirrored, Window, cut_window
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.space import Box, Space
 from nfcodec.types import Symbols
@@ -43,17 +42,16 @@ class Plan:
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""
-        return init.plane_trade(self.quality) * math.exp(self.rounding / _ROUNDING_OF_TRADE)
+        return init.plane_trade(self.quality) * self.thrift
 
-
-def rounded(y: Tensor, rounding: float) -> Symbols:
-    """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
-    drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
-    return torch.round(drawn).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(torch.int32).numpy()
+    @property
+    def thrift(self) -> float:
+        """How much more a bit counts for the sake of a target."""
+        return math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
 def region_weights(
-    level: Level, wide: Tensor, shape: tuple[int, ...], space: Space, region: Box
+    level: Level, wide: Tensor | Mirrored, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
     """The first steps' last layers (P, K, *cells) of a region in the mirrored planes ``wide`` of a picture of ``shape``
     samples: the same as if the whole picture were one region."""
@@ -69,9 +67,11 @@ def adapt_region(
     """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
     ``trade``: λ of planes."""
     with torch.inference_mode():
-        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
+        symbols = rounded(corrected(level, weights, plan.quality, plan.rounding), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
         return symbols
-    problem = Problem(level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade)
+    problem = Problem(
+        level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, thrift=plan.thrift
+    )
     return refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline).symbols

@@ -10,7 +10,7 @@ from torch import Tensor
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
-from nfcodec.lattice.fit.window import cut_window
+from nfcodec.lattice.fit.window import Mirrored, cut_window
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.space import Box, LayerRun, Space
 from nfcodec.signal import SignalInfo
@@ -60,7 +60,8 @@ class LevelFit:
         return self.init.coded_planes(self.number, self.channels)
 
     def region(
-        self, wide: Tensor | None, shape: tuple[int, ...], space: Space, box: Box, plan: Plan, coder: RegionCoder
+        self, wide: Tensor | Mirrored | None, shape: tuple[int, ...], space: Space, box: Box, plan: Plan,
+        coder: RegionCoder,
     ) -> CodedRegion:  # fmt: skip
         """One region, from the mirrored planes ``wide`` of a signal of ``shape`` samples; None for one without
         symbols."""

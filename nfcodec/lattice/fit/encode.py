@@ -32,7 +32,7 @@ from nfcodec.lattice.fit.coded import CodedRegion, LevelFit, check_field
 from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
-from nfcodec.lattice.fit.window import mirrored
+from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
@@ -93,9 +93,10 @@ class LatticeEncoder(Encoder):
         coder: RegionCoder = ALONE,
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
-        self.init, self.coder = init, coder
+        self.perceptual = options.minded == "perceptual" and init.perceptual is not None
+        self.init, self.coder = init.tuned(options.minded), coder
         check_field(init, self.info)
-        self.fits = [LevelFit(init, i, self.info.channels) for i in range(len(init.levels))]
+        self.fits = [LevelFit(self.init, i, self.info.channels) for i in range(len(init.levels))]
         self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
         self.space, self.offset = self.spaces[0], offset_of(self.info.modality)
         self.rows = self.space.chunk_rows
@@ -296,7 +297,7 @@ class LatticeEncoder(Encoder):
         """Every region of a level alone, on one thread each; a single one has all threads to itself. ``planes`` (P,
         *n): what the level is to show; None for nothing."""
         space, spec = self.spaces[number], self.init.levels[number].spec
-        wide = None if planes is None else mirrored(planes[self.init.places(number)], space, spec.spacing)
+        wide = None if planes is None else Mirrored(self._of_level(number, planes), space, spec.spacing)
         many = space.count > 1
         workers = thread_count() if many else 1
 
@@ -308,6 +309,11 @@ class LatticeEncoder(Encoder):
         for index, region in enumerate((torch_map if many else map)(coded, range(space.count))):
             self.tick(float(np.prod(space.box(index).shape) * np.prod(spec.spacing)) / len(self.spaces))
             yield region
+
+    def _of_level(self, number: int, planes: Tensor) -> Tensor:
+        """Those of all planes that a level has; they are not copied where it has all of them."""
+        places = self.init.places(number)
+        return planes if len(places) == len(planes) else planes[places]
 
     def _shown(self, number: int, regions: list[CodedRegion], quality: int) -> Tensor:
         """Planes (P, *n) of one level."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.context import Context
 from nfcodec.lattice.fit.scores import best_blocks, block_scores, sample_norms, sample_scores
 from nfcodec.lattice.fit.tensors import tensors
@@ -17,6 +18,7 @@ from nfcodec.lattice.fit.window import Canvas, Window
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import Params, cut, surround
+from nfcodec.types import Symbols
 
 log = logging.getLogger(__name__)
 # What patches (N, P, *cells, samples) that are missing, and the step (N, P, K, *cells) that they ask for, make of it: a
@@ -108,12 +110,29 @@ def precondition(spec: LatticeSpec, params: Params, patches: Tensor) -> Tensor:
     return torch.stack(found, 1).movedim(-1, 2)
 
 
-def corrected(level: Level, weights: Tensor, quality: int) -> Tensor:
-    """Symbols before rounding (P, K, *cells) of the weights (P, K, *cells) of :func:`analysis`."""
+def corrected(level: Level, weights: Tensor, quality: int, rounding: float = 0.0) -> Tensor:
+    """Symbols before rounding (P, K, *cells) of the weights (P, K, *cells) of :func:`analysis`. Where steps grow with
+    activity, they do with that of the means as they will be rounded (:func:`rounded`)."""
     alone = (..., *(None,) * level.spec.axes)
-    y = (weights - torch.from_numpy(level.base)[alone]) / torch.from_numpy(level.steps(quality))[alone]
+    left = weights - torch.from_numpy(level.base)[alone]
     hats = torch.from_numpy(level.hats(quality))[None]
-    return correct(tensors(level.first_step), level.correction_blocks, y[None], hats)[0]
+    sizes = torch.from_numpy(level.steps(quality))[alone]
+    if level.masking is None:
+        return correct(tensors(level.first_step), level.correction_blocks, (left / sizes)[None], hats)[0]
+    sizes = _sizes_for(level, left / sizes, quality, 0.0)
+    y = correct(tensors(level.first_step), level.correction_blocks, (left / sizes)[None], hats)[0]
+    return y * (sizes / _sizes_for(level, y, quality, rounding))
+
+
+def _sizes_for(level: Level, y: Tensor, quality: int, rounding: float) -> Tensor:
+    """Step sizes (P, K, *cells) that go with the means of y (P, K, *cells)."""
+    return torch.from_numpy(level.sizes(rounded(y[:1, :1], rounding), quality).astype("float32"))
+
+
+def rounded(y: Tensor, rounding: float) -> Symbols:
+    """The nearest integers of ``y`` after drawing it towards zero; ties to even."""
+    drawn = torch.sign(y) * (y.abs() - rounding).clamp(min=0.0) if rounding else y
+    return torch.round(drawn).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(torch.int32).numpy()
 
 
 def correct(params: Params, blocks: int, y: Tensor, hats: Tensor) -> Tensor:

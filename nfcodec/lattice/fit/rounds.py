@@ -19,8 +19,10 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
+from nfcodec.lattice.fit.looks import WORTH, Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
 from nfcodec.lattice.fit.tensors import on_torch
+from nfcodec.lattice.fit.through import layer_slopes
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
@@ -37,19 +39,15 @@ _ROUND, _REST = 2.5, 2.5
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; ``graph``: the squared
-    error, and the symbols that it has a slope to."""
+    """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; the squared ``error``,
+    summed, and the samples that are ``left`` to show, which it is of."""
 
     symbols: Symbols
     look: Look
     each: Doubles
     bits: float
-    graph: tuple[Tensor, Tensor]
-
-    @property
-    def error(self) -> float:
-        """Squared error, summed."""
-        return float(self.graph[0].detach())
+    error: float
+    left: Tensor
 
     def cost(self, trade: float) -> float:
         """bits + error/λ."""
@@ -57,10 +55,12 @@ class State:
 
 
 class Problem:
-    """One region: its window, its target, and λ (squared error summed over the samples per bit)."""
+    """One region: its window, its target, and λ (squared error summed over the samples per bit), ``thrift`` times the
+    usual one."""
 
     def __init__(
-        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float
+        self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
+        thrift: float = 1.0,
     ) -> None:  # fmt: skip
         self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
@@ -68,9 +68,13 @@ class Problem:
         shape = tuple(plain.shape[2:])
         self.outlook = Outlook(level.prior, shape, planes)
         self.twin, self.twin_params = FloatPrior(level.prior.order, shape, 1), float_params(level.prior)
-        size = torch.from_numpy(level.steps(quality))
-        norms = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))]).square().sum(2)
-        self.curvature = (size.square() * norms)[(..., *(None,) * level.spec.axes)].numpy()
+        functions = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))])
+        alone, sizes = (..., *(None,) * level.spec.axes), level.steps(quality)
+        self.looks = None if level.masking is None else Looks(self.level, window, worth=WORTH / thrift)
+        if self.looks is None:
+            self.curvature = (np.square(sizes) * functions.square().sum(2).numpy())[alone]
+        else:
+            self.curvature = self.trade * self.looks.curvature(functions, sizes)
 
     def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (*samples) of its samples."""
@@ -81,10 +85,13 @@ class Problem:
         share[own] = self.window.samples[own]
         return share, sample_weights(self.window, spacing)
 
-    def error(self, symbols: Tensor) -> Tensor:
-        """Squared error, summed."""
-        shown = self.canvas(last_layers(self.level, symbols, self.quality) * WEIGHT_UNIT)
-        return ((shown - self.target).square() * self.weight).sum()
+    def _error(self, left: Tensor, symbols: Symbols) -> Tensor:
+        """Squared error, summed, of the samples that are left; where steps say what is seen, what it would be worth as
+        much as."""
+        if self.looks is None:
+            return (left.square() * self.weight).sum()
+        sizes = self.level.sizes(symbols, self.quality)
+        return self.trade * self.looks.bits(left * (self.weight > 0), sizes)
 
     def state(self, symbols: Symbols, before: State | None = None) -> State:
         """Measure ``symbols``. Of cells whose contexts are the same as in the state ``before``, nothing is predicted
@@ -98,15 +105,19 @@ class Problem:
             tiles = tiles_around(pooled(changed.any((0, 1)), BLOCK) > 0, symbols.shape[2:], BLOCK, reach)
             look = self.outlook.look(region, before.look, tiles)
         each = region_bits(look.prediction, symbols)
-        q = torch.from_numpy(symbols.astype(np.float32)).requires_grad_(True)
-        with torch.enable_grad():
-            error = self.error(q)
-        return State(symbols, look, each, float(each[: self.planes].sum()), (error, q))
+        with torch.no_grad():
+            q = torch.from_numpy(symbols.astype(np.float32))
+            left = self.canvas(last_layers(self.level, q, self.quality) * WEIGHT_UNIT) - self.target
+            error = float(self._error(left, symbols))
+        return State(symbols, look, each, float(each[: self.planes].sum()), error, left)
 
     def slope(self, state: State) -> Floats:
-        """Gradient of the error to every symbol; it can be taken once, which frees what it was computed from."""
-        (gradient,) = torch.autograd.grad(*state.graph)
-        return gradient.numpy()
+        """Gradient of the error to every symbol, from that to the last layers back through D."""
+        shape = state.symbols.shape
+        with torch.enable_grad():
+            more = torch.zeros(shape[0] * shape[1], *shape[2:]).requires_grad_(True)
+            (towards,) = torch.autograd.grad(self._error(state.left + self.canvas(more), state.symbols), more)
+        return layer_slopes(self.level, state.symbols, self.quality, towards)
 
     def later_bits(self, state: State, context: Blocks | None = None) -> Floats:
         """Slope of the bits of all symbols that are predicted from a symbol; ``context``: of its blocks alone."""
@@ -128,6 +139,8 @@ def proposals(
     # No change saves more than all bits of its symbol, and what the error and later symbols lose.
     hopeful = np.abs(total) - curvature + state.each > _LEAST_GAIN
     hopeful[problem.planes :] = False
+    if problem.level.masking is not None:
+        hopeful[0, 0] = False  # the steps of all around it would change
     if context is not None:
         hopeful &= spread(context, BLOCK, total.shape[2:])
     at = hopeful.nonzero()

@@ -31,13 +31,18 @@ class Convolved(Restore):
 
     def around(self, block: Layer, active: Tensor, axes: int) -> Tensor:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
-        weight, bias = block.shifted
+        bias, kernel = block.shifted[1], self.kernel(block, axes)
         first = active.ndim - axes - 1
-        kernel = weight.reshape(len(weight), *(3,) * axes, -1).movedim(-1, 1)
         wide = repeated_border(active.reshape(-1, *active.shape[first:]), axes)
         out = (F.conv1d, F.conv2d, F.conv3d)[axes - 1](wide, kernel)
         found: Tensor = floor(out.reshape(*active.shape[: first + 1], -1) + bias)
         return found
+
+    @staticmethod
+    def kernel(block: Layer, axes: int) -> Tensor:
+        """The weights of a block as those of a convolution (width, width, 3, …)."""
+        weight: Tensor = block.shifted[0]
+        return weight.reshape(len(weight), *(3,) * axes, -1).movedim(-1, 1)
 
 
 def on_torch(level: Level) -> Level:

@@ -7,6 +7,7 @@ the linear analysis, which is what the neighbours leave to it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.space import Box, Space
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import overlap, plane_patches, surround
+from nfcodec.types import Span
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
 Sides = tuple[tuple[bool, bool], ...]
@@ -34,6 +36,27 @@ def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Mirrored:
+    """What :func:`mirrored` would make of ``planes`` (P, *n), made part by part: a large picture is held once."""
+
+    planes: Tensor
+    space: Space
+    spacing: tuple[int, ...]
+
+    def part(self, spans: Sequence[Span]) -> Tensor:
+        """The samples in ``spans``, one for each axis, of all that there would be."""
+        found = self.planes
+        for axis, (span, cells, s) in enumerate(zip(spans, self.space.cells, self.spacing, strict=True), 1):
+            at = np.arange(span[0] - s // 2, span[1] - s // 2)
+            at = np.where(at < 0, -1 - at, np.where(at >= cells * s, 2 * cells * s - 1 - at, at))
+            at = np.minimum(at, self.planes.shape[axis] - 1)
+            inside = len(at) and (np.diff(at) == 1).all()
+            index = torch.from_numpy(at)
+            found = found.narrow(axis, int(at[0]), len(at)) if inside else found.index_select(axis, index)
+        return found
+
+
+@dataclass(frozen=True)
 class Window:
     """One region to adapt. ``samples`` (P, *(s·cells + s)): the signal around it. ``inside`` (*s·cells): 1 for samples
     of the signal, 0 for what only fills the last cells. ``outer``: where the field is mirrored."""
@@ -43,14 +66,23 @@ class Window:
     outer: Sides
 
 
-def cut_window(wide: Tensor, shape: tuple[int, ...], space: Space, box: Box, spacing: tuple[int, ...]) -> Window:
+def cut_window(
+    wide: Tensor | Mirrored, shape: tuple[int, ...], space: Space, box: Box, spacing: tuple[int, ...]
+) -> Window:  # fmt: skip
     """The window of a region in the :func:`mirrored` planes of a signal of ``shape`` samples."""
-    sides, samples, inside = [], wide, torch.ones(())
-    for axis, (a, b, s, n, cells) in enumerate(zip(box.start, box.stop, spacing, shape, space.cells, strict=True)):
-        samples = samples.narrow(axis + 1, s * a, s * (b - a + 1))
+    spans = [(s * a, s * (b + 1)) for a, b, s in zip(box.start, box.stop, spacing, strict=True)]
+    samples = wide.part(spans) if isinstance(wide, Mirrored) else _part(wide, spans)
+    sides, inside = [], torch.ones(())
+    for a, b, s, n, cells in zip(box.start, box.stop, spacing, shape, space.cells, strict=True):
         inside = inside[..., None] * (torch.arange(s * a, s * b) < n)
         sides.append((a == 0, b == cells))
     return Window(samples, inside, tuple(sides))
+
+
+def _part(wide: Tensor, spans: Sequence[Span]) -> Tensor:
+    for axis, (start, stop) in enumerate(spans, 1):
+        wide = wide.narrow(axis, start, stop - start)
+    return wide
 
 
 def whole_window(planes: Tensor, spec: LatticeSpec) -> Window:

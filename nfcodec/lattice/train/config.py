@@ -105,6 +105,27 @@ class BootstrapConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PerceptionConfig:
+    """Training to look well, from an init that makes errors small: its trunk and its first step's tables stay, and what
+    is trained becomes its perceptual tune. Off where ``share`` is 0: how much of the loss of distortion is by the score
+    of :mod:`nfcodec.lattice.train.perception`, the rest by squared error. One point of it is worth as much as a change
+    of the rate by 1/``slope_low`` at quality 0, by 1/``slope_high`` at 100.
+
+    Where training starts, if the init has no perceptual tune yet: steps are those of a quality that is
+    ``finer_low`` … ``finer_high`` higher, grow linearly with frequency to ``highest`` times at the highest, those of
+    colours are ``chroma`` times as large, and all but those of the means grow with activity by γ = ``masking``."""
+
+    share: float = 0.0
+    slope_low: float = 58.0
+    slope_high: float = 9.0
+    finer_low: float = 10.0
+    finer_high: float = 18.0
+    highest: float = 4.5
+    chroma: float = 0.8
+    masking: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
 class DetailConfig:
     """X, what is shown between the samples: ``width`` channels, trained for ``steps`` steps on ``batch`` pictures of
     half the size at qualities from ``lowest`` to 100."""
@@ -148,12 +169,14 @@ class LatticeConfig:
     bootstrap: BootstrapConfig = BootstrapConfig()
     context: Context = Context()
     detail: DetailConfig = DetailConfig()
+    perception: PerceptionConfig = PerceptionConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
     "data": DataConfig, "networks": NetworkConfig, "outer": OuterLoop, "prune": PruneConfig, "detail": DetailConfig,
     "sparse": SparseConfig, "offset": OffsetConfig, "bootstrap": BootstrapConfig, "context": Context,
+    "perception": PerceptionConfig,
 }  # fmt: skip
 # What ``planes`` of a config may say; a list of [name, set of functions] says it in full.
 _PLANES = {"opponent": OPPONENT, "mid-side": MID_SIDE, "plain": PLAIN}

@@ -13,6 +13,7 @@ from nfcodec.entropy.networks import EXACT, Layer
 from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.twin import LAYER_NAMES, MEAN_UNIT, SCALE_UNIT, SCALE_ZERO, float_params, network_names
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.masking import LARGEST_GAIN
 from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.order import LARGEST_FEATURE, order_of
 from nfcodec.lattice.prior import LARGEST_HIDDEN, Network, Prior
@@ -79,6 +80,13 @@ def whole_steps(log_step: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     return np.rint(log_step * OCTAVE).astype(np.int16)
 
 
+def whole_gains(gains: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """γ of masking in 256ths; means have none."""
+    whole = np.clip(np.rint(gains * OCTAVE), -LARGEST_GAIN, LARGEST_GAIN).astype(np.int16)
+    whole[:, :, 0] = 0
+    return whole
+
+
 def export_lattice(
     model: LatticeModel, params: Params, *, name: str, modality: str = "image", detail: Params | None = None, bits: int
     = 8
@@ -98,12 +106,13 @@ def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Leve
     groups, means = (tuple(whole_network(params, name, bits) for name in some) for some in names)
     prefixes = {"trunk": ("trunk.",), "first_step": ("e.", "analysis.", "log_gain", "log_again")}
     parts = {g: _arrays({n: p for n, p in params.items() if n.startswith(of)}) for g, of in prefixes.items()}
-    base = _arrays(params).get("offset")
+    base, gains = (_arrays(params).get(name) for name in ("offset", "masking"))
     return Level(
         spec=spec, table=whole_table(spec, parts["trunk"]), restore=numpy_restore(params),
         log_step=whole_steps(_arrays(params)["log_step"]), prior=Prior(spec, groups, means), detail=_arrays(detail),
         trunk=parts["trunk"], first_step=parts["first_step"],
         offset=None if base is None else np.rint(base / WEIGHT_UNIT).astype(np.int32),
+        masking=None if gains is None else whole_gains(gains),
     )  # fmt: skip
 
 
@@ -113,6 +122,7 @@ def params_of(init: LatticeInit) -> Params:
     for i, level in enumerate(init.levels):
         named = {**tensors(level.trunk), **restore_params(level.restore), **tensors(level.first_step)}
         named |= {} if level.offset is None else {"offset": torch.from_numpy(level.base)}
+        named |= {} if level.masking is None else {"masking": torch.from_numpy(level.masking / OCTAVE)}
         named |= {"log_step": torch.from_numpy(level.log_step / OCTAVE), **float_params(level.prior)}
         found |= {f"{i}.{name}": value.float().clone() for name, value in named.items()}
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -13,14 +13,16 @@ from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import TABLES, LatticeConfig, read_config
 from nfcodec.lattice.train.export import export_lattice, params_of
+from nfcodec.lattice.train.looks import started
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import load_pieces
+from nfcodec.train.signals import Folders
 
 __all__ = ["TABLES", "finished", "new_trainer", "read_config"]
 
 
 def new_trainer(
-    config: LatticeConfig, folder: Path, *, device: str = "cpu", begin: LatticeInit | None = None
+    config: LatticeConfig, folder: Folders, *, device: str = "cpu", begin: LatticeInit | None = None
 ) -> LatticeTrainer:  # fmt: skip
     """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: the init to go on from, whose geometry
     must be that of the config (:class:`OptionError`)."""
@@ -28,9 +30,16 @@ def new_trainer(
     if begin is not None:
         if tuple(level.spec for level in begin.levels) != config.field.levels:
             raise OptionError(f"init {begin.id} has another geometry than the config")
-        params = params_of(begin) | _gains(begin, config)
+        own = begin.tuned("perceptual") if config.perception.share else begin
+        params = params_of(own) | _gains(own, config)
+        if config.perception.share and begin.perceptual is None:
+            named = [(i, started(config.perception, level)) for i, level in enumerate(begin.levels)]
+            params |= {f"{i}.{name}": p for i, one in named for name, p in one.items()}
+    elif config.perception.share:
+        raise OptionError("a perceptual tune needs an init to go on from (--from)")
     teacher = Teacher(begin, config.bootstrap) if begin is not None and config.bootstrap.rounds else None
     trainer = LatticeTrainer(config, load_pieces(folder, config), device=device, begin=params, teacher=teacher)
+    trainer.whole = begin
     if begin is not None and not config.detail.steps:
         trainer.kept_detail = tensors(begin.levels[-1].detail)
     return trainer
@@ -52,6 +61,17 @@ def finished(trainer: LatticeTrainer) -> LatticeInit:
     it."""
     config = trainer.config
     detail = trainer.detail_trainer().trained() if config.detail.steps else trainer.kept_detail
-    return export_lattice(
+    made = export_lattice(
         trainer.model, trainer.shipped(), name=config.id, modality=config.data.modality, detail=detail
     )  # fmt: skip
+    if not config.perception.share:
+        return made
+    assert trainer.whole is not None
+    # Trunk and tables were not trained: those of the init as they are, not as they went through floats.
+    both = zip(made.levels, trainer.whole.levels, strict=True)
+    levels = tuple(
+        replace(new, trunk=old.trunk, table=old.table, detail=old.detail,
+                first_step=new.first_step | {n: a for n, a in old.first_step.items() if n.startswith("analysis.")})
+        for new, old in both
+    )  # fmt: skip
+    return replace(trainer.whole, id=config.id, perceptual=replace(made, levels=levels))

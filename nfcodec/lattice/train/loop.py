@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from nfcodec.errors import CorruptError, OptionError
+from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import LatticeConfig, OuterLoop
 from nfcodec.lattice.train.enlarge import DetailTrainer
+from nfcodec.lattice.train.looks import SHARED, points_lost
 from nfcodec.lattice.train.sparse import SparseRounds, TrunkPruning
 from nfcodec.lattice.train.start import start_analysis, start_trunk
 from nfcodec.lattice.train.tasks import Batch, Pieces
@@ -31,7 +33,8 @@ from nfcodec.train.running import NOTHING, Running, averaged, schedule, smooth
 Params = dict[str, Tensor]
 
 # Learning rates relative to ``lr``: what has a meaning from the start moves slowly.
-_RATES = (("trunk", 0.1), ("analysis", 0.1), ("log_step", 3.0), ("log_gain", 1.0), ("d.", 0.5), ("e.", 0.5))
+_RATES = (("trunk", 0.1), ("analysis", 0.1), ("log_step", 3.0), ("masking", 3.0),
+          ("log_gain", 1.0), ("d.", 0.5), ("e.", 0.5))  # fmt: skip
 
 
 def rate_of(name: str) -> float:
@@ -66,6 +69,7 @@ class LatticeTrainer(Running):
         self.config, self.pieces, self.device = config, pieces, torch.device(device)
         self.model = lm.LatticeModel.of(config)
         self._begin = begin
+        self.whole: LatticeInit | None = None  # the init whose perceptual tune is trained
         self.average: AveragedModel | None = None
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
         self.detail: DetailTrainer | None = None
@@ -104,6 +108,8 @@ class LatticeTrainer(Running):
         taught = self.config.bootstrap
         if name.endswith(".offset"):
             return self.config.offset.rate
+        if self.config.perception.share and name.partition(".")[2].startswith(SHARED):
+            return 0.0
         return taught.rate if taught.rounds and ".e." in name else rate_of(name)
 
     @property
@@ -141,11 +147,13 @@ class LatticeTrainer(Running):
         loss = objective(outer, out, batch.quality)
         if self._taught:
             loss = loss + self._lacking(batch, out)
+        if self.config.perception.share:
+            loss = self._looking(batch, out)
         self.optimizer.zero_grad(set_to_none=False)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), outer.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base"] * schedule(outer, self.at)
+            group["lr"] = group["base"] * schedule(outer, max(self.at, int(self.hurry * outer.steps)))
         self.optimizer.step()
         self.pruning.apply(self.params, self.at)
         self.sparse.apply(self.params, self.at)
@@ -160,6 +168,13 @@ class LatticeTrainer(Running):
         lesson = self.teacher.lesson(planes, qualities, name, again=config.ring > 0)
         off = lesson.distance(config.form, coded.y, coded.sizes) / math.prod(batch.values.shape[2:])
         return config.weight * (off * usual_share(batch.quality)).mean()
+
+    def _looking(self, batch: Batch, out: lm.Outcome) -> Tensor:
+        """Mean of R + D, each relative to the usual rate, with a share of D by how well the batch looks."""
+        perception, quality = self.config.perception, batch.quality
+        lost = points_lost(perception, out.shown, batch.values, quality)
+        cost = (out.bpp + (1.0 - perception.share) * out.error / self.model.trade_off(quality)) * usual_share(quality)
+        return (cost + perception.share * lost).mean()
 
     def _batch(self) -> Batch:
         outer = self.config.outer
@@ -216,7 +231,7 @@ class LatticeTrainer(Running):
         for i, spec in enumerate(self.model.specs):
             more = {n: torch.zeros(s) for n, s in spec.shapes().items()} | start_analysis(spec)
             blank |= {f"{i}.{name}": p for name, p in more.items()}
-        blank |= {n: p for n, p in groups.get("params", {}).items() if n.endswith(".offset")}
+        blank |= {n: p for n, p in groups.get("params", {}).items() if n.endswith((".offset", ".masking"))}
         self._take(blank)
         assert self.average is not None
         try:
@@ -235,6 +250,7 @@ class LatticeTrainer(Running):
 def _fitting(begin: Params, new: Params) -> Params:
     """Parameters to go on from, where they are those of the config; :class:`OptionError` otherwise."""
     begin = {n: p for n, p in new.items() if n.endswith(".offset")} | begin
+    new = new | {n: p for n, p in begin.items() if n.endswith(".masking")}
     wanted = {n: tuple(p.shape) for n, p in new.items()}
     wrong = [n for n, shape in wanted.items() if n not in begin or tuple(begin[n].shape) != shape]
     if wrong:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from nfcodec.entropy.rounding import floor
-from nfcodec.lattice import order, restore
+from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.context import Context
 from nfcodec.lattice.fit.first_step import Pruning, correct, descend
 from nfcodec.lattice.fit.scores import sample_norms
 from nfcodec.lattice.fit.twin import FloatPrior, network_names
 from nfcodec.lattice.init import Level, correction_shapes
+from nfcodec.lattice.masking import activity, plain_means
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.planes import PlaneSet, offset_of, places, planes_of
 from nfcodec.lattice.spec import LatticeSpec
@@ -149,19 +150,20 @@ def _prior_shapes(prefix: str, inputs: int, hidden: int, outputs: int) -> dict[s
 # -- the loss --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Per signal (N,): squared error of the native render, of the double one (or zeros), and bits per sample; and what
-    became of it in each level."""
+    """Per signal (N,): squared error of the native render, of the double one (or zeros), and bits per sample; what
+    became of it in each level; and what is shown, as values (N, C, *n)."""
 
     error: Tensor
     double: Tensor
     bpp: Tensor
     levels: tuple[Coded, ...]
+    shown: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A batch in one level: its symbols (N, P, K, *cells), the numbers ``y`` that were rounded to them, the last layers
-    (N, P·K, *cells) that a decoder makes of them, and the steps (N, P, K)."""
+    (N, P·K, *cells) that a decoder makes of them, and the steps (N, P, K) or (N, P, K, *cells)."""
 
     symbols: Tensor
     y: Tensor
@@ -191,11 +193,33 @@ def encode_level(
         weights = weights - (offset * WEIGHT_UNIT)[(..., *(None,) * spec.axes)]
     h = hats(qualities, planes.device)
     sizes = torch.exp2(torch.einsum("nq,qpk->npk", h, params["log_step"]))
-    y = correct(params, model.networks.e_blocks, weights / sizes[(..., *(None,) * spec.axes)], h)
+    if "masking" in params:
+        y, sizes = _masked(model, spec, params, weights, sizes, h)
+    else:
+        y = correct(params, model.networks.e_blocks, weights / sizes[(..., *(None,) * spec.axes)], h)
     symbols = torch.round(y.detach())
     through = symbols + (y - y.detach())
     layers: Tensor = restored(whole_restore(params), through, 16.0 * h, sizes, offset) * WEIGHT_UNIT
     return Coded(symbols, y, layers, sizes)
+
+
+def _masked(
+    model: LatticeModel, spec: LatticeSpec, params: Params, weights: Tensor, sizes: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Symbols before rounding (N, P, K, *cells) and their steps, which grow with activity, as
+    :func:`nfcodec.lattice.fit.first_step.corrected` finds them."""
+    alone = (..., *(None,) * spec.axes)
+    gains = torch.einsum("nq,qpk->npk", h, params["masking"])[alone] * (torch.arange(spec.bases) > 0).to(h)[alone]
+    size = sizes[:, 0, 0][alone]
+
+    def grown(means: Tensor) -> Tensor:
+        plain = plain_means(torch.round(means.detach()), size.detach())
+        return sizes[alone] * torch.exp2(gains * (activity(plain, spec.axes) / steps.OCTAVE)[:, None, None])
+
+    first = grown(weights[:, 0, 0] / size)
+    y = correct(params, model.networks.e_blocks, weights / first, h)
+    final = grown(y[:, 0, 0])
+    return y * (first / final), final
 
 
 def forward(
@@ -217,7 +241,8 @@ def forward(
     rest = tuple(range(1, planes.ndim))
     error = (shown - planes).square().mean(rest)
     double = torch.zeros_like(error) if fine is None else fine.square().mean(rest)
-    return Outcome(error, double, bits / math.prod(values.shape[2:]), tuple(levels))
+    back = model.planes.to_values(shown.movedim(1, 0), values.shape[1], model.offset).movedim(-1, 1)
+    return Outcome(error, double, bits / math.prod(values.shape[2:]), tuple(levels), back)
 
 
 def index(numbers: list[int], like: Tensor) -> Tensor:

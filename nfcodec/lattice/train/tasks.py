@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ from nfcodec.lattice.planes import OPPONENT_SET, PlaneSet, offset_of, planes_of
 from nfcodec.lattice.train.config import LatticeConfig
 from nfcodec.lattice.train.drawings import drawing
 from nfcodec.rotations import mid_side
-from nfcodec.train.signals import Clip, load_signals
+from nfcodec.train.signals import Clip, Folders, load_signals
 from nfcodec.types import Bytes, Floats
 
 Random = np.random.Generator
@@ -162,7 +161,7 @@ class Stretches:
         raise OptionError("detail is trained on pictures: set detail.steps = 0")
 
 
-def load_pieces(folder: Path, config: LatticeConfig) -> Pieces:
+def load_pieces(folder: Folders, config: LatticeConfig) -> Pieces:
     """Pieces of the media in a folder, and of drawn pictures; :class:`OptionError` for media that the field of the
     config does not take."""
     data, outer, axes = config.data, config.outer, config.field.axes

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nfcodec.errors import OptionError
 from nfcodec.modules.init import Init
 from nfcodec.modules.train.config import TABLES, TrainConfig, read_config
 from nfcodec.modules.train.export import export as finished
 from nfcodec.modules.train.loop import Trainer
 from nfcodec.modules.train.tasks import load_tasks
+from nfcodec.train.signals import Folders
 
 __all__ = ["TABLES", "finished", "new_trainer", "read_config"]
 
 
 def new_trainer(
-    config: TrainConfig, folder: Path, *, device: str = "cpu", begin: Init | None = None
+    config: TrainConfig, folder: Folders, *, device: str = "cpu", begin: Init | None = None
 ) -> Trainer:  # fmt: skip
     """A trainer at step 0, with the media of ``folder`` in memory; modules are always trained from nothing."""
     if begin is not None:

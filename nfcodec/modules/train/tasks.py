@@ -6,7 +6,6 @@ Batch i depends on the seed and on i alone, so a resumed training sees the batch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from nfcodec.errors import InputError
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.values import to_outputs
 from nfcodec.train.settings import DataConfig
-from nfcodec.train.signals import Clip, load_signals
+from nfcodec.train.signals import Clip, Folders, load_signals
 from nfcodec.types import Floats
 
 
@@ -52,6 +51,6 @@ class Tasks:
         return np.ascontiguousarray(part[:, channel : channel + 1], np.float32)
 
 
-def load_tasks(folder: Path, spec: FieldSpec, config: DataConfig) -> Tasks:
+def load_tasks(folder: Folders, spec: FieldSpec, config: DataConfig) -> Tasks:
     """Modules of the media in a folder."""
     return Tasks(spec, load_signals(folder, config))

@@ -12,7 +12,7 @@ from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, predict, region_
 from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, proposals, refine, shares
-from nfcodec.lattice.fit.window import Canvas, cut_window, mirrored
+from nfcodec.lattice.fit.window import Canvas, Mirrored, cut_window, mirrored
 from nfcodec.lattice.planes import OPPONENT_SET
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
@@ -268,3 +268,15 @@ def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
     symbols = adapt_region(fine, window, weights, plan, planes=3, trade=1.0)
     assert np.abs(symbols).max() == LARGEST_SYMBOL
     RegionSymbols(symbols, 75, 3)
+
+
+def test_mirrored_part_by_part():
+    """The same samples as those of the whole mirrored picture, whatever part is asked for."""
+    planes = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 75, 102)).astype(np.float32))
+    space = Space.of((75, 102), LatticeSpec.of(spacing=SPACING, region=(4, 5)))
+    whole, lazy = mirrored(planes, space, SPACING), Mirrored(planes, space, SPACING)
+    assert torch.equal(lazy.part([(0, n) for n in whole.shape[1:]]), whole)
+    for region in (space.box(i) for i in range(space.count)):
+        own, wanted = (cut_window(w, (75, 102), space, region, SPACING) for w in (lazy, whole))
+        assert torch.equal(own.samples, wanted.samples) and torch.equal(own.inside, wanted.inside)
+        assert own.outer == wanted.outer
