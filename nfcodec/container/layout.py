@@ -45,6 +45,7 @@ class SectionType(IntEnum):
     OVERLAY = 0x04
     FRAMES = 0x05
     SAMPLES = 0x06
+    GROUP = 0x07
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
@@ -53,7 +54,7 @@ class SectionType(IntEnum):
 # Their payloads start with a chunk index.
 CHUNKED = frozenset({
     SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.FRAMES,
-    SectionType.SAMPLES,
+    SectionType.SAMPLES, SectionType.GROUP,
 })  # fmt: skip
 
 

@@ -166,7 +166,7 @@ class _Group:
 _Step = _Means | _Group
 
 
-def _steps(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
+def coded_order(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
     """The coded order of one layer."""
     if layer == 0:
         for means in mosaic.mean_passes:
@@ -206,7 +206,7 @@ class _Canvas:
         self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
 
     def steps(self, layer: int) -> Iterator[_Step]:
-        return _steps(self.mosaic, self.planes, layer)
+        return coded_order(self.mosaic, self.planes, layer)
 
     def learn(self, step: _Step) -> Symbols:
         """The symbols (n, m) of a step, known from now on."""
@@ -244,7 +244,7 @@ def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.floa
     return bits
 
 
-def _tables(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
+def table_rows(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
     """Base, table row and changed sign of symbols in coded order, each (n,)."""
     mean = mean.ravel()
     base = (mean + 4) >> 3
@@ -284,7 +284,7 @@ def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
     encoders, anything, coded = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool), []
     for step in canvas.steps(layer):
         # What the decoder will know, and no more: its tables are these.
-        base, rows, negative = _tables(*step.expect(prior, canvas.known))
+        base, rows, negative = table_rows(*step.expect(prior, canvas.known))
         values, owners = canvas.learn(step).ravel(), _owners(step, count)
         anything |= _not_zero(values, owners, count)
         values = values - base
@@ -324,8 +324,8 @@ def _decode_layer(
     there = np.array([bool(p) for p in payloads])
     decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
     anything = np.zeros(len(regions), bool)
-    for step in _steps(known.mosaic.only(there), known.planes, layer) if there.any() else ():
-        base, rows, negative = _tables(*step.expect(prior, known))
+    for step in coded_order(known.mosaic.only(there), known.planes, layer) if there.any() else ():
+        base, rows, negative = table_rows(*step.expect(prior, known))
         owners = _owners(step, len(regions))
         values = get_each(decoders, owners, rows, LOGISTIC).astype(np.int64)
         np.negative(values, out=values, where=negative)
