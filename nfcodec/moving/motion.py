@@ -40,9 +40,9 @@ class Motion:
     coded: Mask
 
     @property
-    def still(self) -> bool:
-        """Whether nothing moves and nothing is coded: the average of the references."""
-        return not self.vectors.any() and not self.coded.any() and len(set(self.modes.ravel().tolist())) == 1
+    def stands(self) -> bool:
+        """Whether everything stays what it is in the first reference."""
+        return not (self.modes.any() or self.vectors.any() or self.coded.any())
 
     def uses(self, reference: int) -> Mask:
         """Which blocks (h, w) use a reference."""
@@ -58,10 +58,9 @@ def grid(height: int, width: int) -> tuple[int, int]:
     return -(-height // BLOCK), -(-width // BLOCK)
 
 
-def standing(shape: tuple[int, int], references: int) -> Motion:
-    """Blocks that stand still, the average of all references, with no residual."""
-    modes = np.full(shape, BOTH if references == 2 else FIRST, np.uint8)
-    return Motion(modes, np.zeros((2, *shape, 2), np.int64), np.zeros(shape, bool))
+def standing(shape: tuple[int, int]) -> Motion:
+    """Blocks that stay what they are in the first reference, with no residual."""
+    return Motion(np.full(shape, FIRST, np.uint8), np.zeros((2, *shape, 2), np.int64), np.zeros(shape, bool))
 
 
 @dataclass(frozen=True, slots=True)

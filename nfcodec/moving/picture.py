@@ -1,7 +1,8 @@
 """One picture of a group: from its payload and its references to its samples.
 
 A payload is a byte, the quality, and one stream: the motion of all blocks, then the symbols of those that are coded. An
-empty one is a picture like its references: their average, or, without any, the mean of all pictures.
+empty one is a picture like its first reference, or, without any, the mean of all pictures. A byte of 101 is followed by
+an overlay: a painted picture.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy.typing as npt
 
 from nfcodec.entropy.adaptive import Counts, Reader, Stream, Writer
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.motion import CONTEXTS, Motion
+from nfcodec.moving.painting import painted
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
 from nfcodec.moving.residual import Cells
 from nfcodec.types import Symbols
@@ -26,17 +29,24 @@ from nfcodec.types import Symbols
 _SHIFT = 2.0 ** (SAMPLE_BITS - 32)
 
 
+# In the place of the quality: a painted picture.
+PAINTED = 101
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What is coded of a picture: its ``quality``, its ``motion`` (of one of its own: all blocks, standing), and the
-    ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none."""
+    ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none; or what it is ``painted`` with."""
 
     quality: int
     motion: Motion
     symbols: Symbols | None
+    painted: Overlay | None = None
 
     def numbers(self) -> npt.NDArray[np.int32]:
         """Everything as one row of numbers."""
+        if self.painted is not None:
+            return np.concatenate([np.array([PAINTED], np.int32), self.painted.numbers()])
         rest = [] if self.symbols is None else [self.symbols.ravel()]
         return np.concatenate([np.array([self.quality], np.int32), self.motion.numbers(), *rest])
 
@@ -58,9 +68,10 @@ class Canvas:
         """The cells that are coded."""
         return Cells.of(motion.coded, self.shape, self.init.residuals.spec.spacing)
 
-    def nothing(self, references: int) -> Frame:
+    @property
+    def nothing(self) -> Frame:
         """What an empty payload stands for."""
-        return Frame(0, moves.standing(self.blocks, references), None)
+        return Frame(0, moves.standing(self.blocks), None)
 
     def exchange(
         self, stream: Stream, counts: Counts, given: Frame | None, quality: int, references: int
@@ -80,7 +91,7 @@ class Canvas:
 
     def write(self, frame: Frame, counts: Counts, references: int) -> bytes:
         """The payload of a frame; ``counts`` learn of its motion."""
-        if frame.symbols is None and (not references or _same(frame.motion, self.nothing(references).motion)):
+        if frame.symbols is None and (not references or frame.motion.stands):
             return b""
         stream = Writer()
         self.exchange(stream, counts, frame, frame.quality, references)
@@ -91,24 +102,30 @@ class Canvas:
     ) -> Frame:  # fmt: skip
         """Inverse of :meth:`write`; :class:`CorruptError` for what it cannot have written."""
         if not payload:
-            return self.nothing(references)
-        if payload[0] > 100:
+            return self.nothing
+        if payload[0] == PAINTED:
+            overlay = decode_overlay(payload[1:], self.shape, self.planes, limits=limits)
+            return Frame(PAINTED, moves.standing(self.blocks), None, overlay)
+        if payload[0] > PAINTED:
             raise CorruptError(f"quality {payload[0]} of a picture")
         stream = Reader(payload[1:], limits=limits)
         frame = self.exchange(stream, counts, None, payload[0], references)
         stream.finish()
-        if references and frame.symbols is None and _same(frame.motion, self.nothing(references).motion):
+        if frame.symbols is None and frame.motion.stands:
             raise CorruptError(f"a picture like its references in {len(payload)} bytes, where it needs none")
         return frame
 
     def shown(self, frame: Frame, references: Sequence[Reference]) -> Whole:
         """The planes (P, H, W) of a frame."""
-        if references:
+        if references and frame.painted is None:
             return self.added(predicted(references, frame.motion), frame, alone=False)
-        return self.added(np.zeros((self.planes, *self.shape), np.int16), frame, alone=True)
+        below = references[0].planes if references else np.zeros((self.planes, *self.shape), np.int16)
+        return self.added(below, frame, alone=True)
 
     def added(self, expected: Whole, frame: Frame, *, alone: bool) -> Whole:
         """``expected`` planes with the residual of a frame."""
+        if frame.painted is not None:
+            return painted(expected, frame.painted)
         if frame.symbols is None:
             return expected
         level = self.init.level(alone=alone)
@@ -125,7 +142,3 @@ def alone(shape: tuple[int, int]) -> Motion:
 def new_counts() -> Counts:
     """Those that motion begins with."""
     return Counts.of(CONTEXTS)
-
-
-def _same(a: Motion, b: Motion) -> bool:
-    return all(np.array_equal(x, y) for x, y in ((a.modes, b.modes), (a.vectors, b.vectors), (a.coded, b.coded)))

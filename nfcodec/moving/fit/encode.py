@@ -26,9 +26,10 @@ from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.media.samples import dequantize
+from nfcodec.moving.fit.painting import is_flat
 from nfcodec.moving.fit.picture import Fitted, PictureFit
 from nfcodec.moving.fit.search import Shown
-from nfcodec.moving.fit.structure import anchors, cuts, reduced
+from nfcodec.moving.fit.structure import STRIDE, anchors, cuts, reduced
 from nfcodec.moving.group import Picture, pack_group, pictures
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.picture import Canvas, new_counts
@@ -46,12 +47,13 @@ _TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
 @dataclass(frozen=True)
 class Clip:
     """Frames of a group: ``samples`` (n, H, W, C) as they are written, ``alpha`` (n, H, W), and the places where scenes
-    begin, ``length`` for one at the next group."""
+    begin. ``flat``: they are painted."""
 
     number: int
     samples: Ints
     alpha: Ints | None
     scenes: tuple[int, ...] = ()
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ class MovingEncoder(Encoder):
             small = [reduced(f) for f in shown]
             scenes = cuts(small) if last is None else [s - 1 for s in cuts([last, *small])]
             last = small[-1]
-            yield Clip(number, self.written(shown), block.alpha, tuple(scenes))
+            samples = self.written(block.values)
+            flat = is_flat(samples, block.alpha)
+            yield Clip(number, samples if flat else self.written(shown), block.alpha, tuple(scenes), flat)
 
     def _planes(self, samples: Ints) -> Floats:
         """Planes (P, H, W) of a frame (H, W, C)."""
@@ -142,15 +146,15 @@ class MovingEncoder(Encoder):
 
     def _group(self, writer: Writer, clip: Clip, after: Clip | None) -> None:
         length, goes_on = len(clip.samples), after is not None
-        scenes = [*clip.scenes, *([length] if after is not None and 0 in after.scenes else [])]
-        chosen = anchors(length, scenes, goes_on=goes_on)
+        scenes = [] if clip.flat else [*clip.scenes, *([length] if after is not None and 0 in after.scenes else [])]
+        chosen = anchors(length, scenes, goes_on=goes_on, stride=1 if clip.flat else STRIDE)
         order = pictures(chosen, length, goes_on=goes_on)
         known: dict[int, Made] = {}
         if self._next is not None:
             known[0] = self._next
         self._next = None
         if after is not None:
-            self._next = known[length] = self._made(after.samples[0], Picture(0, (), 0), [])
+            self._next = known[length] = self._picture(after, Picture(0, (), 0), [])
         todo = [p for p in order if p.at not in known]
         make = partial(self._picture, clip)
         found = dict(known)
@@ -161,12 +165,14 @@ class MovingEncoder(Encoder):
         self._measure(clip, {p.at: found[p.at].fitted.planes for p in order})
 
     def _picture(self, clip: Clip, picture: Picture, references: list[Made]) -> Made:
-        return self._made(clip.samples[picture.at], picture, references)
-
-    def _made(self, samples: Ints, picture: Picture, references: list[Made]) -> Made:
-        planes, plan = self._planes(samples), self._plan(picture)
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
         counts = new_counts() if heir is None else heir.fitted.counts.copy()
+        samples = clip.samples[picture.at]
+        if clip.flat:
+            seen = np.ones(samples.shape[:2], bool) if clip.alpha is None else clip.alpha[picture.at] > 0
+            fitted = self.fit.painted(samples, seen, [r.shown for r in references], counts)
+            return Made(fitted, Shown(Reference(fitted.planes)))
+        planes, plan = self._planes(samples), self._plan(picture)
         if picture.alone:
             fitted = self.fit.alone(planes, plan, counts)
         else:

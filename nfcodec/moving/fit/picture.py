@@ -8,12 +8,14 @@ import numpy as np
 
 from nfcodec.entropy.adaptive import Counts
 from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.moving.fit.painting import overlay_of
 from nfcodec.moving.fit.search import Shown, search
 from nfcodec.moving.fit.transform import picture_symbols, residual_symbols
-from nfcodec.moving.motion import Motion
-from nfcodec.moving.picture import Canvas, Frame, alone
+from nfcodec.moving.motion import Motion, standing
+from nfcodec.moving.painting import colour_planes
+from nfcodec.moving.picture import PAINTED, Canvas, Frame, alone
 from nfcodec.moving.prediction import SAMPLE_BITS, Whole, predicted
-from nfcodec.types import Floats
+from nfcodec.types import Floats, Ints, Mask
 
 _UNIT = np.float32(2.0**-SAMPLE_BITS)
 
@@ -49,6 +51,19 @@ class PictureFit:
         """All planes of the lattice: those that are not coded are zero."""
         more = len(self.canvas.init.residuals.spec.planes) - len(planes)
         return np.concatenate([planes, np.zeros((more, *planes.shape[1:]), np.float32)]) if more else planes
+
+    def painted(self, samples: Ints, seen: Mask, references: list[Shown], counts: Counts) -> Fitted:
+        """A picture of few colours, samples uint8 (H, W, C), of which some (H, W) are ``seen``."""
+        canvas, changed = self.canvas, seen
+        below = [shown.reference for shown in references]
+        if below:
+            before = colour_planes(samples.reshape(-1, samples.shape[-1]), canvas.planes).T.reshape(-1, *canvas.shape)
+            changed = seen & (before != below[0].planes).any(0)
+        if not changed.any():
+            return Fitted(b"", canvas.nothing, canvas.shown(canvas.nothing, below), counts)
+        payload, overlay = overlay_of(samples, changed)
+        frame = Frame(PAINTED, standing(canvas.blocks), None, overlay)
+        return Fitted(bytes([PAINTED]) + payload, frame, canvas.shown(frame, below), counts)
 
     def moved(self, planes: Floats, references: list[Shown], plan: Plan, counts: Counts) -> Fitted:
         """A picture (P, H, W) from its references."""

@@ -33,14 +33,14 @@ def cuts(small: list[Floats]) -> list[int]:
     return found
 
 
-def anchors(length: int, scenes: list[int], *, goes_on: bool) -> list[Anchor]:
+def anchors(length: int, scenes: list[int], *, goes_on: bool, stride: int = STRIDE) -> list[Anchor]:
     """The anchors of a group of ``length`` pictures, in which ``scenes`` begin; one at ``length`` is that of the next
     group, if it ``goes_on``."""
     starts = sorted({0, *(s for s in scenes if 0 < s < length)})
     found: list[Anchor] = []
     for start, stop in zip(starts, [*starts[1:], length], strict=True):
         found.append(Anchor(start, True))
-        found += [Anchor(at, False) for at in range(start + STRIDE, stop, STRIDE)]
+        found += [Anchor(at, False) for at in range(start + stride, stop, stride)]
         open_end = stop == length and goes_on and length not in scenes
         if not open_end and found[-1].at != stop - 1:
             found.append(Anchor(stop - 1, False))
