@@ -1,7 +1,7 @@
 """Flags and numbers whose chances are learned while they are coded, many at once, and the two ends of their stream.
 
-Every flag has a *context*; a context counts how often its flags were set. Flags of one call share the counts as they were
-before it, so that numpy codes them together; behind the call they are counted. All numbers are whole, so both ends
+Every flag has a *context*; a context counts how often its flags were set. Flags of one call share the counts as they
+were before it, so that numpy codes them together; behind the call they are counted. All numbers are whole, so both ends
 learn the same. Both ends run the same code: a writer is given values and hands them back, a reader is given none.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nfcodec.entropy.coder import FLAG_BITS, LOGISTIC, SymbolDecoder, SymbolEncoder
 from nfcodec.errors import CorruptError, InternalError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.types import Indices, Ints
+from nfcodec.types import Indices, Ints, Mask
 
 # What one flag adds to its count, where counts are halved, and the least chance of either answer.
 _UNIT, _MOST, _LEAST = 32, 32 * 1024, 1 << (FLAG_BITS - 11)
@@ -58,7 +58,7 @@ class Counts:
 class Stream(Protocol):
     """One end of a stream: a writer hands back what it is given, a reader is given None."""
 
-    def flags(self, given: Ints | None, contexts: Indices, counts: Counts) -> Indices:
+    def flags(self, given: Ints | Mask | None, contexts: Indices, counts: Counts) -> Indices:
         """Flags (n,) of contexts (n,), 0 or 1, which ``counts`` then has learned."""
         ...
 
@@ -74,7 +74,7 @@ class Writer:
         self._encoder = SymbolEncoder()
         self._coded: list[tuple[bool, Ints, Indices]] = []
 
-    def flags(self, given: Ints | None, contexts: Indices, counts: Counts) -> Indices:
+    def flags(self, given: Ints | Mask | None, contexts: Indices, counts: Counts) -> Indices:
         """See :class:`Stream`."""
         assert given is not None, "a writer is given what it writes"
         values, chances = np.asarray(given, np.int64), counts.chances(contexts)
@@ -111,7 +111,7 @@ class Reader:
     def __init__(self, payload: bytes, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._decoder = SymbolDecoder(payload, limits=limits)
 
-    def flags(self, given: Ints | None, contexts: Indices, counts: Counts) -> Indices:  # noqa: ARG002
+    def flags(self, given: Ints | Mask | None, contexts: Indices, counts: Counts) -> Indices:  # noqa: ARG002
         """See :class:`Stream`."""
         values = self._decoder.get_flags(counts.chances(contexts)).astype(np.int64)
         counts.learn(values, contexts)
@@ -126,11 +126,13 @@ class Reader:
         self._decoder.finish()
 
 
-def numbers(stream: Stream, given: Ints | None, contexts: Indices, counts: Counts, *, first: int, plain: int) -> Indices:
+def numbers(
+    stream: Stream, given: Ints | None, contexts: Indices, counts: Counts, *, first: int, plain: int
+) -> Indices:  # fmt: skip
     """Signed numbers (n,) below 2^14 in magnitude, of classes ``contexts`` (n,).
 
-    The bit length is a row of flags whose contexts begin at ``first``, :data:`LENGTHS` for each class; sign and the bits
-    below the highest one have the context ``plain`` and the one behind it.
+    The bit length is a row of flags whose contexts begin at ``first``, :data:`LENGTHS` for each class; sign and the
+    bits below the highest one have the context ``plain`` and the one behind it.
     """
     magnitude = None if given is None else np.abs(np.asarray(given, np.int64))
     length = _lengths(stream, None if magnitude is None else _bit_length(magnitude), contexts, counts, first)

@@ -163,10 +163,10 @@ class _Group:
         known.put(self.plane, self.low, self.phase, self.cells.flat, values)
 
 
-_Step = _Means | _Group
+Step = _Means | _Group
 
 
-def coded_order(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
+def coded_order(mosaic: Mosaic, planes: int, layer: int) -> Iterator[Step]:
     """The coded order of one layer."""
     if layer == 0:
         for means in mosaic.mean_passes:
@@ -205,10 +205,10 @@ class _Canvas:
         self.symbols = canvas.reshape(*canvas.shape[:2], -1)
         self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
 
-    def steps(self, layer: int) -> Iterator[_Step]:
+    def steps(self, layer: int) -> Iterator[Step]:
         return coded_order(self.mosaic, self.planes, layer)
 
-    def learn(self, step: _Step) -> Symbols:
+    def learn(self, step: Step) -> Symbols:
         """The symbols (n, m) of a step, known from now on."""
         found: Symbols = self.symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1)
         step.remember(self.known, found)
@@ -251,7 +251,7 @@ def table_rows(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArr
     return base, *logistic.rows_of(scale.ravel(), mean - 8 * base)
 
 
-def _owners(step: _Step, patches: int) -> Indices | None:
+def _owners(step: Step, patches: int) -> Indices | None:
     """The patch of every symbol of a step; None where there is only one."""
     return None if patches == 1 else np.tile(step.cells.owner, step.high - step.low)
 

@@ -1,8 +1,9 @@
 """The pictures of a group: in which order they are coded, and what each is predicted from.
 
-A group begins with a picture of its own (I). Some of the others are *anchors*: predicted from the anchors before them (P),
-or pictures of their own where a scene begins. Those between two anchors are halved again and again: the middle one is
-predicted from both ends (B), and so on, each half between its ends. The first picture of the next group is the last end.
+A group begins with a picture of its own (I). Some of the others are *anchors*: predicted from the anchors before them
+(P), or pictures of their own where a scene begins. Those between two anchors are halved again and again: the middle one
+is predicted from both ends (B), and so on, each half between its ends. The first picture of the next group is the last
+end.
 (Hierarchical B pictures: Schwarz, Marpe, Wiegand 2006.)
 """
 
@@ -42,7 +43,8 @@ class Picture:
 
 def pictures(anchors: Sequence[Anchor], length: int, *, goes_on: bool) -> list[Picture]:
     """The pictures of a group of ``length`` in coded order: every anchor comes before what lies before the one in front
-    of it, and an end before what lies between. ``goes_on``: another group follows, whose first picture is at ``length``.
+    of it, and an end before what lies between. ``goes_on``: another group follows, whose first picture is at
+    ``length``.
 
     :class:`CorruptError` where the anchors leave pictures out.
     """

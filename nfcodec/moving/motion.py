@@ -1,7 +1,7 @@
 """How the blocks of a picture move, and its coding: coarse to fine over the blocks, each block between its neighbours.
 
-A block has 16 × 16 samples, a vector to each reference that it uses, in quarter samples, and says whether anything of the
-residual is coded there. Blocks are coded in passes like the means of a lattice: the first block, then for falling
+A block has 16 × 16 samples, a vector to each reference that it uses, in quarter samples, and says whether anything of
+the residual is coded there. Blocks are coded in passes like the means of a lattice: the first block, then for falling
 distances t those at odd multiples of t along both axes, then along one. Each pass is a few calls of the coder.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nfcodec.entropy.adaptive import LENGTHS, Counts, Stream, numbers
 from nfcodec.errors import CorruptError
-from nfcodec.types import Bytes, Indices, Mask
+from nfcodec.types import Bytes, Indices, Ints, Mask
 
 BLOCK = 16
 QUARTER = 4  # steps of a vector in a sample
@@ -32,8 +32,8 @@ CONTEXTS = _PLAIN + 2
 
 @dataclass(frozen=True)
 class Motion:
-    """``modes`` uint8 (h, w): which references the blocks use; ``vectors`` int64 (2, h, w, 2): (y, x) in quarter samples
-    to each of them, 0 where it is not used; ``coded`` bool (h, w): whether a block has a residual."""
+    """``modes`` uint8 (h, w): which references the blocks use; ``vectors`` int64 (2, h, w, 2): (y, x) in quarter
+    samples to each of them, 0 where it is not used; ``coded`` bool (h, w): whether a block has a residual."""
 
     modes: Bytes
     vectors: Indices
@@ -46,7 +46,8 @@ class Motion:
 
     def uses(self, reference: int) -> Mask:
         """Which blocks (h, w) use a reference."""
-        return (self.modes == reference) | (self.modes == BOTH)
+        used: Mask = (self.modes == reference) | (self.modes == BOTH)
+        return used
 
     def numbers(self) -> npt.NDArray[np.int32]:
         """Everything as one row of numbers."""
@@ -78,14 +79,14 @@ def passes(height: int, width: int) -> tuple[Pass, ...]:
     """The passes over a grid of blocks."""
     diagonal, straight = ((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (1, 0), (0, -1), (0, 1))
     found = [Pass(np.zeros(1, np.int64), np.zeros((1, 4), np.int64), np.zeros((1, 4), bool))]
-    y, x = np.indices((height, width)).reshape(2, -1)
+    y, x = np.indices((height, width), np.int64).reshape(2, -1)
     t = 1 << max(height - 1, width - 1, 0).bit_length()
     while t:
         on, odd = (y % t == 0) & (x % t == 0), (y // t % 2) + (x // t % 2)
         for count, offsets in ((2, diagonal), (1, straight)):
             at = np.flatnonzero(on & (odd == count))
             if len(at):
-                ny, nx = (a[at][:, None] + t * np.array(o) for a, o in zip((y, x), zip(*offsets, strict=True), strict=True))
+                ny, nx = (a[at, None] + t * np.array(o) for a, o in zip((y, x), np.transpose(offsets), strict=True))
                 there = (ny >= 0) & (ny < height) & (nx >= 0) & (nx < width)
                 found.append(Pass(at, np.where(there, ny * width + nx, 0), there))
         t >>= 1
@@ -111,7 +112,7 @@ class _Coder:
         self.modes, self.coded = np.zeros(h * w, np.int64), np.zeros(h * w, np.int64)
         self.vectors = np.zeros((2, h * w, 2), np.int64)
 
-    def _flags(self, values: npt.NDArray[np.bool_] | None, contexts: Indices) -> Indices:
+    def _flags(self, values: Ints | Mask | None, contexts: Indices) -> Indices:
         return self.stream.flags(values, contexts, self.counts)
 
     def modes_of(self, step: Pass) -> None:

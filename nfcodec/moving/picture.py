@@ -36,7 +36,8 @@ PAINTED = 101
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What is coded of a picture: its ``quality``, its ``motion`` (of one of its own: all blocks, standing), and the
-    ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none; or what it is ``painted`` with."""
+    ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none; or what it is ``painted``
+    with."""
 
     quality: int
     motion: Motion

@@ -10,6 +10,7 @@ border of blocks shows, and vectors need no interpolation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +38,9 @@ def window() -> Wide:
     return np.concatenate([ramp, flat, ramp[::-1]]).astype(np.int32)
 
 
-def clipped(x: npt.NDArray[np.floating | np.integer]) -> Whole:  # type: ignore[type-arg]
+def clipped(x: npt.NDArray[Any]) -> Whole:
     """Samples within ±8191."""
-    return np.clip(x, -LARGEST_SAMPLE, LARGEST_SAMPLE).astype(np.int16)
+    return np.asarray(np.clip(x, -LARGEST_SAMPLE, LARGEST_SAMPLE), np.int16)
 
 
 class Reference:

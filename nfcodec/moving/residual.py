@@ -14,7 +14,7 @@ import numpy as np
 from nfcodec.blas import single_threaded
 from nfcodec.entropy.adaptive import Stream
 from nfcodec.errors import CorruptError
-from nfcodec.lattice.code import LARGEST_SYMBOL, coded_order, table_rows
+from nfcodec.lattice.code import LARGEST_SYMBOL, Step, coded_order, table_rows
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.native import reached_cells, render_box
@@ -22,7 +22,7 @@ from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.space import Box
 from nfcodec.lattice.synthesis import last_layers
 from nfcodec.moving.motion import BLOCK
-from nfcodec.types import Doubles, Mask, Symbols
+from nfcodec.types import Doubles, Indices, Mask, Symbols
 
 # How far from a cell symbols can be that change its last layer: differences of means, and two layers of D.
 _HALO = 3
@@ -49,15 +49,16 @@ class Cells:
     @property
     def inside(self) -> Mask:
         """Which cells of the box are coded."""
-        return self.coded[self.box.cells]
+        inside: Mask = self.coded[self.box.cells]
+        return inside
 
 
 @single_threaded
 def exchange(
     stream: Stream, level: Level, given: Symbols | None, cells: Cells, *, quality: int, planes: int
 ) -> Symbols:  # fmt: skip
-    """Write the symbols int32 (P, K, h, w) of the box of ``cells``, or read them. Those that are not coded, and those of
-    planes from ``planes`` on, are zero."""
+    """Write the symbols int32 (P, K, h, w) of the box of ``cells``, or read them. Those of cells that are not coded,
+    and of planes from ``planes`` on, are zero."""
     prior, order = level.prior, level.prior.order
     inside = cells.inside
     mosaic = Mosaic((inside.shape,), order).coded(inside)
@@ -69,8 +70,8 @@ def exchange(
             if not len(step.cells):
                 continue
             base, rows, negative = table_rows(*step.expect(prior, known))
-            values = None if wanted is None else _signed(_of_step(wanted, step) - base, negative)
-            values = _signed(stream.symbols(values, rows), negative) + base
+            told = None if wanted is None else _signed(_of_step(wanted, step) - base, negative)
+            values = _signed(stream.symbols(told, rows), negative) + base
             if np.abs(values).max(initial=0) > LARGEST_SYMBOL:
                 raise CorruptError(f"symbols up to {np.abs(values).max()} leave ±{LARGEST_SYMBOL}")
             found = values.reshape(-1, len(step.cells))
@@ -79,11 +80,12 @@ def exchange(
     return symbols.reshape(*symbols.shape[:2], *inside.shape)
 
 
-def _of_step(symbols: Symbols, step) -> Symbols:
-    return symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1).ravel().astype(np.int64)
+def _of_step(symbols: Symbols, step: Step) -> Indices:
+    found: Indices = symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1).ravel().astype(np.int64)
+    return found
 
 
-def _signed(values, negative):
+def _signed(values: Indices, negative: Mask) -> Indices:
     return np.where(negative, -values, values)
 
 

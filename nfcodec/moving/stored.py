@@ -9,8 +9,8 @@ import numpy as np
 
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.entropy.adaptive import Counts
+from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.native import native_index
 from nfcodec.lattice.planes import offset_of

@@ -30,14 +30,13 @@ from nfcodec.moving.fit.painting import is_flat
 from nfcodec.moving.fit.picture import Fitted, PictureFit
 from nfcodec.moving.fit.search import Shown
 from nfcodec.moving.fit.structure import STRIDE, anchors, cuts, reduced
-from nfcodec.moving.group import Picture, pack_group, pictures
+from nfcodec.moving.group import Anchor, Picture, pack_group, pictures
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.picture import Canvas, new_counts
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
 from nfcodec.options import EncodeOptions, Progress
-from nfcodec.parallel import thread_count
-from nfcodec.signal import Block, Floats, Ints, Source
+from nfcodec.signal import Floats, Ints, Source
 
 # By how much the quality falls from pictures of their own to anchors, and to those between them, by depth.
 _FALLS = (2, 6, 10, 13)
@@ -179,7 +178,7 @@ class MovingEncoder(Encoder):
             fitted = self.fit.moved(planes, [r.shown for r in references], plan, counts)
         return Made(fitted, Shown(Reference(fitted.planes)))
 
-    def _write(self, writer: Writer, clip: Clip, chosen: list, fitted: list[Fitted]) -> None:
+    def _write(self, writer: Writer, clip: Clip, chosen: list[Anchor], fitted: list[Fitted]) -> None:
         payload = chunk_payload(clip.number, pack_group(chosen, [f.payload for f in fitted]))
         writer.add(SectionType.GROUP, payload)
         self._groups.update(payload)

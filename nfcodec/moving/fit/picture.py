@@ -22,7 +22,8 @@ _UNIT = np.float32(2.0**-SAMPLE_BITS)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture as it is coded: ``payload``, ``frame``, its decoded ``planes`` and the counts that its heirs begin with."""
+    """A picture as it is coded: ``payload``, ``frame``, its decoded ``planes`` and the counts that its heirs begin
+    with."""
 
     payload: bytes
     frame: Frame

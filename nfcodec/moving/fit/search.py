@@ -12,7 +12,7 @@ import numpy as np
 
 from nfcodec.moving.motion import BLOCK, BOTH, FIRST, LARGEST_VECTOR, SECOND, Motion, grid, middle
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference
-from nfcodec.types import Doubles, Floats, Indices, Mask
+from nfcodec.types import Bytes, Doubles, Floats, Indices
 
 _LEVELS = 2  # halvings of the pyramid
 _REACH = 10  # samples of the smallest picture that vectors are searched in
@@ -110,7 +110,7 @@ def _coarse(wanted: Floats, wide: Floats, side: int) -> Indices:
 def _refined(wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], candidates: Indices) -> Indices:
     """The best (n, 2) of whole vectors (n, c, 2), and of those one sample around it."""
     blocks = _cut(wanted, side).reshape(-1, 1, side * side)
-    corners = np.stack(np.indices(shape).reshape(2, -1), 1)[:, None] * side + _MARGIN
+    corners = np.indices(shape, np.int64).reshape(2, -1).T[:, None] * side + _MARGIN
     most = np.array(wide.shape) - side
     offsets = (np.arange(side)[:, None] * wide.shape[1] + np.arange(side)).ravel()
     for around in (None, _AROUND):
@@ -151,13 +151,14 @@ class BlockSearch:
 
     def __init__(self, wanted: Searched, shown: Shown, bit: float) -> None:
         self.wanted, self.shown, self.bit = wanted, shown, bit
-        self.corners = np.stack(np.indices(wanted.shape).reshape(2, -1), 1) * BLOCK
+        self.corners = np.indices(wanted.shape, np.int64).reshape(2, -1).T * BLOCK
         self.vectors = 4 * whole_vectors(wanted, shown)
         self.errors = self._error(self.vectors)
 
-    def _error(self, vectors: Indices, mine: Indices | None = None) -> Doubles:
+    def _error(self, vectors: Indices, mine: Indices | None = None) -> Floats:
         where = slice(None) if mine is None else mine
-        return np.abs(self.shown.quarters(vectors, self.corners[where]) - self.wanted.blocks[where]).sum(1)
+        off = self.shown.quarters(vectors, self.corners[where]) - self.wanted.blocks[where]
+        return np.asarray(np.abs(off).sum(1), np.float32)
 
     def run(self) -> None:
         """Finer, and with an eye on the neighbours."""
@@ -166,7 +167,8 @@ class BlockSearch:
             self._around(step)
         self._agree()
 
-    def _expected(self) -> Indices:
+    def expected(self) -> Indices:
+        """What neighbours let expect of every block, (n, 2)."""
         around = _neighbours(self.vectors, self.wanted.shape)
         there = np.ones(around.shape[:2], bool)
         return np.stack([middle(around[..., i], there) for i in (0, 1)], 1)
@@ -183,16 +185,16 @@ class BlockSearch:
         self.errors[better], self.vectors[better] = errors[then < now], vectors[better]
 
     def _around(self, step: int) -> None:
-        expected, start = self._expected(), self.vectors.copy()
+        expected, start = self.expected(), self.vectors.copy()
         for offset in _AROUND:
             if offset.any():
                 self._try(np.clip(start + step * offset, -LARGEST_VECTOR, LARGEST_VECTOR), expected)
 
     def _agree(self) -> None:
         """Try the vectors of neighbours, what is expected of them, and none."""
-        expected, around = self._expected(), _neighbours(self.vectors, self.wanted.shape)
+        expected, around = self.expected(), _neighbours(self.vectors, self.wanted.shape)
         for candidate in (expected, *around.swapaxes(0, 1), 0 * expected):
-            self._try(candidate, self._expected())
+            self._try(candidate, self.expected())
 
 
 def search(wanted: Floats, references: list[Shown], trade: float) -> Motion:
@@ -212,10 +214,11 @@ def search(wanted: Floats, references: list[Shown], trade: float) -> Motion:
     return Motion(modes.reshape(shape), vectors.reshape(2, *shape, 2), np.ones(shape, bool))
 
 
-def _modes(sought: Searched, found: list[BlockSearch], bit: float) -> np.ndarray:
+def _modes(sought: Searched, found: list[BlockSearch], bit: float) -> Bytes:
     shown = [one.shown.quarters(one.vectors, one.corners) for one in found]
     both = np.abs(0.5 * (shown[0] + shown[1]) - sought.blocks).sum(1)
-    bits = [vector_bits(one.vectors - one._expected()) for one in found]
-    costs = np.stack([found[0].errors + bit * (bits[0] + 2.0), found[1].errors + bit * (bits[1] + 2.0),
-                      both + bit * (bits[0] + bits[1] + 1.0)])
-    return np.array([FIRST, SECOND, BOTH], np.uint8)[costs.argmin(0)]
+    bits = [vector_bits(one.vectors - one.expected()) for one in found]
+    one = [f.errors + bit * (b + 2.0) for f, b in zip(found, bits, strict=True)]
+    costs = np.stack([*one, both + bit * (bits[0] + bits[1] + 1.0)])
+    chosen: Bytes = np.array([FIRST, SECOND, BOTH], np.uint8).take(costs.argmin(0))
+    return chosen

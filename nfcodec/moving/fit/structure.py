@@ -9,8 +9,8 @@ from nfcodec.types import Floats
 
 # Pictures from one anchor to the next.
 STRIDE = 8
-# Of values: how far a picture must be from the one before it, at 1/8 of its size, and how many times as far as that from
-# its own, for a new scene.
+# Of values: how far a picture must be from the one before it, at 1/8 of its size, and how many times as far as that
+# from its own, for a new scene.
 _LEAST, _TIMES, _REDUCED = 0.05, 4.0, 8
 
 

@@ -15,10 +15,11 @@ from nfcodec.lattice.init import Level
 from nfcodec.moving.motion import BLOCK
 from nfcodec.types import Floats, Mask, Symbols
 
+
 @dataclass(frozen=True)
 class Quantized:
-    """``symbols`` (P, K, h, w) of all cells, and what each block (h', w') of cells would cost in bits, and gain in squared
-    error over λ, both about."""
+    """``symbols`` (P, K, h, w) of all cells, and what each block (h', w') of cells would cost in bits, and gain in
+    squared error over λ, both about."""
 
     symbols: Symbols
     bits: Floats
