@@ -1,7 +1,7 @@
 """Motion search: coarse to fine over a pyramid of lumas, then quarter samples, then what neighbours suggest.
 
-Costs count samples: the sum of absolute errors of the luma, plus √λ for a bit (as in the search of video encoders:
-Sullivan, Wiegand 1998), since the residual pays for errors itself.
+Costs count bits: an error e of the luma costs e² / λ where no residual will be coded for it, and |e| / √λ where one pays (as in the search of video encoders: Sullivan,
+Wiegand 1998), with a smooth passage at |e| = √λ / 2 (Huber).
 """
 
 from __future__ import annotations
@@ -51,6 +51,21 @@ class Searched:
         return _cut(self.luma, BLOCK).reshape(-1, BLOCK * BLOCK)
 
 
+def _price(off: Floats, trade: float) -> Floats:
+    """What errors (…) cost, each."""
+    size = np.abs(off)
+    small = np.minimum(size, np.float32(0.5 * np.sqrt(trade)))
+    size += size
+    size -= small
+    size *= small * np.float32(1.0 / trade)
+    return size
+
+
+def error_bits(off: Floats, trade: float) -> Floats:
+    """What errors (n, 256) of blocks cost, (n,)."""
+    return np.asarray(_price(off, trade).sum(1), np.float32)
+
+
 def _cut(plane: Floats, side: int) -> Floats:
     """(n, side, side) blocks of a plane of whole blocks."""
     h, w = (n // side for n in plane.shape)
@@ -89,15 +104,16 @@ class Shown(Searched):
         return out.reshape(len(vectors), -1) * _UNIT
 
 
-def _coarse(wanted: Floats, wide: Floats, side: int) -> Indices:
+def _coarse(wanted: Floats, wide: Floats, side: int, trade: float) -> Indices:
     """Whole vectors (n, 2) of the blocks of ``side`` samples of the smallest picture, by full search."""
     h, w = wanted.shape
+    share = (BLOCK // side) ** 2
     best, found = None, np.zeros(((h // side) * (w // side), 2), np.int64)
     reach = range(-_REACH, _REACH + 1)
     for y, x in sorted(((y, x) for y in reach for x in reach), key=lambda v: v[0] ** 2 + v[1] ** 2):
         part = wide[_MARGIN + y : _MARGIN + y + h, _MARGIN + x : _MARGIN + x + w]
-        cost = np.abs(part - wanted).reshape(h // side, side, w // side, side).sum((1, 3)).ravel()
-        cost *= 1.0 + 0.002 * (abs(y) + abs(x))  # of equal ones the shortest
+        cost = share * _price(part - wanted, trade).reshape(h // side, side, w // side, side).sum((1, 3)).ravel()
+        cost += float(vector_bits(np.array((y, x)) * (4 * BLOCK // side)))
         if best is None:
             best = cost
             continue
@@ -107,7 +123,9 @@ def _coarse(wanted: Floats, wide: Floats, side: int) -> Indices:
     return found
 
 
-def _refined(wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], candidates: Indices) -> Indices:
+def _refined(
+    wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], candidates: Indices, trade: float
+) -> Indices:  # fmt: skip
     """The best (n, 2) of whole vectors (n, c, 2), and of those one sample around it."""
     blocks = _cut(wanted, side).reshape(-1, 1, side * side)
     corners = np.indices(shape, np.int64).reshape(2, -1).T[:, None] * side + _MARGIN
@@ -118,7 +136,8 @@ def _refined(wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], ca
         place = np.clip(corners + tried, 0, most)
         tried = place - corners
         flat = place[..., 0] * wide.shape[1] + place[..., 1]
-        cost = np.abs(wide.ravel().take(flat[..., None] + offsets) - blocks).sum(2)
+        cost = (BLOCK // side) ** 2 * _price(wide.ravel().take(flat[..., None] + offsets) - blocks, trade).sum(2)
+        cost += vector_bits(tried * (4 * BLOCK // side))
         candidates = np.take_along_axis(tried, cost.argmin(1)[:, None, None], 1)
     return candidates[:, 0]
 
@@ -130,13 +149,14 @@ def _neighbours(vectors: Indices, shape: tuple[int, int]) -> Indices:
     return np.stack([wide[1 + y : 1 + y + h, 1 + x : 1 + x + w].reshape(-1, 2) for y, x in _STRAIGHT], 1)
 
 
-def whole_vectors(wanted: Searched, shown: Shown) -> Indices:
+def whole_vectors(wanted: Searched, shown: Shown, trade: float) -> Indices:
     """Vectors (n, 2) of all blocks in whole samples."""
-    vectors = _coarse(wanted.pyramid[-1], shown.wide[-1], BLOCK >> _LEVELS)
+    vectors = _coarse(wanted.pyramid[-1], shown.wide[-1], BLOCK >> _LEVELS, trade)
     for level in range(_LEVELS - 1, -1, -1):
         own = 2 * vectors[:, None]
         candidates = np.concatenate([own, 2 * _neighbours(vectors, wanted.shape), 0 * own], 1)
-        vectors = _refined(wanted.pyramid[level], shown.wide[level], BLOCK >> level, wanted.shape, candidates)
+        lumas = wanted.pyramid[level], shown.wide[level]
+        vectors = _refined(*lumas, BLOCK >> level, wanted.shape, candidates, trade)
     return vectors
 
 
@@ -147,22 +167,22 @@ def vector_bits(off: Indices) -> Doubles:
 
 
 class BlockSearch:
-    """The search for one reference, in quarter samples; ``bit``: what a bit is worth in samples."""
+    """The search for one reference, in quarter samples, at λ = ``trade``."""
 
-    def __init__(self, wanted: Searched, shown: Shown, bit: float) -> None:
-        self.wanted, self.shown, self.bit = wanted, shown, bit
+    def __init__(self, wanted: Searched, shown: Shown, trade: float) -> None:
+        self.wanted, self.shown, self.trade = wanted, shown, trade
         self.corners = np.indices(wanted.shape, np.int64).reshape(2, -1).T * BLOCK
-        self.vectors = 4 * whole_vectors(wanted, shown)
+        self.vectors = 4 * whole_vectors(wanted, shown, trade)
         self.errors = self._error(self.vectors)
 
     def _error(self, vectors: Indices, mine: Indices | None = None) -> Floats:
         where = slice(None) if mine is None else mine
-        off = self.shown.quarters(vectors, self.corners[where]) - self.wanted.blocks[where]
-        return np.asarray(np.abs(off).sum(1), np.float32)
+        return error_bits(self.shown.quarters(vectors, self.corners[where]) - self.wanted.blocks[where], self.trade)
 
     def run(self) -> None:
         """Finer, and with an eye on the neighbours."""
-        self._agree()
+        for _ in range(2):
+            self._agree()
         for step in (2, 1):
             self._around(step)
         self._agree()
@@ -179,8 +199,8 @@ class BlockSearch:
         if not len(mine):
             return
         errors = self._error(vectors[mine], mine)
-        now = self.errors[mine] + self.bit * vector_bits(self.vectors[mine] - expected[mine])
-        then = errors + self.bit * vector_bits(vectors[mine] - expected[mine])
+        now = self.errors[mine] + vector_bits(self.vectors[mine] - expected[mine])
+        then = errors + vector_bits(vectors[mine] - expected[mine])
         better = mine[then < now]
         self.errors[better], self.vectors[better] = errors[then < now], vectors[better]
 
@@ -199,13 +219,13 @@ class BlockSearch:
 
 def search(wanted: Floats, references: list[Shown], trade: float) -> Motion:
     """How the blocks of a luma (H, W) move, ``trade`` λ of its planes; all blocks are coded."""
-    sought, bit = Searched(wanted), float(np.sqrt(trade))
-    found = [BlockSearch(sought, shown, bit) for shown in references]
+    sought = Searched(wanted)
+    found = [BlockSearch(sought, shown, trade) for shown in references]
     for one in found:
         one.run()
     modes = np.zeros(len(sought.blocks), np.uint8)
     if len(found) == 2:
-        modes = _modes(sought, found, bit)
+        modes = _modes(sought, found, trade)
     vectors = np.zeros((2, len(modes), 2), np.int64)
     for number, one in enumerate(found):
         used = (modes == number) | (modes == BOTH)
@@ -214,11 +234,11 @@ def search(wanted: Floats, references: list[Shown], trade: float) -> Motion:
     return Motion(modes.reshape(shape), vectors.reshape(2, *shape, 2), np.ones(shape, bool))
 
 
-def _modes(sought: Searched, found: list[BlockSearch], bit: float) -> Bytes:
+def _modes(sought: Searched, found: list[BlockSearch], trade: float) -> Bytes:
     shown = [one.shown.quarters(one.vectors, one.corners) for one in found]
-    both = np.abs(0.5 * (shown[0] + shown[1]) - sought.blocks).sum(1)
+    both = error_bits(0.5 * (shown[0] + shown[1]) - sought.blocks, trade)
     bits = [vector_bits(one.vectors - one.expected()) for one in found]
-    one = [f.errors + bit * (b + 2.0) for f, b in zip(found, bits, strict=True)]
-    costs = np.stack([*one, both + bit * (bits[0] + bits[1] + 1.0)])
+    one = [f.errors + b + 2.0 for f, b in zip(found, bits, strict=True)]
+    costs = np.stack([*one, both + bits[0] + bits[1] + 1.0])
     chosen: Bytes = np.array([FIRST, SECOND, BOTH], np.uint8).take(costs.argmin(0))
     return chosen
