@@ -19,8 +19,9 @@ from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
+from nfcodec.moving.group import Picture
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import CONTEXTS, Motion
+from nfcodec.moving.motion import Motion
 from nfcodec.moving.painting import painted
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
 from nfcodec.moving.residual import Cells
@@ -68,6 +69,12 @@ class Canvas:
     def cells(self, motion: Motion) -> Cells:
         """The cells that are coded."""
         return Cells.of(motion.coded, self.shape, self.init.residuals.spec.spacing)
+
+    def counts(self, picture: Picture, heir: Counts | None) -> Counts:
+        """Those that the motion of a picture begins with: of what it goes on from, or of the init."""
+        if heir is not None:
+            return heir.copy()
+        return Counts(self.init.counts[min(picture.depth, len(self.init.counts) - 1)].astype(np.int64))
 
     @property
     def nothing(self) -> Frame:
@@ -140,6 +147,3 @@ def alone(shape: tuple[int, int]) -> Motion:
     return Motion(np.zeros(shape, np.uint8), np.zeros((2, *shape, 2), np.int64), np.ones(shape, bool))
 
 
-def new_counts() -> Counts:
-    """Those that motion begins with."""
-    return Counts.of(CONTEXTS)

@@ -18,7 +18,7 @@ from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.limits import Limits
 from nfcodec.moving.group import Picture, pictures, unpack_group
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.picture import Canvas, Frame, new_counts
+from nfcodec.moving.picture import Canvas, Frame
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
 from nfcodec.options import Tune
@@ -74,7 +74,7 @@ class Group:
 
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = new_counts() if heir is None else heir.counts.copy()
+        counts = self._canvas.counts(picture, None if heir is None else heir.counts)
         frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
         shown = self._canvas.shown(frame, [r.reference for r in references])
         return Decoded(frame, Reference(shown), counts)

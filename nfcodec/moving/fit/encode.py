@@ -32,7 +32,7 @@ from nfcodec.moving.fit.search import Shown
 from nfcodec.moving.fit.structure import STRIDE, anchors, cuts, reduced
 from nfcodec.moving.group import Anchor, Picture, pack_group, pictures
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.picture import Canvas, new_counts
+from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
 from nfcodec.options import EncodeOptions, Progress
@@ -165,7 +165,7 @@ class MovingEncoder(Encoder):
 
     def _picture(self, clip: Clip, picture: Picture, references: list[Made]) -> Made:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = new_counts() if heir is None else heir.fitted.counts.copy()
+        counts = self.canvas.counts(picture, None if heir is None else heir.fitted.counts)
         samples = clip.samples[picture.at]
         if clip.flat:
             seen = np.ones(samples.shape[:2], bool) if clip.alpha is None else clip.alpha[picture.at] > 0
