@@ -18,7 +18,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.types import Indices, Ints, Mask
 
 # What one flag adds to its count, where counts are halved, and the least chance of either answer.
-_UNIT, MOST_COUNTED, _LEAST = 32, 32 * 1024, 1 << (FLAG_BITS - 11)
+_UNIT, _MOST, _LEAST = 32, 32 * 1024, 1 << (FLAG_BITS - 11)
 # Of numbers: magnitudes up to 2^LENGTHS − 1 are coded as their bit length, which has so many contexts.
 LENGTHS = 14
 
@@ -49,10 +49,10 @@ class Counts:
         n = len(self._counts)
         both = np.bincount(2 * contexts + flags, minlength=2 * n).reshape(n, 2)
         self._counts += both * _UNIT
-        large = self._counts.sum(1) > MOST_COUNTED
+        large = self._counts.sum(1) > _MOST
         while large.any():
             self._counts[large] = (self._counts[large] + 1) >> 1
-            large = self._counts.sum(1) > MOST_COUNTED
+            large = self._counts.sum(1) > _MOST
 
 
 class Stream(Protocol):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from nfcodec.entropy.adaptive import MOST_COUNTED
 from nfcodec.errors import CorruptError
-from nfcodec.lattice.init import LatticeInit, Level, Whole
-from nfcodec.moving.motion import CONTEXTS
+from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.signal import SignalInfo
 
 # Frames of the longest group.
@@ -22,14 +18,13 @@ _LARGE = 1 << 20
 @dataclass(frozen=True)
 class MovingInit:
     """``pictures``: the lattice of pictures of their own. ``residuals``: the level of residuals. ``frames``: of a group.
-    ``counts`` int32 (depths, contexts, 2): what motion begins with, by depth. ``sha256``: of the file's bytes."""
+    ``sha256``: of the file's bytes."""
 
     id: str
     modality: str
     pictures: LatticeInit
     residuals: Level
     frames: int
-    counts: Whole
     sha256: bytes
 
     @property
@@ -75,10 +70,6 @@ class MovingInit:
         """Raise :class:`CorruptError` when its parts do not fit together."""
         if len(self.pictures.levels) != 1 or self.pictures.axes != 2 or not 1 <= self.frames <= MOST_FRAMES:
             raise CorruptError(f"init {self.id}: {self.pictures.axes} axes, groups of {self.frames}")
-        if self.counts.ndim != 3 or self.counts.shape[1:] != (CONTEXTS, 2) or self.counts.dtype != np.int32:
-            raise CorruptError(f"init {self.id}: counts of {self.counts.dtype} {self.counts.shape}")
-        if self.counts.min() < 1 or self.counts.sum(2).max() > MOST_COUNTED:
-            raise CorruptError(f"init {self.id}: counts {self.counts.min()}…{self.counts.sum(2).max()}")
         spec = self.pictures.levels[0].spec
         if self.residuals.spec != spec or self.residuals.offset is not None or set(spec.spacing) - {4, 8, 16}:
             raise CorruptError(f"init {self.id}: its two lattices do not fit together")

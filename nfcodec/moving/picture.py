@@ -19,9 +19,8 @@ from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
-from nfcodec.moving.group import Picture
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import Motion
+from nfcodec.moving.motion import CONTEXTS, Motion
 from nfcodec.moving.painting import painted
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
 from nfcodec.moving.residual import Cells
@@ -70,11 +69,10 @@ class Canvas:
         """The cells that are coded."""
         return Cells.of(motion.coded, self.shape, self.init.residuals.spec.spacing)
 
-    def counts(self, picture: Picture, heir: Counts | None) -> Counts:
-        """Those that the motion of a picture begins with: of what it goes on from, or of the init."""
-        if heir is not None:
-            return heir.copy()
-        return Counts(self.init.counts[min(picture.depth, len(self.init.counts) - 1)].astype(np.int64))
+    @staticmethod
+    def counts(heir: Counts | None) -> Counts:
+        """Those that the motion of a picture begins with: of what it goes on from, or new ones."""
+        return Counts.of(CONTEXTS) if heir is None else heir.copy()
 
     @property
     def nothing(self) -> Frame:

@@ -74,7 +74,7 @@ class Group:
 
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = self._canvas.counts(picture, None if heir is None else heir.counts)
+        counts = self._canvas.counts(None if heir is None else heir.counts)
         frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
         shown = self._canvas.shown(frame, [r.reference for r in references])
         return Decoded(frame, Reference(shown), counts)

@@ -27,7 +27,7 @@ def build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Moving
     else:
         level = replace(pictures.levels[0], offset=None)
     init = MovingInit(
-        str(meta["id"]), str(meta["modality"]), pictures, level, int(meta["frames"]), arrays["counts"], digest
+        str(meta["id"]), str(meta["modality"]), pictures, level, int(meta["frames"]), digest
     )
     init.validate()
     return init
@@ -44,7 +44,6 @@ def contents(init: MovingInit) -> tuple[dict[str, Any], dict[str, Any]]:
     if not init.shared:
         other, _ = lattice.contents(replace(init.pictures, levels=(init.residuals,)))
         found |= {_RESIDUALS + n: a for n, a in other.items() if n not in arrays or (a != arrays[n]).any()}
-    found["counts"] = init.counts
     about = {
         "format": _FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "pictures": meta,
         "frames": init.frames,

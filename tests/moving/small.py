@@ -8,14 +8,12 @@ from helpers import INITS, painting
 
 from nfcodec import zoo
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import CONTEXTS
 
 
 @cache
 def small_init(frames=8):
     pictures = zoo.read_init(INITS / "tiny-lattice.safetensors")
-    counts = np.full((2, CONTEXTS, 2), 32, np.int32)
-    return MovingInit("small", "video", pictures, replace(pictures.levels[0], offset=None), frames, counts, b"")
+    return MovingInit("small", "video", pictures, replace(pictures.levels[0], offset=None), frames, b"")
 
 
 def panning(frames, height, width, step=(1, 2), seed=0, channels=3):

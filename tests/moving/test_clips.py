@@ -12,8 +12,10 @@ from nfcodec.container.layout import SectionType
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import encode_signal
 from nfcodec.errors import CorruptError, FormatError, UnsupportedFeatureError, UnsupportedMediaError
+from nfcodec.lattice.space import Box
 from nfcodec.media.samples import quantize
 from nfcodec.moving.picture import PAINTED
+from nfcodec.moving.residual import Cells, rendered
 from nfcodec.options import DecodeOptions, EncodeOptions
 from nfcodec.parallel import limited
 from nfcodec.zoo import write_init
@@ -231,3 +233,17 @@ def test_large_pictures_go_in_shorter_groups():
     init = replace(small_init(), frames=32)
     assert [init.frames_of(s) for s in ((480, 854), (1080, 1920), (2160, 3840))] == [32, 16, 8]
 
+
+
+def test_cells_that_are_not_coded_change_nothing_elsewhere():
+    """A residual on its own box is that on all cells, with zeros where nothing is coded."""
+    level, rng, shape = small_init().residuals, np.random.default_rng(0), (130, 150)
+    blocks = np.zeros((9, 10), bool)
+    blocks[4:7, 2:6] = rng.random((3, 4)) < 0.6
+    blocks[4, 2] = blocks[6, 5] = True
+    few = Cells.of(blocks, shape, (8, 8))
+    symbols = np.zeros((3, 64, 17, 19), np.int32)
+    symbols[few.box.cells] = rng.integers(-3, 4, (3, 64, *few.box.shape)) * few.inside
+    found = rendered(level, symbols[few.box.cells], few, 60, shape)
+    whole = replace(few, box=Box(-1, (0, 0), (17, 19)))
+    np.testing.assert_array_equal(rendered(level, symbols, whole, 60, shape), found)

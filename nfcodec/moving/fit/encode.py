@@ -39,7 +39,7 @@ from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Ints, Source
 
 # By how much the quality falls from pictures of their own to anchors, and to those between them, by depth.
-_FALLS = (2, 6, 10, 13)
+_FALLS = (3, 8, 13, 17)
 _TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
 
 
@@ -165,7 +165,7 @@ class MovingEncoder(Encoder):
 
     def _picture(self, clip: Clip, picture: Picture, references: list[Made]) -> Made:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = self.canvas.counts(picture, None if heir is None else heir.fitted.counts)
+        counts = self.canvas.counts(None if heir is None else heir.fitted.counts)
         samples = clip.samples[picture.at]
         if clip.flat:
             seen = np.ones(samples.shape[:2], bool) if clip.alpha is None else clip.alpha[picture.at] > 0
