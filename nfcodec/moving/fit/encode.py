@@ -40,6 +40,8 @@ from nfcodec.signal import Floats, Ints, Source
 
 # By how much the quality falls from pictures of their own to anchors, and to those between them, by depth.
 _FALLS = (3, 8, 13, 17)
+# By how much the effort is lower for anchors, and for those between them.
+_EASIER = (0, 3, 5)
 _TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
 
 
@@ -141,7 +143,8 @@ class MovingEncoder(Encoder):
     def _plan(self, picture: Picture) -> Plan:
         fall = 0 if picture.alone else _FALLS[min(picture.depth, len(_FALLS) - 1)]
         quality = max(0, self.options.quality - fall)
-        return Plan.of(quality, self.options.effort if picture.alone else 1, deadline=self._deadline)
+        effort = max(1, self.options.effort - _EASIER[0 if picture.alone else 1 + min(picture.depth, 1)])
+        return Plan.of(quality, effort, deadline=self._deadline)
 
     def _group(self, writer: Writer, clip: Clip, after: Clip | None) -> None:
         length, goes_on = len(clip.samples), after is not None

@@ -10,7 +10,7 @@ from nfcodec.entropy.adaptive import Counts
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.moving.fit.painting import overlay_of
 from nfcodec.moving.fit.search import Shown, search
-from nfcodec.moving.fit.transform import picture_symbols, residual_symbols
+from nfcodec.moving.fit.transform import Residual, picture_symbols
 from nfcodec.moving.motion import Motion, standing
 from nfcodec.moving.painting import colour_planes
 from nfcodec.moving.picture import PAINTED, Canvas, Frame, alone
@@ -79,10 +79,11 @@ class PictureFit:
     def _residual(self, planes: Floats, expected: Whole, motion: Motion, plan: Plan) -> Frame:
         canvas, trade = self.canvas, self.trade(plan)
         left = self._all(planes - expected * _UNIT)
-        found = residual_symbols(canvas.init.residuals, left, plan, coded=canvas.planes, trade=trade)
+        residual = Residual(canvas.init.residuals, left, plan, coded=canvas.planes, trade=trade)
+        found = residual.first()
         motion = replace(motion, coded=found.worth)
         if not motion.coded.any():
             return Frame(plan.quality, motion, None)
         cells = canvas.cells(motion)
-        symbols = (found.symbols * cells.coded)[cells.box.cells]
+        symbols = residual.refined(found.symbols * cells.coded, cells.coded)[cells.box.cells]
         return Frame(plan.quality, motion, np.ascontiguousarray(symbols, np.int32))

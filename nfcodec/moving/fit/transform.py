@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, rounded
 from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.init import Level
 from nfcodec.moving.motion import BLOCK
@@ -39,17 +40,34 @@ def picture_symbols(level: Level, planes: Floats, plan: Plan, *, coded: int, tra
     return adapt_region(level, window, weights, plan, planes=coded, trade=trade)
 
 
-def residual_symbols(
-    level: Level, planes: Floats, plan: Plan, *, coded: int, trade: float
-) -> Quantized:  # fmt: skip
-    """Symbols of a residual (P, H, W)."""
-    window = whole_window(torch.from_numpy(planes), level.spec)
-    with torch.inference_mode():
-        weights = analysis(level, window)
-        sizes = torch.from_numpy(level.steps(plan.quality))[..., None, None]
-        symbols = rounded(corrected(level, weights, plan.quality), plan.rounding)
-        symbols[coded:] = 0
-        return _priced(symbols, weights, sizes, trade, level.spec.spacing)
+class Residual:
+    """A residual (P, H, W) to fit, of which ``coded`` planes count, at λ = ``trade``."""
+
+    def __init__(self, level: Level, planes: Floats, plan: Plan, *, coded: int, trade: float) -> None:
+        self.level, self.plan, self.coded, self.trade = level, plan, coded, trade
+        self.window = whole_window(torch.from_numpy(planes), level.spec)
+        with torch.inference_mode():
+            self.weights = analysis(level, self.window)
+
+    def first(self) -> Quantized:
+        """What the inner steps find."""
+        level, plan = self.level, self.plan
+        with torch.inference_mode():
+            sizes = torch.from_numpy(level.steps(plan.quality))[..., None, None]
+            symbols = rounded(corrected(level, self.weights, plan.quality), plan.rounding)
+            symbols[self.coded :] = 0
+            return _priced(symbols, self.weights, sizes, self.trade, level.spec.spacing)
+
+    def refined(self, symbols: Symbols, cells: Mask) -> Symbols:
+        """Symbols after the rounds of the plan; those of other ``cells`` (h, w) stay zero."""
+        if not self.plan.rounds:
+            return symbols
+        problem = Problem(
+            self.level, self.window, self.weights.clone(),
+            quality=self.plan.quality, planes=self.coded, trade=self.trade,
+        )  # fmt: skip
+        found = refine(problem, symbols, self.plan.rounds, held=self.plan.held, deadline=self.plan.deadline)
+        return np.asarray(found.symbols * cells, np.int32)
 
 
 def _priced(symbols: Symbols, weights: Tensor, sizes: Tensor, trade: float, spacing: tuple[int, ...]) -> Quantized:
