@@ -17,8 +17,8 @@ _LARGE = 1 << 20
 
 @dataclass(frozen=True)
 class MovingInit:
-    """``pictures``: the lattice of pictures of their own. ``residuals``: the level of residuals. ``frames``: of a group.
-    ``sha256``: of the file's bytes."""
+    """``pictures``: the lattice of pictures of their own. ``residuals``: the level of residuals. ``frames``: of a
+    group. ``sha256``: of the file's bytes."""
 
     id: str
     modality: str

@@ -39,10 +39,15 @@ from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Floats, Ints, Source
 
 # By how much the quality falls from pictures of their own to anchors, and to those between them, by depth.
-_FALLS = (3, 8, 13, 17)
+_FALLS = (3, 9, 15, 20)
 # By how much the effort is lower for anchors, and for those between them.
 _EASIER = (0, 3, 5)
 _TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
+
+
+def falling(quality: int, picture: Picture) -> int:
+    """The quality of a picture of a clip of ``quality``: what others are predicted from is worth more."""
+    return max(0, quality - (0 if picture.alone else _FALLS[min(picture.depth, len(_FALLS) - 1)]))
 
 
 @dataclass(frozen=True)
@@ -141,8 +146,7 @@ class MovingEncoder(Encoder):
         return np.ascontiguousarray(planes[: self.canvas.planes], np.float32)
 
     def _plan(self, picture: Picture) -> Plan:
-        fall = 0 if picture.alone else _FALLS[min(picture.depth, len(_FALLS) - 1)]
-        quality = max(0, self.options.quality - fall)
+        quality = falling(self.options.quality, picture)
         effort = max(1, self.options.effort - _EASIER[0 if picture.alone else 1 + min(picture.depth, 1)])
         return Plan.of(quality, effort, deadline=self._deadline)
 

@@ -1,7 +1,7 @@
 """Motion search: coarse to fine over a pyramid of lumas, then quarter samples, then what neighbours suggest.
 
-Costs count bits: an error e of the luma costs e² / λ where no residual will be coded for it, and |e| / √λ where one pays (as in the search of video encoders: Sullivan,
-Wiegand 1998), with a smooth passage at |e| = √λ / 2 (Huber).
+Costs count bits: an error e of the luma costs e² / λ where no residual will be coded for it, and |e| / √λ where one
+pays (as in the search of video encoders: Sullivan, Wiegand 1998), with a smooth passage at |e| = √λ / 2 (Huber).
 """
 
 from __future__ import annotations
