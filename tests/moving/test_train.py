@@ -14,7 +14,7 @@ from nfcodec.train.training import finished, load_config, new_trainer
 
 CONFIG = MovingConfig(
     id="test", field=MovingFieldConfig(str(INITS / "tiny-lattice.safetensors"), 8),
-    clips=ClipConfig(width=64, height=48, share=0.1), outer=ResidualLoop(steps=3, batch=2, crop=32),
+    clips=ClipConfig(width=64, height=48, share=0.1), outer=ResidualLoop(steps=3, batch=2, crop=32, lr=1e-2),
 )  # fmt: skip
 
 
@@ -46,8 +46,7 @@ def test_training_changes_residuals_alone(clips, tmp_path):
     for level in (init.residuals, read.residuals):
         np.testing.assert_array_equal(level.table, start.levels[0].table)
         assert level.offset is None and not read.shared
-        assert any((a.weight != b.weight).any() for a, b in zip(
-            level.prior.groups[0].layers, start.levels[0].prior.groups[0].layers, strict=True))  # fmt: skip
+        assert (level.first_step["e.out.bias"] != start.levels[0].first_step["e.out.bias"]).any()
     np.testing.assert_array_equal(read.pictures.levels[0].log_step, start.levels[0].log_step)
     names = [n for n in contents(init)[0] if n.startswith("residuals/")]
     assert names and not any("trunk" in n or "table" in n for n in names)

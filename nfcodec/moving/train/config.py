@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nfcodec.errors import OptionError
-from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, OuterLoop, PruneConfig
+from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, OuterLoop, PruneConfig
 from nfcodec.moving.init import FRAMES
 from nfcodec.train.settings import DataConfig
 
@@ -73,8 +73,18 @@ class MovingConfig:
         level = pictures.levels[0]
         return LatticeConfig(
             id=self.id, field=Field((level.spec,)), data=self.data, outer=loop, prune=PruneConfig(share=0.0),
-            context=level.context, detail=DetailConfig(steps=0), seed=self.seed,
+            networks=_networks(level), context=level.context, detail=DetailConfig(steps=0), seed=self.seed,
         )  # fmt: skip
+
+
+def _networks(level: Level) -> NetworkConfig:
+    """The sizes of the networks of a level."""
+    prior = level.prior
+    return NetworkConfig(
+        inner_steps=level.inner_steps, d_width=len(level.restore.enter.bias), d_blocks=len(level.restore.blocks),
+        e_width=len(level.first_step["e.in.bias"]), e_blocks=level.correction_blocks,
+        hidden=len(prior.groups[0].layers[0].bias), mean_hidden=len(prior.means[0].layers[0].bias),
+    )  # fmt: skip
 
 
 TABLES: dict[str, type[Any]] = {"data": DataConfig, "clips": ClipConfig, "outer": ResidualLoop}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from nfcodec import zoo
 from nfcodec.errors import OptionError
 from nfcodec.lattice.init import LatticeInit
@@ -47,9 +50,15 @@ def new_trainer(
     start = begin or plain_init(config, pictures)
     tasks = residuals(start, load_signals(folder, config.data), config)
     level = replace(start.pictures, levels=(start.residuals,))
-    trainer = ResidualTrainer(config.lattice(start.pictures), tasks, device=device, begin=params_of(level))
+    trainer = ResidualTrainer(config.lattice(start.pictures), tasks, device=device, begin=_params(level))
     trainer.start_init = start
     return trainer
+
+
+def _params(init: LatticeInit) -> dict[str, Tensor]:
+    """What training goes on from; an init of a single inner step has no gains for further ones."""
+    spec = init.levels[0].spec
+    return {"0.log_again": torch.zeros(0, len(spec.planes), spec.bases), **params_of(init)}
 
 
 def finished(trainer: ResidualTrainer) -> MovingInit:
