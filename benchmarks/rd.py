@@ -2,7 +2,7 @@
 
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
     python benchmarks/rd.py audio  DIR --name speech
-    python benchmarks/rd.py video  DIR --name video --frames 50
+    python benchmarks/rd.py video  DIR --name video --frames 33 [--score psnr_yuv]
     options:  --field-args "--field siren"                   to every nfc encode
               --published-from rd_kodak.json "BPG 4:4:4=BPG" C3    curves of others, with labels or without
               --peers-from work-rd-kodak                     take the other codecs' rows from an earlier run
@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ from results import (
 from sources import Source
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "audio": "mp3,opus", "video": "x264"}
+DEFAULT_PEERS = {"images": "jpeg,webp,avif,avif0", "audio": "mp3,opus", "video": "x264-32,x265-32"}
 Score = Callable[[Source, Path, bool], dict[str, float]]
 
 
@@ -350,6 +350,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         sub.add_argument("--published", action="append", default=[], metavar="FILE::CODEC[::LABEL]")
         sub.add_argument("--published-from", action="append", default=[], nargs="+", metavar="FILE CODEC[=LABEL]")
         if kind == "video":
+            sub.add_argument("--score", choices=("psnr", "psnr_yuv"), default="psnr", help="of curves, default psnr")
             sub.add_argument("--frames", type=int, help="cut each clip to N frames")
             sub.add_argument("--seconds", type=float, help="cut each clip to S seconds")
             sub.add_argument("--fps", type=float, default=24.0, help="of folders of numbered frames")
@@ -369,7 +370,9 @@ def main() -> int:
     settings = settings_of(args, args.efforts, *without_sound) if args.nfc else ()
     build = build_fingerprint()
     log = WorkLog(work / "rows.jsonl", None if args.any_build else build)
-    run = Run(KINDS[args.kind], work, log, settings, build, originals)
+    kind = KINDS[args.kind]
+    kind = replace(kind, score_name=args.score) if args.kind == "video" else kind
+    run = Run(kind, work, log, settings, build, originals)
     earlier = reuse(run, peers, args.peers_from)
     middle = args.qualities[len(args.qualities) // 2]
     alone = [measure_alone(run, setting, middle) for setting in settings]
