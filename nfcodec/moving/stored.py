@@ -32,9 +32,10 @@ _TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture: what was coded, its samples as a reference, and the counts that its heirs begin with."""
+    """A picture: its samples as a reference, the counts that its heirs begin with, and what was coded, if that is to be
+    kept."""
 
-    frame: Frame
+    frame: Frame | None
     reference: Reference
     counts: Counts
 
@@ -47,8 +48,10 @@ class Group:
     """One group; its pictures are decoded when they are asked for."""
 
     def __init__(
-        self, canvas: Canvas, payload: bytes, length: int, limits: Limits, *, goes_on: bool
+        self, canvas: Canvas, payload: bytes, length: int, limits: Limits, *, goes_on: bool, keep: bool = False
     ) -> None:  # fmt: skip
+        """``keep``: what was coded of its pictures."""
+        self._keep = keep
         anchors, payloads = unpack_group(payload, length)
         self.length, self._canvas, self._limits = length, canvas, limits
         self.pictures = pictures(anchors, length, goes_on=goes_on)
@@ -77,7 +80,7 @@ class Group:
         counts = self._canvas.counts(None if heir is None else heir.counts)
         frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
         shown = self._canvas.shown(frame, [r.reference for r in references])
-        return Decoded(frame, Reference(shown), counts)
+        return Decoded(frame if self._keep else None, Reference(shown), counts)
 
 
 class MovingField:
@@ -123,9 +126,10 @@ class MovingField:
         """All integers of a group, picture after picture in coded order: (n,)."""
         if chunk not in self.entries:
             return np.zeros(0, np.int32)
-        group = self._group(chunk)
+        group = self._read(chunk, keep=True)
         found = group.decode(range(group.length), self._after(chunk))
-        return np.concatenate([found[p.at].frame.numbers() for p in group.pictures])
+        frames = [found[p.at].frame for p in group.pictures]
+        return np.concatenate([frame.numbers() for frame in frames if frame is not None])
 
     def deltas(self) -> Deltas:
         """:class:`UnsupportedFeatureError`: steps differ from picture to picture."""
@@ -143,11 +147,11 @@ class MovingField:
     def _group(self, chunk: int) -> Group:
         return self._groups.get(chunk, self._read)
 
-    def _read(self, chunk: int) -> Group:
+    def _read(self, chunk: int, *, keep: bool = False) -> Group:
         length = min(self.chunk_length, self.info.shape[0] - chunk * self.chunk_length)
         self.limits.check("max_symbols", length, "pictures of one group")
         payload = split_chunk(self.reader.read(self.entries[chunk]).payload)[1]
-        return Group(self.canvas, payload, length, self.limits, goes_on=chunk + 1 < self.chunks)
+        return Group(self.canvas, payload, length, self.limits, goes_on=chunk + 1 < self.chunks, keep=keep)
 
     def _after(self, chunk: int) -> Group | None:
         return self._group(chunk + 1) if chunk + 1 in self.entries else None

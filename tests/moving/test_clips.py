@@ -247,3 +247,21 @@ def test_cells_that_are_not_coded_change_nothing_elsewhere():
     found = rendered(level, symbols[few.box.cells], few, 60, shape)
     whole = replace(few, box=Box(-1, (0, 0), (17, 19)))
     np.testing.assert_array_equal(rendered(level, symbols, whole, 60, shape), found)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (17, 16)])
+def test_small_pictures(init, shape):
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (10, *shape, 3)).astype(np.uint8)
+    data, encoded = packed(memory("video", clip), init, quality=90)
+    assert psnr_of(samples(data, init), clip, 255) == pytest.approx(encoded.psnr, abs=1e-6)
+
+
+def test_floats_in_a_range(init):
+    """Values of one number are that number; others keep their range."""
+    info = replace(memory("video", panning(2, 16, 20)).info, sample_type="f32", value_range=(2.0, 2.0))
+    data, _ = packed(MemorySource(info, np.zeros((2, 16, 20, 3), np.float32)), init)
+    assert (samples(data, init) == 2.0).all()
+    values_in = panning(2, 16, 20).astype(np.float32) / 255
+    data, encoded = packed(MemorySource(replace(info, value_range=(-3.0, 5.0)), values_in), init, quality=90)
+    assert psnr_of(samples(data, init), values_in * 8 - 3, 8) == pytest.approx(encoded.psnr, abs=1e-3)

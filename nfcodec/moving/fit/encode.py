@@ -141,6 +141,8 @@ class MovingEncoder(Encoder):
 
     def _planes(self, samples: Ints) -> Floats:
         """Planes (P, H, W) of a frame (H, W, C)."""
+        if self.constant:
+            return np.zeros((self.canvas.planes, *self.canvas.shape), np.float32)
         values = dequantize(samples, self.info.sample_type, self.info.value_range)
         planes = self.init.pictures.planes.to_planes(values, offset_of("video"))
         return np.ascontiguousarray(planes[: self.canvas.planes], np.float32)

@@ -17,9 +17,10 @@ _LEAST, _TIMES, _REDUCED = 0.05, 4.0, 8
 def reduced(frame: Floats) -> Floats:
     """A small luma (h, w) of a frame (H, W, C)."""
     luma = frame.mean(-1)
-    h, w = (max(1, n // _REDUCED) for n in luma.shape)
-    luma = luma[: h * _REDUCED, : w * _REDUCED] if min(luma.shape) >= _REDUCED else luma[:1, :1]
-    return np.asarray(luma.reshape(h, -1, w, luma.shape[1] // w).mean((1, 3)), np.float32)
+    steps = [min(n, _REDUCED) for n in luma.shape]
+    h, w = (n // s for n, s in zip(luma.shape, steps, strict=True))
+    whole = luma[: h * steps[0], : w * steps[1]].reshape(h, steps[0], w, steps[1])
+    return np.asarray(whole.mean((1, 3)), np.float32)
 
 
 def cuts(small: list[Floats]) -> list[int]:
