@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import count
 from typing import BinaryIO
 
 import numpy as np
@@ -36,7 +37,7 @@ from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
 from nfcodec.options import EncodeOptions, Progress
-from nfcodec.signal import Floats, Ints, Source
+from nfcodec.signal import Block, Floats, Ints, Source
 
 # By how much the quality falls from pictures of their own to anchors, and to those between them, by depth.
 _FALLS = (3, 9, 15, 20)
@@ -130,14 +131,24 @@ class MovingEncoder(Encoder):
 
     def _clips(self) -> Iterator[Clip]:
         last: Floats | None = None
-        for number, block in enumerate(self.source.blocks(self.frames)):
-            shown = self.shown(block.values, block.alpha)
-            small = [reduced(f) for f in shown]
-            scenes = cuts(small) if last is None else [s - 1 for s in cuts([last, *small])]
-            last = small[-1]
-            samples = self.written(block.values)
-            flat = is_flat(samples, block.alpha)
-            yield Clip(number, samples if flat else self.written(shown), block.alpha, tuple(scenes), flat)
+        blocks = self.source.blocks(self.frames)
+        # Values of a group are large: nothing holds them while it is encoded.
+        for number in count():
+            block = next(blocks, None)
+            if block is None:
+                return
+            clip, last = self._clip(number, block, last)
+            del block
+            yield clip
+
+    def _clip(self, number: int, block: Block, last: Floats | None) -> tuple[Clip, Floats]:
+        """A block as samples, and its last frame, small; ``last``: that of the block before."""
+        shown, samples = self.shown(block.values, block.alpha), self.written(block.values)
+        flat = is_flat(samples, block.alpha)
+        samples = samples if flat or shown is block.values else self.written(shown)
+        small = [reduced(f) for f in shown]
+        scenes = cuts(small) if last is None else [s - 1 for s in cuts([last, *small])]
+        return Clip(number, samples, block.alpha, tuple(scenes), flat), small[-1]
 
     def _planes(self, samples: Ints) -> Floats:
         """Planes (P, H, W) of a frame (H, W, C)."""
