@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +42,12 @@ KINDS = {
     "images": Kind("images", "bpp", "psnr", ".png", partial(_image, ())),
     "video": Kind("video", "kbps", "psnr", ".mkv", lambda s, p, _: measure.video(s, p)),
 }
-IMAGE_SCORES = ("psnr", *LOOKS)
+IMAGE_SCORES, VIDEO_SCORES = ("psnr", *LOOKS), ("psnr", "psnr_yuv")
 
 
 def kind_of(name: str, score: str) -> Kind:
-    """The kind of a benchmark, for images by their score."""
-    if score == KINDS[name].score_name:
-        return KINDS[name]
-    plain = KINDS["images"]
-    return Kind(plain.name, plain.rate_unit, score, plain.decoded_suffix, partial(_image, (score,)), "")
+    """The kind of a benchmark that compares by a score of its own."""
+    kind = KINDS[name]
+    if score in LOOKS:
+        return replace(kind, score_name=score, score=partial(_image, (score,)), score_unit="")
+    return replace(kind, score_name=score)

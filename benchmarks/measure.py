@@ -73,12 +73,24 @@ def rgb_frames(path: Path, size: tuple[int, int]) -> Iterator[np.ndarray]:
             yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
 
 
+def yuv(frame: np.ndarray) -> list[np.ndarray]:
+    """Y (H, W), and U and V at half its size, of RGB (H, W, 3): BT.601 in full range, not rounded."""
+    rgb = frame.astype(np.float64)
+    luma = rgb @ (0.299, 0.587, 0.114)
+    h, w = (n // 2 * 2 for n in luma.shape)
+    colours = [(rgb[..., 2] - luma) / 1.772, (rgb[..., 0] - luma) / 1.402]
+    return [luma, *(c[:h, :w].reshape(h // 2, 2, w // 2, 2).mean((1, 3)) for c in colours)]
+
+
 def video(source: Source, decoded: Path) -> Scores:
-    """PSNR of 8-bit RGB from the error summed over all frames of the clip."""
-    total = ErrorSum()
+    """PSNR of 8-bit RGB from the error summed over all frames of the clip, and that of Y, U and V, weighed 6:1:1."""
+    total, planes = ErrorSum(), [ErrorSum() for _ in range(3)]
     try:
         for a, b in zip(rgb_frames(source.path, source.size), rgb_frames(decoded, source.size), strict=True):
             total.add(a, b)
+            for plane, x, y in zip(planes, yuv(a), yuv(b), strict=True):
+                plane.add(x, y)
     except ValueError as error:
         raise BenchmarkError(f"{source.name}: the decoded clip has another number of frames") from error
-    return {"psnr": total.psnr(255)}
+    luma, blue, red = (plane.psnr(255) for plane in planes)
+    return {"psnr": total.psnr(255), "psnr_yuv": (6 * luma + blue + red) / 8}

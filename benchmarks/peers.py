@@ -153,7 +153,7 @@ def audio_peers(low_rate: bool) -> tuple[Peer, ...]:
     )
 
 
-# --- video: x264 through ffmpeg, CRF as quality ---------------------------------------------------------
+# --- video: x264 and x265 through ffmpeg, CRF as quality -------------------------------------------------
 
 
 def _x264(extra: tuple[str, ...], source: Path, output: Path, quality: int) -> float:
@@ -166,9 +166,21 @@ def _x264_decode(coded: Path, _: Path) -> tuple[Path, float]:
     return coded, checked(ffmpeg("-i", coded, "-fps_mode", "passthrough", "-f", "null", "-")).seconds
 
 
+def _stream(codec: str, interval: int, source: Path, output: Path, quality: int) -> float:
+    """A bare stream without its messages, a picture of its own every ``interval`` pictures at least."""
+    params, messages = ("-x264-params", "6") if codec == "libx264" else ("-x265-params", "39-40")
+    options = ["-an", "-c:v", codec, "-preset", "medium", "-tune", "psnr", "-crf", str(quality)]
+    options += [params, f"keyint={interval}:min-keyint=1", "-bsf:v", f"filter_units=remove_types={messages}"]
+    return checked(ffmpeg("-i", source, "-fps_mode", "passthrough", *options, output)).seconds
+
+
 _CRF = (18, 22, 26, 30, 34, 38, 42, 46, 50)
 
 VIDEO_PEERS = (
     Peer("x264", "preset medium", ".mp4", ".mp4", _CRF, partial(_x264, ()), _x264_decode),
     Peer("x264psnr", "preset medium, tune psnr", ".mp4", ".mp4", _CRF, partial(_x264, ("-tune", "psnr")), _x264_decode),
+    Peer("x264-32", "preset medium, tune psnr, keyint 32, bare", ".264", ".264", _CRF,
+         partial(_stream, "libx264", 32), _x264_decode),
+    Peer("x265-32", "preset medium, tune psnr, keyint 32, bare", ".265", ".265", _CRF,
+         partial(_stream, "libx265", 32), _x264_decode),
 )

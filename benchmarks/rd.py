@@ -3,7 +3,7 @@
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
                                 [--score ssimulacra2 --span 30,85 --peers jpeg,webp,jxl,avif]
     python benchmarks/rd.py audio  DIR --name sound-speech …    is benchmarks/sound.py, with its options
-    python benchmarks/rd.py video  DIR --name video --frames 50
+    python benchmarks/rd.py video  DIR --name video --frames 33 [--score psnr_yuv]
     options:  --field-args "--field siren"                   to every nfc encode
               --published-from rd_kodak.json "BPG 4:4:4=BPG" C3    curves of others, with labels or without
               --peers-from work-rd-kodak                     take the other codecs' rows from an earlier run
@@ -32,7 +32,7 @@ from typing import Any
 
 import plots
 import sources
-from kinds import IMAGE_SCORES, KINDS, LOOKS, Kind, kind_of
+from kinds import IMAGE_SCORES, KINDS, LOOKS, VIDEO_SCORES, Kind, kind_of
 from machine import BenchmarkError, build_fingerprint, checked, describe
 from nfc_tool import NfcTool, claims
 from peers import IMAGE_PEERS, VIDEO_PEERS, Peer
@@ -59,7 +59,7 @@ from results import (
 from sources import Source
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_PEERS = {"images": "jpeg,webp,jxl,avif-psnr", "video": "x264"}
+DEFAULT_PEERS = {"images": "jpeg,webp,jxl,avif-psnr", "video": "x264-32,x265-32"}
 
 
 @dataclass(frozen=True)
@@ -337,6 +337,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if kind == "images":
             sub.add_argument("--score", choices=IMAGE_SCORES, default="psnr", help="default psnr")
         if kind == "video":
+            sub.add_argument("--score", choices=VIDEO_SCORES, default="psnr", help="of curves, default psnr")
             sub.add_argument("--frames", type=int, help="cut each clip to N frames")
             sub.add_argument("--seconds", type=float, help="cut each clip to S seconds")
             sub.add_argument("--fps", type=float, default=24.0, help="of folders of numbered frames")

@@ -30,11 +30,12 @@ Box = tuple[int, int, int, int]
 # The package of every kind of field, by the name that inits and --field give it.
 _PACKAGES = {
     "lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped", "dyadic": "nfcodec.dyadic",
+    "moving": "nfcodec.moving",
 }  # fmt: skip
 # The section that holds the symbols of a field of a package.
 _SECTIONS: dict[SectionType, FieldKind] = {
     SectionType.CELLS: "lattice", SectionType.DELTA: "siren", SectionType.FRAMES: "lapped",
-    SectionType.SAMPLES: "dyadic",
+    SectionType.SAMPLES: "dyadic", SectionType.GROUP: "moving",
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ class SectionType(IntEnum):
     OVERLAY = 0x04
     FRAMES = 0x05
     SAMPLES = 0x06
+    GROUP = 0x07
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
@@ -54,7 +55,7 @@ class SectionType(IntEnum):
 # Their payloads start with a chunk index.
 CHUNKED = frozenset({
     SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.FRAMES,
-    SectionType.SAMPLES,
+    SectionType.SAMPLES, SectionType.GROUP,
 })  # fmt: skip
 
 

@@ -163,10 +163,10 @@ class _Group:
         known.put(self.plane, self.low, self.phase, self.cells.flat, values)
 
 
-_Step = _Means | _Group
+Step = _Means | _Group
 
 
-def _steps(mosaic: Mosaic, planes: int, layer: int) -> Iterator[_Step]:
+def coded_order(mosaic: Mosaic, planes: int, layer: int) -> Iterator[Step]:
     """The coded order of one layer."""
     if layer == 0:
         for means in mosaic.mean_passes:
@@ -205,10 +205,10 @@ class _Canvas:
         self.symbols = canvas.reshape(*canvas.shape[:2], -1)
         self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
 
-    def steps(self, layer: int) -> Iterator[_Step]:
-        return _steps(self.mosaic, self.planes, layer)
+    def steps(self, layer: int) -> Iterator[Step]:
+        return coded_order(self.mosaic, self.planes, layer)
 
-    def learn(self, step: _Step) -> Symbols:
+    def learn(self, step: Step) -> Symbols:
         """The symbols (n, m) of a step, known from now on."""
         found: Symbols = self.symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1)
         step.remember(self.known, found)
@@ -244,14 +244,14 @@ def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.floa
     return bits
 
 
-def _tables(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
+def table_rows(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
     """Base, table row and changed sign of symbols in coded order, each (n,)."""
     mean = mean.ravel()
     base = (mean + 4) >> 3
     return base, *logistic.rows_of(scale.ravel(), mean - 8 * base)
 
 
-def _owners(step: _Step, patches: int) -> Indices | None:
+def _owners(step: Step, patches: int) -> Indices | None:
     """The patch of every symbol of a step; None where there is only one."""
     return None if patches == 1 else np.tile(step.cells.owner, step.high - step.low)
 
@@ -284,7 +284,7 @@ def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
     encoders, anything, coded = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool), []
     for step in canvas.steps(layer):
         # What the decoder will know, and no more: its tables are these.
-        base, rows, negative = _tables(*step.expect(prior, canvas.known))
+        base, rows, negative = table_rows(*step.expect(prior, canvas.known))
         values, owners = canvas.learn(step).ravel(), _owners(step, count)
         anything |= _not_zero(values, owners, count)
         values = values - base
@@ -324,8 +324,8 @@ def _decode_layer(
     there = np.array([bool(p) for p in payloads])
     decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
     anything = np.zeros(len(regions), bool)
-    for step in _steps(known.mosaic.only(there), known.planes, layer) if there.any() else ():
-        base, rows, negative = _tables(*step.expect(prior, known))
+    for step in coded_order(known.mosaic.only(there), known.planes, layer) if there.any() else ():
+        base, rows, negative = table_rows(*step.expect(prior, known))
         owners = _owners(step, len(regions))
         values = get_each(decoders, owners, rows, LOGISTIC).astype(np.int64)
         np.negative(values, out=values, where=negative)

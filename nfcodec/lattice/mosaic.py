@@ -93,11 +93,15 @@ class Mosaic:
 
     def only(self, patches: npt.NDArray[np.bool_]) -> Mosaic:
         """The same canvas, but only the cells of some ``patches`` (n,) are coded."""
-        if patches.all():
-            return self
+        return self if patches.all() else self._fewer(patches[self._owner])
+
+    def coded(self, cells: npt.NDArray[np.bool_]) -> Mosaic:
+        """The same canvas of a single patch, but only some ``cells`` (*n) of it are coded."""
+        return self if cells.all() else self._fewer(cells.ravel())
+
+    def _fewer(self, kept: npt.NDArray[np.bool_]) -> Mosaic:
         fewer = object.__new__(Mosaic)
         fewer.shapes, fewer.order, fewer.corners, fewer.shape = self.shapes, self.order, self.corners, self.shape
-        kept = patches[self._owner]
         fewer._strides, fewer._at, fewer._owner = self._strides, self._at[:, kept], self._owner[kept]
         return fewer
 

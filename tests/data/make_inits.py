@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, S
 from nfcodec.modules.train.export import export
 from nfcodec.modules.train.loop import Trainer
 from nfcodec.modules.train.tasks import Tasks
+from nfcodec.moving.init import MovingInit
 from nfcodec.train.settings import DataConfig
 from nfcodec.train.training import finished
 
@@ -74,9 +76,19 @@ def make_lattice() -> None:
     print(f"\ntiny-lattice: {digest.hex()[:8]}")
 
 
+def make_moving() -> None:
+    """Groups of eight, residuals with the networks of tiny-lattice."""
+    lattice = zoo.read_init(INITS / "tiny-lattice.safetensors")
+    init = MovingInit("test-moving", "video", lattice, replace(lattice.levels[0], offset=None), 8, b"")
+    print(f"tiny-moving: {zoo.write_init(init, INITS / 'tiny-moving.safetensors').hex()[:8]}")
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or [*PLANS, "tiny-lattice"]:
+    for name in sys.argv[1:] or [*PLANS, "tiny-lattice", "tiny-moving"]:
+        if name == "tiny-moving":
+            make_moving()
+            continue
         if name == "tiny-lattice":
             make_lattice()
             continue

@@ -39,6 +39,14 @@ def drawn() -> Any:
     return samples
 
 
+def scenes() -> Any:
+    """Two scenes, one that moves and one of few colours behind it, over three groups."""
+    clip = np.concatenate([moving(9, 24, 42, 3), np.full((9, 24, 42, 3), 40, np.uint8)])
+    for t, frame in enumerate(clip[9:]):
+        frame[4:9, 3 + t : 12 + t] = (200, 20, 40)
+    return clip
+
+
 def edges() -> Any:
     """A painting with sharp edges: there is something between its samples."""
     samples = painting(21, 26, 6).astype(np.int64)
@@ -71,6 +79,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
+        "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
         "grid": (array_source(grid), "array-dyadic", {"max_error": "0.1%", "wrap": (1,)}),
     }
 

@@ -1,0 +1,1 @@
+"""The encoder of moving pictures: structure of groups, motion search, what is left out, and bytes."""

@@ -1,0 +1,89 @@
+"""Fits one picture of a group to its samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nfcodec.entropy.adaptive import Counts
+from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.moving.fit.painting import overlay_of
+from nfcodec.moving.fit.search import Shown, search
+from nfcodec.moving.fit.transform import Residual, picture_symbols
+from nfcodec.moving.motion import Motion, standing
+from nfcodec.moving.painting import colour_planes
+from nfcodec.moving.picture import PAINTED, Canvas, Frame, alone
+from nfcodec.moving.prediction import SAMPLE_BITS, Whole, predicted
+from nfcodec.types import Floats, Ints, Mask
+
+_UNIT = np.float32(2.0**-SAMPLE_BITS)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture as it is coded: ``payload``, ``frame``, its decoded ``planes`` and the counts that its heirs begin
+    with."""
+
+    payload: bytes
+    frame: Frame
+    planes: Whole
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class PictureFit:
+    """Fits pictures on a ``canvas``."""
+
+    canvas: Canvas
+
+    def trade(self, plan: Plan) -> float:
+        """λ of planes."""
+        return plan.trade(self.canvas.init.pictures)
+
+    def alone(self, planes: Floats, plan: Plan, counts: Counts) -> Fitted:
+        """A picture of its own (P, H, W)."""
+        level, coded = self.canvas.init.level(alone=True), self.canvas.planes
+        symbols = picture_symbols(level, self._all(planes), plan, coded=coded, trade=self.trade(plan))
+        frame = Frame(plan.quality, alone(self.canvas.blocks), symbols if symbols.any() else None)
+        return Fitted(self.canvas.write(frame, counts, 0), frame, self.canvas.shown(frame, ()), counts)
+
+    def _all(self, planes: Floats) -> Floats:
+        """All planes of the lattice: those that are not coded are zero."""
+        more = len(self.canvas.init.residuals.spec.planes) - len(planes)
+        return np.concatenate([planes, np.zeros((more, *planes.shape[1:]), np.float32)]) if more else planes
+
+    def painted(self, samples: Ints, seen: Mask, references: list[Shown], counts: Counts) -> Fitted:
+        """A picture of few colours, samples uint8 (H, W, C), of which some (H, W) are ``seen``."""
+        canvas, changed = self.canvas, seen
+        below = [shown.reference for shown in references]
+        if below:
+            before = colour_planes(samples.reshape(-1, samples.shape[-1]), canvas.planes).T.reshape(-1, *canvas.shape)
+            changed = seen & (before != below[0].planes).any(0)
+        if not changed.any():
+            return Fitted(b"", canvas.nothing, canvas.shown(canvas.nothing, below), counts)
+        payload, overlay = overlay_of(samples, changed)
+        frame = Frame(PAINTED, standing(canvas.blocks), None, overlay)
+        return Fitted(bytes([PAINTED]) + payload, frame, canvas.shown(frame, below), counts)
+
+    def moved(self, planes: Floats, references: list[Shown], plan: Plan, counts: Counts) -> Fitted:
+        """A picture (P, H, W) from its references."""
+        canvas, trade = self.canvas, self.trade(plan)
+        motion = search(planes[0], references, trade)
+        given = [shown.reference for shown in references]
+        expected = predicted(given, motion)
+        frame = self._residual(planes, expected, motion, plan)
+        payload = canvas.write(frame, counts, len(references))
+        return Fitted(payload, frame, canvas.added(expected, frame, alone=False), counts)
+
+    def _residual(self, planes: Floats, expected: Whole, motion: Motion, plan: Plan) -> Frame:
+        canvas, trade = self.canvas, self.trade(plan)
+        left = self._all(planes - expected * _UNIT)
+        residual = Residual(canvas.init.residuals, left, plan, coded=canvas.planes, trade=trade)
+        found = residual.first()
+        motion = replace(motion, coded=found.worth)
+        if not motion.coded.any():
+            return Frame(plan.quality, motion, None)
+        cells = canvas.cells(motion)
+        symbols = residual.refined(found.symbols * cells.coded, cells.coded)[cells.box.cells]
+        return Frame(plan.quality, motion, np.ascontiguousarray(symbols, np.int32))

@@ -1,0 +1,147 @@
+"""One picture of a group: from its payload and its references to its samples.
+
+A payload is a byte, the quality, and one stream: the motion of all blocks, then the symbols of those that are coded. An
+empty one is a picture like its first reference, or, without any, the mean of all pictures. A byte of 101 is followed by
+an overlay: a painted picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.entropy.adaptive import Counts, Reader, Stream, Writer
+from nfcodec.errors import CorruptError
+from nfcodec.lattice.palette import Overlay, decode_overlay
+from nfcodec.limits import DEFAULT_LIMITS, Limits
+from nfcodec.moving import motion as moves
+from nfcodec.moving import residual
+from nfcodec.moving.init import MovingInit
+from nfcodec.moving.motion import CONTEXTS, Motion
+from nfcodec.moving.painting import painted
+from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
+from nfcodec.moving.residual import Cells
+from nfcodec.types import Symbols
+
+_SHIFT = 2.0 ** (SAMPLE_BITS - 32)
+
+
+# In the place of the quality: a painted picture.
+PAINTED = 101
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is coded of a picture: its ``quality``, its ``motion`` (of one of its own: all blocks, standing), and the
+    ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none; or what it is ``painted``
+    with."""
+
+    quality: int
+    motion: Motion
+    symbols: Symbols | None
+    painted: Overlay | None = None
+
+    def numbers(self) -> npt.NDArray[np.int32]:
+        """Everything as one row of numbers."""
+        if self.painted is not None:
+            return np.concatenate([np.array([PAINTED], np.int32), self.painted.numbers()])
+        rest = [] if self.symbols is None else [self.symbols.ravel()]
+        return np.concatenate([np.array([self.quality], np.int32), self.motion.numbers(), *rest])
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What all pictures of a file share: the ``init``, ``shape`` (H, W) in samples and the number of ``planes``."""
+
+    init: MovingInit
+    shape: tuple[int, int]
+    planes: int
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Blocks along each axis."""
+        return moves.grid(*self.shape)
+
+    def cells(self, motion: Motion) -> Cells:
+        """The cells that are coded."""
+        return Cells.of(motion.coded, self.shape, self.init.residuals.spec.spacing)
+
+    @staticmethod
+    def counts(heir: Counts | None) -> Counts:
+        """Those that the motion of a picture begins with: of what it goes on from, or new ones."""
+        return Counts.of(CONTEXTS) if heir is None else heir.copy()
+
+    @property
+    def nothing(self) -> Frame:
+        """What an empty payload stands for."""
+        return Frame(0, moves.standing(self.blocks), None)
+
+    def exchange(
+        self, stream: Stream, counts: Counts, given: Frame | None, quality: int, references: int
+    ) -> Frame:  # fmt: skip
+        """Write a frame, or read one."""
+        if references:
+            motion = moves.exchange(stream, counts, None if given is None else given.motion, self.blocks, references)
+        else:
+            motion = alone(self.blocks)
+        if not motion.coded.any():
+            return Frame(quality, motion, None)
+        symbols = residual.exchange(
+            stream, self.init.level(alone=not references), None if given is None else given.symbols,
+            self.cells(motion), quality=quality, planes=self.planes,
+        )  # fmt: skip
+        return Frame(quality, motion, symbols)
+
+    def write(self, frame: Frame, counts: Counts, references: int) -> bytes:
+        """The payload of a frame; ``counts`` learn of its motion."""
+        if frame.symbols is None and (not references or frame.motion.stands):
+            return b""
+        stream = Writer()
+        self.exchange(stream, counts, frame, frame.quality, references)
+        return bytes([frame.quality]) + stream.finish()
+
+    def read(
+        self, payload: bytes, counts: Counts, references: int, limits: Limits = DEFAULT_LIMITS
+    ) -> Frame:  # fmt: skip
+        """Inverse of :meth:`write`; :class:`CorruptError` for what it cannot have written."""
+        if not payload:
+            return self.nothing
+        if payload[0] == PAINTED:
+            overlay = decode_overlay(payload[1:], self.shape, self.planes, limits=limits)
+            return Frame(PAINTED, moves.standing(self.blocks), None, overlay)
+        if payload[0] > PAINTED:
+            raise CorruptError(f"quality {payload[0]} of a picture")
+        stream = Reader(payload[1:], limits=limits)
+        frame = self.exchange(stream, counts, None, payload[0], references)
+        stream.finish()
+        if frame.symbols is None and frame.motion.stands:
+            raise CorruptError(f"a picture like its references in {len(payload)} bytes, where it needs none")
+        return frame
+
+    def shown(self, frame: Frame, references: Sequence[Reference]) -> Whole:
+        """The planes (P, H, W) of a frame."""
+        if references and frame.painted is None:
+            return self.added(predicted(references, frame.motion), frame, alone=False)
+        below = references[0].planes if references else np.zeros((self.planes, *self.shape), np.int16)
+        return self.added(below, frame, alone=True)
+
+    def added(self, expected: Whole, frame: Frame, *, alone: bool) -> Whole:
+        """``expected`` planes with the residual of a frame."""
+        if frame.painted is not None:
+            return painted(expected, frame.painted)
+        if frame.symbols is None:
+            return expected
+        level = self.init.level(alone=alone)
+        whole = residual.rendered(level, frame.symbols, self.cells(frame.motion), frame.quality, self.shape)
+        more = np.floor(whole[: self.planes] * _SHIFT + 0.5)
+        return clipped(expected + more)
+
+
+def alone(shape: tuple[int, int]) -> Motion:
+    """The blocks of a picture of its own: all are coded."""
+    return Motion(np.zeros(shape, np.uint8), np.zeros((2, *shape, 2), np.int64), np.ones(shape, bool))
+
+

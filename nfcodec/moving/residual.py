@@ -1,0 +1,110 @@
+"""What the prediction misses, on a lattice of cells: symbols of the blocks that have any, to a stream and to planes.
+
+Symbols are coded on the smallest box of blocks that holds all coded ones, as a region of the lattice whose other cells
+are zero and are neither coded nor corrected by D.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfcodec.blas import single_threaded
+from nfcodec.entropy.adaptive import Stream
+from nfcodec.errors import CorruptError
+from nfcodec.lattice.code import LARGEST_SYMBOL, Step, coded_order, table_rows
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.mosaic import Mosaic
+from nfcodec.lattice.native import reached_cells, render_box
+from nfcodec.lattice.neighbourhood import Neighbourhood
+from nfcodec.lattice.space import Box
+from nfcodec.lattice.synthesis import last_layers
+from nfcodec.moving.motion import BLOCK
+from nfcodec.types import Doubles, Indices, Mask, Symbols
+
+# How far from a cell symbols can be that change its last layer: differences of means, and two layers of D.
+_HALO = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Which cells of a picture are coded: ``coded`` bool (h, w), and the ``box`` of all coded blocks."""
+
+    coded: Mask
+    box: Box
+
+    @classmethod
+    def of(cls, blocks: Mask, shape: tuple[int, int], spacing: tuple[int, ...]) -> Cells:
+        """The cells of a picture of ``shape`` samples, whose ``blocks`` (h, w) are coded; at least one is."""
+        counts = [-(-n // s) for n, s in zip(shape, spacing, strict=True)]
+        for axis, s in enumerate(spacing):
+            blocks = np.repeat(blocks, BLOCK // s, axis)
+        cells = blocks[: counts[0], : counts[1]]
+        spans = [np.flatnonzero(cells.any(1 - axis)) for axis in (0, 1)]
+        start, stop = (tuple(int(s[i]) + more for s in spans) for i, more in ((0, 0), (-1, 1)))
+        return cls(cells, Box(-1, start, stop))
+
+    @property
+    def inside(self) -> Mask:
+        """Which cells of the box are coded."""
+        inside: Mask = self.coded[self.box.cells]
+        return inside
+
+
+@single_threaded
+def exchange(
+    stream: Stream, level: Level, given: Symbols | None, cells: Cells, *, quality: int, planes: int
+) -> Symbols:  # fmt: skip
+    """Write the symbols int32 (P, K, h, w) of the box of ``cells``, or read them. Those of cells that are not coded,
+    and of planes from ``planes`` on, are zero."""
+    prior, order = level.prior, level.prior.order
+    inside = cells.inside
+    mosaic = Mosaic((inside.shape,), order).coded(inside)
+    symbols = np.zeros((order.planes, order.spec.bases, math.prod(inside.shape)), np.int32)
+    known = Neighbourhood(mosaic, planes=planes, qualities=np.array([quality]))
+    wanted = None if given is None else given.reshape(symbols.shape)
+    for layer in range(len(order.spec.layers)):
+        for step in coded_order(mosaic, planes, layer):
+            if not len(step.cells):
+                continue
+            base, rows, negative = table_rows(*step.expect(prior, known))
+            told = None if wanted is None else _signed(_of_step(wanted, step) - base, negative)
+            values = _signed(stream.symbols(told, rows), negative) + base
+            if np.abs(values).max(initial=0) > LARGEST_SYMBOL:
+                raise CorruptError(f"symbols up to {np.abs(values).max()} leave ±{LARGEST_SYMBOL}")
+            found = values.reshape(-1, len(step.cells))
+            symbols[step.plane][step.low : step.high, step.cells.flat] = found
+            step.remember(known, found)
+    return symbols.reshape(*symbols.shape[:2], *inside.shape)
+
+
+def _of_step(symbols: Symbols, step: Step) -> Indices:
+    found: Indices = symbols[step.plane, step.low : step.high].take(step.cells.flat, axis=1).ravel().astype(np.int64)
+    return found
+
+
+def _signed(values: Indices, negative: Mask) -> Indices:
+    return np.where(negative, -values, values)
+
+
+@single_threaded
+def rendered(level: Level, symbols: Symbols, cells: Cells, quality: int, shape: tuple[int, int]) -> Doubles:
+    """Whole planes (P, H, W) in 2^-32 of the symbols (P, K, h, w) of the box of ``cells``."""
+    spec, counts = level.spec, cells.coded.shape
+    out = np.zeros((len(spec.planes), *shape))
+    start = tuple(max(0, a - _HALO) for a in cells.box.start)
+    wide = Box(-1, start, tuple(min(n, b + _HALO) for b, n in zip(cells.box.stop, counts, strict=True)))
+    padded = np.zeros((*symbols.shape[:2], *wide.shape), np.int32)
+    padded[cells.box.within(wide)] = symbols
+    layers = last_layers(level, padded, quality) * cells.coded[wide.cells]
+    spans = [
+        (max(0, s * a - s // 2), min(n, s * b + s // 2))
+        for a, b, s, n in zip(cells.box.start, cells.box.stop, spec.spacing, shape, strict=True)
+    ]
+    heard = [reached_cells(span, s, n) for span, s, n in zip(spans, spec.spacing, counts, strict=True)]
+    seen = layers[(slice(None), *(slice(a - o, b - o) for (a, b), o in zip(heard, wide.start, strict=True)))]
+    place = (slice(None), *(slice(a, b) for a, b in spans))
+    out[place] = render_box(spec, level.table.astype(np.float64), seen, [a for a, _ in heard], counts, spans)
+    return out

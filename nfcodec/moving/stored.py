@@ -1,0 +1,216 @@
+"""Moving pictures of a file: GROUP sections, group by group, and of each only what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfcodec.container.layout import SectionType, split_chunk
+from nfcodec.container.reader import Entry, Reader
+from nfcodec.entropy.adaptive import Counts
+from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.families import Box, Deltas, Preview
+from nfcodec.lattice.native import native_index
+from nfcodec.lattice.planes import offset_of
+from nfcodec.lattice.synthesis import whole_to_values
+from nfcodec.limits import Limits
+from nfcodec.moving.group import Picture, pictures, unpack_group
+from nfcodec.moving.init import MovingInit
+from nfcodec.moving.picture import Canvas, Frame
+from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
+from nfcodec.moving.schedule import Schedule
+from nfcodec.options import Tune
+from nfcodec.recent import Recent
+from nfcodec.resample import interpolate, interpolate_points
+from nfcodec.signal import SignalInfo
+from nfcodec.types import Floats, Indices, Positions, Symbols
+
+_TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture: its samples as a reference, the counts that its heirs begin with, and what was coded, if that is to be
+    kept."""
+
+    frame: Frame | None
+    reference: Reference
+    counts: Counts
+
+    def forget(self) -> None:
+        """Keep the samples alone."""
+        self.reference.forget()
+
+
+class Group:
+    """One group; its pictures are decoded when they are asked for."""
+
+    def __init__(
+        self, canvas: Canvas, payload: bytes, length: int, limits: Limits, *, goes_on: bool, keep: bool = False
+    ) -> None:  # fmt: skip
+        """``keep``: what was coded of its pictures."""
+        self._keep = keep
+        anchors, payloads = unpack_group(payload, length)
+        self.length, self._canvas, self._limits = length, canvas, limits
+        self.pictures = pictures(anchors, length, goes_on=goes_on)
+        self._payloads = dict(zip((p.at for p in self.pictures), payloads, strict=True))
+        self._known: dict[int, Decoded] = {}
+
+    def first(self) -> Decoded:
+        """The first picture, which needs no others."""
+        return self.decode([0], None)[0]
+
+    def decode(self, wanted: Iterable[int], after: Group | None) -> dict[int, Decoded]:
+        """The pictures at the places ``wanted``, by place; ``after``: the next group."""
+        needed = set(wanted)
+        for picture in reversed(self.pictures):
+            if picture.at in needed:
+                needed.update(picture.references)
+        if after is not None and self.length in needed and self.length not in self._known:
+            self._known[self.length] = after.first()
+        missing = [p for p in self.pictures if p.at in needed and p.at not in self._known]
+        found = Schedule(missing, self._decoded, self._known).run()
+        self._known |= dict(zip([p.at for p in missing], found, strict=True))
+        return self._known
+
+    def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
+        heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
+        counts = self._canvas.counts(None if heir is None else heir.counts)
+        frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
+        shown = self._canvas.shown(frame, [r.reference for r in references])
+        return Decoded(frame if self._keep else None, Reference(shown), counts)
+
+
+class MovingField:
+    """The moving pictures of a file. Raises :class:`CorruptError` when header and sections do not match.
+
+    ``partial``: groups that are not there are grey.
+    """
+
+    def __init__(
+        self, init: MovingInit, reader: Reader, index: list[Entry], info: SignalInfo, limits: Limits, *, partial: bool
+    ) -> None:  # fmt: skip
+        self.init, self.reader, self.info, self.limits, self.header = init, reader, info, limits, reader.header
+        self.canvas = Canvas(init, (info.shape[1], info.shape[2]), init.planes(info.channels))
+        if self.header.chunk_rows != self.chunk_length:
+            raise CorruptError(f"{self.header.chunk_rows} frames per group do not fit init {init.id}")
+        self.chunks = -(-info.shape[0] // self.chunk_length)
+        self.entries = {e.first: e for e in index if e.type == SectionType.GROUP and e.first is not None}
+        # By number and maximum: the header of a small file can announce millions of groups.
+        if max(self.entries, default=-1) >= self.chunks or (len(self.entries) != self.chunks and not partial):
+            raise CorruptError(f"{len(self.entries)} GROUP sections for {self.chunks} groups")
+        wrong = next((e for e in index if e.type in _OTHERS), None)
+        if wrong is not None:
+            raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}, whose field is moving")
+        self._groups: Recent[Group] = Recent(2)
+
+    @property
+    def chunk_length(self) -> int:
+        """Frames of a group, the last excepted."""
+        return min(self.init.frames_of(self.canvas.shape), self.info.shape[0])
+
+    @property
+    def trade(self) -> float:
+        """λ of pictures of their own: squared error of the values, summed, per bit."""
+        pictures_of = self.init.pictures
+        return pictures_of.plane_trade(self.header.quality) / pictures_of.planes.unit(self.info.channels)
+
+    @property
+    def tune(self) -> Tune:
+        """There is one encoder for all."""
+        return "perceptual"
+
+    def symbols(self, chunk: int) -> Symbols:
+        """All integers of a group, picture after picture in coded order: (n,)."""
+        if chunk not in self.entries:
+            return np.zeros(0, np.int32)
+        group = self._read(chunk, keep=True)
+        found = group.decode(range(group.length), self._after(chunk))
+        frames = [found[p.at].frame for p in group.pictures]
+        return np.concatenate([frame.numbers() for frame in frames if frame is not None])
+
+    def deltas(self) -> Deltas:
+        """:class:`UnsupportedFeatureError`: steps differ from picture to picture."""
+        raise UnsupportedFeatureError(f"init {self.init.id}: the symbols of moving pictures have no common steps")
+
+    def lacking(self) -> str:
+        """How many groups are there."""
+        return "" if len(self.entries) == self.chunks else f"{len(self.entries)} of {self.chunks} groups are there"
+
+    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
+        """A clip has none."""
+        return None
+
+    # -- groups ------------------------------------------------------------------------------------------
+    def _group(self, chunk: int) -> Group:
+        return self._groups.get(chunk, self._read)
+
+    def _read(self, chunk: int, *, keep: bool = False) -> Group:
+        length = min(self.chunk_length, self.info.shape[0] - chunk * self.chunk_length)
+        self.limits.check("max_symbols", length, "pictures of one group")
+        payload = split_chunk(self.reader.read(self.entries[chunk]).payload)[1]
+        return Group(self.canvas, payload, length, self.limits, goes_on=chunk + 1 < self.chunks, keep=keep)
+
+    def _after(self, chunk: int) -> Group | None:
+        return self._group(chunk + 1) if chunk + 1 in self.entries else None
+
+    def _frames(self, chunk: int, frames: Indices) -> list[Whole]:
+        """Planes (P, H, W) of frames (n,) of a group, counted from its first."""
+        if chunk not in self.entries or (chunk + 1 < self.chunks and chunk + 1 not in self.entries):
+            return [np.zeros((self.canvas.planes, *self.canvas.shape), np.int16)] * len(frames)
+        found = self._group(chunk).decode(frames.tolist(), self._after(chunk))
+        return [found[i].reference.planes for i in frames.tolist()]
+
+    # -- samples -----------------------------------------------------------------------------------------
+    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
+        """There are values alone."""
+
+    def written(self, values: Floats) -> None:  # noqa: ARG002
+        """There are values alone."""
+
+    def _at(self, chunk: int, where: Positions) -> Indices:
+        """The frames (n,) of a group that are shown at native positions in time."""
+        last = min(self.chunk_length, self.info.shape[0] - chunk * self.chunk_length) - 1
+        return np.clip(np.floor(where).astype(np.int64) - chunk * self.chunk_length, 0, last)
+
+    def render(self, chunk: int, positions: list[Positions]) -> Floats:
+        """Values (n, h, w, C) on the grid of native positions: of samples exactly, between them by interpolation of the
+        samples; in time those of the frame that is shown."""
+        time, *space = positions
+        native = [native_index(p, n) for p, n in zip(space, self.canvas.shape, strict=True)]
+        out = np.empty((len(time), *(len(p) for p in space), self.info.channels), np.float32)
+        for i, planes in enumerate(self._frames(chunk, self._at(chunk, time))):
+            if all(index is not None for index in native):
+                out[i] = self.values(planes.take(native[0], 1).take(native[1], 2))  # type: ignore[arg-type]
+                continue
+            found = planes.astype(np.float32) * np.float32(2.0**-SAMPLE_BITS)
+            for axis, where in enumerate(space, 1):
+                found = interpolate(found, axis, where)
+            wide = np.zeros((len(self.init.pictures.planes.names), *found.shape[1:]), np.float32)
+            wide[: len(found)] = found
+            out[i] = self.init.pictures.planes.to_values(wide, self.info.channels, offset_of("video"))
+        return out
+
+    def values(self, planes: Whole) -> Floats:
+        """Values (…, C) of whole planes (P, …), exact."""
+        wide = np.zeros((len(self.init.pictures.planes.names), *planes.shape[1:]))
+        wide[: len(planes)] = planes
+        return whole_to_values(wide * _TO_PLANES, self.info.channels, offset_of("video"))
+
+    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
+        """The same: samples are interpolated anyway."""
+        return self.render(chunk, positions)
+
+    def sample(self, chunk: int, positions: Positions) -> Floats:
+        """Values (N, C) at native positions (N, 3)."""
+        frames, out = self._at(chunk, positions[:, 0]), np.empty((len(positions), self.info.channels), np.float32)
+        for frame in np.flatnonzero(np.bincount(frames)):
+            mine = np.flatnonzero(frames == frame)
+            values = self.values(self._frames(chunk, np.array([frame]))[0])
+            out[mine] = interpolate_points(values, positions[mine, 1:])
+        return out
+
+
+_OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA, SectionType.FRAMES, SectionType.SAMPLES)

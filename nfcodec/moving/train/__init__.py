@@ -1,0 +1,1 @@
+"""How the residuals' networks of an init for moving pictures are trained."""

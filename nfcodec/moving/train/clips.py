@@ -1,0 +1,79 @@
+"""Residuals of clips: each is encoded as the encoder does it, and what its predictions missed is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.lattice.planes import offset_of
+from nfcodec.moving.fit.encode import falling
+from nfcodec.moving.fit.picture import PictureFit
+from nfcodec.moving.fit.search import Shown
+from nfcodec.moving.fit.structure import anchors
+from nfcodec.moving.group import pictures
+from nfcodec.moving.init import MovingInit
+from nfcodec.moving.motion import BLOCK
+from nfcodec.moving.picture import Canvas
+from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, predicted
+from nfcodec.moving.train.config import MovingConfig
+from nfcodec.moving.train.tasks import Residuals
+from nfcodec.train.signals import Clip
+from nfcodec.types import Mask
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What a prediction missed: ``planes`` (P, H, W) in 2^-13, which blocks (h, w) are ``coded``, the ``quality``."""
+
+    planes: Whole
+    coded: Mask
+    quality: int
+
+
+def missed(init: MovingInit, frames: Clip, quality: int) -> Iterator[Missed]:
+    """The residuals of a clip uint8 (T, H, W, 3), encoded as one group."""
+    canvas = Canvas(init, (frames.shape[1], frames.shape[2]), 3)
+    fit, made = PictureFit(canvas), dict[int, Shown]()
+    for picture in pictures(anchors(len(frames), [], goes_on=False), len(frames), goes_on=False):
+        values = frames[picture.at].astype(np.float32) / np.float32(255.0)
+        planes = np.asarray(init.pictures.planes.to_planes(values, offset_of("video")), np.float32)
+        plan = Plan.of(falling(quality, picture), 1)
+        references = [made[r] for r in picture.references]
+        counts = canvas.counts(None)
+        fitted = fit.moved(planes, references, plan, counts) if references else fit.alone(planes, plan, counts)
+        made[picture.at] = Shown(Reference(fitted.planes))
+        if references:
+            expected = predicted([r.reference for r in references], fitted.frame.motion)
+            off = np.rint(planes * 2.0**SAMPLE_BITS).astype(np.int32) - expected
+            yield Missed(off.astype(np.int16), fitted.frame.motion.coded, plan.quality)
+
+
+def residuals(init: MovingInit, clips: Sequence[Clip], config: MovingConfig) -> Residuals:
+    """Crops of the residuals of all clips, as the config asks for them; they depend on its seed alone."""
+    random, crops, quality = np.random.default_rng(config.seed), list[Whole](), list[int]()
+    for clip in clips:
+        height, width = (min(a, b) // BLOCK * BLOCK for a, b in zip(
+            clip.shape[1:3], (config.clips.height, config.clips.width), strict=True))  # fmt: skip
+        top, left = (int(random.integers(n - m + 1)) for n, m in zip(clip.shape[1:3], (height, width), strict=True))
+        part = clip[:, top : top + height, left : left + width]
+        chosen = int(random.integers(config.clips.lowest, config.clips.highest + 1))
+        for one in missed(init, part, chosen):
+            found = list(_cut(one, config))
+            crops += found
+            quality += [one.quality] * len(found)
+    size = config.outer.crop
+    stacked = np.stack(crops) if crops else np.zeros((0, 3, size, size), np.int16)
+    return Residuals(stacked, np.array(quality, np.int64), init.pictures.planes)
+
+
+def _cut(one: Missed, config: MovingConfig) -> Iterator[Whole]:
+    """Crops, half a crop apart, of which enough is coded."""
+    side = config.outer.crop // BLOCK
+    for y in range(0, one.coded.shape[0] - side + 1, side // 2):
+        for x in range(0, one.coded.shape[1] - side + 1, side // 2):
+            if one.coded[y : y + side, x : x + side].mean() >= config.clips.share:
+                at = (slice(None), slice(y * BLOCK, (y + side) * BLOCK), slice(x * BLOCK, (x + side) * BLOCK))
+                yield one.planes[at]
