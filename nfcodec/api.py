@@ -207,9 +207,12 @@ def _refuse(
 
 
 def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
-    """A warning about what a truncated file lacks."""
+    """A warning about what a truncated or growing file lacks."""
     from nfcodec.decoder.missing import missing
 
+    if decoder.reader.unfinished:
+        there = decoder.info.shape[0] / float(decoder.info.rate or 1)
+        return (f"the recording has no end yet: its first {there:.2f} s are there",)
     lack = missing(decoder) if options.partial else None
     return () if lack is None else (f"the file is truncated: {lack}",)
 
@@ -286,6 +289,7 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
         sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries), uneven=uneven,
+        growing=reader.unfinished,
     )  # fmt: skip
 
 

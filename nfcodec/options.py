@@ -250,6 +250,7 @@ class FileInfo:
     """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind.
 
     ``uneven``: the frames of a video are not shown for equal times; ``sample_rate`` is their number by the length then.
+    ``growing``: a recording that has no end yet; ``shape`` is of what can be decoded now.
     """
 
     path: str
@@ -270,6 +271,7 @@ class FileInfo:
     metadata: tuple[str, ...]
     sections: tuple[SectionInfo, ...]
     uneven: bool = False
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

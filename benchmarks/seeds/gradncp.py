@@ -36,10 +36,10 @@ _SEEDED = ("MAML K=4", "GradNCP", "GradNCP, no bootstrap")
 # Data set → (its domain, a share of the outer steps, the inner rate of all methods).
 DOMAINS: dict[str, tuple[Callable[[Context], Domain], float, float]] = {
     "imagenette": (lambda c: pictures(c.protocol, c.data), 1.0, 1e-2),
-    "speech 1 s": (lambda c: speech(c.protocol, c.data, 1, reduce=_reduce(c)), 1.0, 1e-1),
-    "sphere": (lambda c: sphere(c.protocol, c.data), 0.6, 1e-2),
-    "speech 3 s": (lambda c: speech(c.protocol, c.data, 3, reduce=_reduce(c)), 0.3, 1e-1),
-    "video": (lambda c: clips(c.protocol, c.data), 0.4, 1e-2),
+    "speech 1 s": (lambda c: speech(c.protocol, c.data, 1, reduce=_reduce(c)), 0.6, 1e-1),
+    "sphere": (lambda c: sphere(c.protocol, c.data), 0.4, 1e-2),
+    "speech 3 s": (lambda c: speech(c.protocol, c.data, 3, reduce=_reduce(c)), 0.2, 1e-1),
+    "video": (lambda c: clips(c.protocol, c.data), 0.2, 1e-2),
 }
 
 
@@ -71,9 +71,10 @@ def _plan(context: Context) -> list[tuple[str, str, int]]:
     protocol, first = context.protocol, context.protocol.seeds[0]
     plan = [("imagenette", m, first) for m in _SEEDED]
     plan += [("speech 1 s", m, protocol.other_seeds[0]) for m in _EVERYWHERE]
-    plan += [("imagenette", m, s) for s in protocol.seeds[1:] for m in _SEEDED]
-    plan += [(d, m, s) for d in ("sphere", "video") for m in _EVERYWHERE for s in protocol.other_seeds]
+    plan += [("imagenette", m, s) for s in protocol.seeds[1:] for m in _EVERYWHERE]
+    plan += [("sphere", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
     plan += [("imagenette", m, first) for m in METHODS if m not in _SEEDED]
+    plan += [("video", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
     plan += [("speech 3 s", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
     plan += [("speech 1 s", m, s) for m in _EVERYWHERE for s in protocol.other_seeds[1:]]
     return plan
