@@ -150,15 +150,27 @@ def adapt(
     Returns the adapted parameters (M, *shape) and the re-scaling factor (M,) of every step. The context is
     chosen anew in every step (Tack et al. 2023, §3.1).
     """
-    modules = targets.shape[0]
+    params = begin(theta0, len(targets), create_graph=create_graph)
+    return adapt_from(spec, params, rate, mask, coords, targets, loop, create_graph=create_graph)
+
+
+def begin(theta0: Tensors, modules: int, *, create_graph: bool = False) -> dict[str, Tensor]:
+    """θ0 for so many modules (M, *shape): views of the meta-parameters with a graph, leaves of their own without."""
     params = {n: t.expand(modules, *t.shape) for n, t in theta0.items()}
-    if not create_graph:
-        params = {n: t.detach().clone().requires_grad_() for n, t in params.items()}
+    return params if create_graph else {n: t.detach().clone().requires_grad_() for n, t in params.items()}
+
+
+def adapt_from(
+    spec: FieldSpec, params: Tensors, rate: Tensors, mask: Tensors, coords: Tensor, targets: Tensor, loop: InnerLoop, *,
+    create_graph: bool = False,
+) -> tuple[dict[str, Tensor], list[Tensor]]:  # fmt: skip
+    """As :func:`adapt`, from parameters (M, *shape) of each module's own."""
+    moved = dict(params)
     factors: list[Tensor] = []
     for _ in range(loop.steps):
-        grads, factor = step_gradient(spec, params, coords, targets, loop, create_graph=create_graph)
-        params = descend(params, grads, rate, mask)
+        grads, factor = step_gradient(spec, moved, coords, targets, loop, create_graph=create_graph)
+        moved = descend(moved, grads, rate, mask)
         if not create_graph:
-            params = {n: p.detach().requires_grad_() for n, p in params.items()}
+            moved = {n: p.detach().requires_grad_() for n, p in moved.items()}
         factors.append(factor)
-    return params, factors
+    return moved, factors

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nfcodec.errors import OptionError
 from nfcodec.modules.spec import FieldSpec
+from nfcodec.modules.train.continual import segments_of
 from nfcodec.train.settings import DataConfig
 
 
 @dataclass(frozen=True, slots=True)
 class InnerConfig:
-    """``steps`` K, ``gamma`` share of context kept, ``rate`` initial step size of every weight."""
+    """``steps`` K, ``gamma`` share of context kept, ``rate`` initial step size of every weight, ``rho`` 0…1, how far
+    samples are weighted by their Fisher information."""
 
     steps: int = 3
     gamma: float = 0.5
     rate: float = 0.01
+    rho: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,15 @@ class OuterConfig:
     bootstrap_steps: int = 0
     bootstrap_rate: float = 5.0
     bootstrap_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ContinualConfig:
+    """With more than one of ``segments`` the inner loop visits the segments of a module in turn, K steps each, and
+    moves all layers ("all", MAML) or the last one ("head", OML) (:mod:`nfcodec.modules.train.continual`)."""
+
+    segments: int = 1
+    adapts: Literal["all", "head"] = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +82,23 @@ class TrainConfig:
     outer: OuterConfig = OuterConfig()
     sparse: SparseConfig = SparseConfig()
     rate: RateConfig = RateConfig()
+    continual: ContinualConfig = ContinualConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
     "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
+    "continual": ContinualConfig,
 }  # fmt: skip
 
 
 def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
     """The config of a file's tables: ``data["field"]``, and everything else as ``parts``."""
-    return TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)
+    config = TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)
+    if not 0.0 <= config.inner.rho <= 1.0:
+        raise OptionError(f"inner.rho = {config.inner.rho} is outside 0…1")
+    if config.continual.segments != 1:
+        segments_of(config.field.tile, config.continual.segments)
+        if config.outer.bootstrap_steps:
+            raise OptionError("continual.segments: a sequence has no bootstrapped target")
+    return config

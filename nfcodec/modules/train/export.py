@@ -48,6 +48,7 @@ def provisional(trainer: Trainer) -> Init:
         step=step_exponents(trainer.state.fisher.cpu(), config.rate.coarsest),
         scale=rows.clamp(0, ROWS - 1).round().to(torch.int32).cpu().numpy(),
         inner_steps=config.inner.steps, gamma=config.inner.gamma, coarsest=config.rate.coarsest, sha256=b"",
+        rho=config.inner.rho,
     )  # fmt: skip
 
 

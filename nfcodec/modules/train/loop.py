@@ -19,6 +19,7 @@ from nfcodec.modules.fit.inner import InnerLoop, adapt
 from nfcodec.modules.init import QUALITY_ANCHORS
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.train.config import TrainConfig
+from nfcodec.modules.train.continual import head_only, segments_of, sequence_loss
 from nfcodec.modules.train.maml import Bootstrap, Learner, outer_loss
 from nfcodec.modules.train.rate_loss import (
     RateState,
@@ -102,7 +103,7 @@ class Trainer(Running):
     @property
     def loop(self) -> InnerLoop:
         """The inner loop that is trained for."""
-        return InnerLoop(self.config.inner.steps, self.config.inner.gamma)
+        return InnerLoop(self.config.inner.steps, self.config.inner.gamma, rho=self.config.inner.rho)
 
     # -- steps -------------------------------------------------------------------------------------------
     def step(self) -> None:
@@ -133,9 +134,14 @@ class Trainer(Running):
             group["lr"] = lr * fall
 
     def _psnr_step(self, targets: Tensor) -> Tensor:
-        outer = self.config.outer
-        boot = Bootstrap(outer.bootstrap_steps, outer.bootstrap_rate, outer.bootstrap_weight)
-        loss, losses = outer_loss(self.learner, self.coords, targets, self.loop, boot)
+        outer, continual = self.config.outer, self.config.continual
+        if continual.segments > 1:
+            learner = head_only(self.learner) if continual.adapts == "head" else self.learner
+            segments = segments_of(self.config.field.tile, continual.segments)
+            loss, losses = sequence_loss(learner, self.coords, targets, self.loop, list(segments))
+        else:
+            boot = Bootstrap(outer.bootstrap_steps, outer.bootstrap_rate, outer.bootstrap_weight)
+            loss, losses = outer_loss(self.learner, self.coords, targets, self.loop, boot)
         self.error = smooth(self.error, float(losses.mean()))
         return loss
 
