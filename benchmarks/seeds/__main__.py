@@ -16,6 +16,7 @@ from benchmarks.seeds.protocol import PROTOCOLS
 TABLES = {
     "gradncp": "benchmarks.seeds.gradncp",
     "mcl": "benchmarks.seeds.mcl",
+    "breaks": "benchmarks.seeds.breaks",
 }
 
 
