@@ -30,6 +30,7 @@ Box = tuple[int, int, int, int]
 # The package of every kind of field, by the name that inits and --field give it.
 _PACKAGES = {
     "lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped", "dyadic": "nfcodec.dyadic",
+    "fourier": "nfcodec.modules", "nerv": "nfcodec.modules",
 }  # fmt: skip
 # The section that holds the symbols of a field of a package.
 _SECTIONS: dict[SectionType, FieldKind] = {

@@ -18,8 +18,8 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
 METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
 
-FieldKind = Literal["lattice", "siren", "lapped", "dyadic"]
-FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped", "dyadic")
+FieldKind = Literal["lattice", "siren", "lapped", "dyadic", "fourier", "nerv"]
+FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped", "dyadic", "fourier", "nerv")
 
 # What an encoder minds: how things look and sound, or the error of their samples.
 Tune = Literal["perceptual", "psnr"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import helpers
 import numpy as np
 import pytest
-
 from lapped.small import small_init
+
 from nfcodec import api
 from nfcodec.errors import NfcError, OptionError, OutputExistsError, TruncatedError, UnsupportedMediaError
 from nfcodec.lapped.fit.growing import with_lookahead

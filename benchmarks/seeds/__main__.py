@@ -17,6 +17,7 @@ TABLES = {
     "gradncp": "benchmarks.seeds.gradncp",
     "mcl": "benchmarks.seeds.mcl",
     "breaks": "benchmarks.seeds.breaks",
+    "sparse": "benchmarks.seeds.sparse",
 }
 
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 from fractions import Fraction
 
 from nfcodec.container.varint import ByteReader, encode_varint
-from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.errors import CorruptError
 from nfcodec.limits import Limits
 
 # No text file starts like this; a transfer that rewrites line ends changes it.

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from nfcodec.container.growing import GrowingWriter
 from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
-from nfcodec.container.growing import GrowingWriter
 from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
 from nfcodec.encoder.fill import filled

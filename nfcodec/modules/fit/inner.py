@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nfcodec.modules.fit.context import gather, scores, top_context
+from nfcodec.modules.fit.context import gather, scores, top_context, top_frames
 from nfcodec.modules.fit.fisher import information, sample_weights
-from nfcodec.modules.kinds import field_kind
+from nfcodec.modules.kinds import field_kind, samples_at_once
 from nfcodec.modules.spec import FieldSpec
 
 Tensors = Mapping[str, Tensor]
@@ -84,6 +84,11 @@ def gradients_and_loss(
 @torch.no_grad()
 def select_context(spec: FieldSpec, params: Tensors, coords: Tensor, targets: Tensor, gamma: float) -> Tensor:
     """Indices (M, ⌊γN⌋) of the context at the current parameters: one forward pass without a graph."""
+    frame = samples_at_once(spec)
+    if frame > 1:
+        kind = field_kind(spec.kind)
+        phi = kind.features(spec, params, coords)
+        return top_frames(kind.head(spec, params, phi)[..., : targets.shape[-1]] - targets, phi, gamma, frame)
     return top_context(context_scores(spec, params, coords, targets), gamma)
 
 

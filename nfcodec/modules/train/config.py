@@ -24,14 +24,16 @@ class InnerConfig:
 
 @dataclass(frozen=True, slots=True)
 class OuterConfig:
-    """Adam over θ0 (``lr``) and the log step sizes (``lr_rate``) on ``batch`` modules for ``steps`` steps, then
-    the bootstrapped target of GradNCP."""
+    """Adam over θ0 (``lr``) and the log step sizes (``lr_rate``; 0: they stay as they are, which is MAML) on ``batch``
+    modules for ``steps`` steps, then the bootstrapped target of GradNCP. ``clip``: largest norm of the meta-gradient,
+    0 for any. ``samples``: of each module that a step draws for its inner and outer losses, 0 for all."""
 
     steps: int = 4000
     batch: int = 64
     lr: float = 1e-3
     lr_rate: float = 2e-2
     clip: float = 1.0
+    samples: int = 0
     bootstrap_steps: int = 0
     bootstrap_rate: float = 5.0
     bootstrap_weight: float = 0.0
@@ -50,7 +52,8 @@ class ContinualConfig:
 class SparseConfig:
     """``rounds`` of pruning ``fraction`` of the survivors by ``score``, ``steps`` outer steps after each.
 
-    ``base`` "dense" keeps θ0 whole and limits only Δ to the mask; "masked" is Meta-SparseINR itself.
+    ``base`` "dense" keeps θ0 whole and limits only Δ to the mask; "masked" is Meta-SparseINR itself. ``rewind``: what
+    is left goes back to its first random values after each round, as winning tickets do (Frankle & Carbin 2019).
     """
 
     rounds: int = 6
@@ -58,6 +61,7 @@ class SparseConfig:
     steps: int = 600
     score: Literal["theta", "delta", "random"] = "delta"
     base: Literal["dense", "masked"] = "dense"
+    rewind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nfcodec.errors import OptionError
 from nfcodec.modules.fit.inner import InnerLoop, adapt_from, begin, module_loss
+from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.train.maml import Learner
 
 
@@ -40,8 +41,8 @@ def segments_of(tile: tuple[int, ...], count: int) -> Tensor:
 
 def head_only(learner: Learner) -> Learner:
     """The learner whose inner loop moves the last layer alone (OML)."""
-    last = f"{learner.spec.depth}."
-    mask = {n: m if n.startswith(last) else torch.zeros_like(m) for n, m in learner.mask.items()}
+    last = [t.name for t in field_kind(learner.spec.kind).tensors(learner.spec)[-2:]]
+    mask = {n: m if n in last else torch.zeros_like(m) for n, m in learner.mask.items()}
     return replace(learner, mask=mask)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nfcodec.coords import module_coords
 from nfcodec.errors import CorruptError
+from nfcodec.modules.fit.context import gather
 from nfcodec.modules.fit.inner import InnerLoop, adapt
 from nfcodec.modules.init import QUALITY_ANCHORS
 from nfcodec.modules.kinds import field_kind
@@ -61,6 +62,11 @@ def plan(config: TrainConfig) -> list[Stage]:
     return stages
 
 
+def first_params(config: TrainConfig) -> dict[str, Tensor]:
+    """The random parameters that a config's seed begins with."""
+    return init_params(config.field, torch.Generator().manual_seed(config.seed))
+
+
 class Trainer(Running):
     """Meta-trains one init. ``step()`` does one outer step; ``run()`` all of them."""
 
@@ -68,8 +74,7 @@ class Trainer(Running):
         self.config, self.tasks, self.device = config, tasks, torch.device(device)
         kind = field_kind(config.field.kind)
         self.specs = kind.tensors(config.field)
-        generator = torch.Generator().manual_seed(config.seed)
-        self.theta0 = {n: t.to(self.device) for n, t in init_params(config.field, generator).items()}
+        self.theta0 = {n: t.to(self.device) for n, t in first_params(config).items()}
         self.log_rate = {n: torch.full_like(t, config.inner.rate).log() for n, t in self.theta0.items()}
         self.mask = full_mask(self.theta0)
         self.coords = torch.from_numpy(module_coords(config.field.tile)).unsqueeze(0).to(self.device)
@@ -81,8 +86,10 @@ class Trainer(Running):
 
     # -- state -------------------------------------------------------------------------------------------
     def _leaves(self) -> None:
-        for t in (*self.theta0.values(), *self.log_rate.values()):
+        for t in self.theta0.values():
             t.requires_grad_()
+        for t in self.log_rate.values():  # MAML as published has one fixed rate, and pays for no gradient of it
+            t.requires_grad_(self.config.outer.lr_rate > 0.0)
         groups = [
             {"params": list(self.theta0.values()), "lr": self.config.outer.lr},
             {"params": list(self.log_rate.values()), "lr": self.config.outer.lr_rate},
@@ -105,6 +112,14 @@ class Trainer(Running):
         """The inner loop that is trained for."""
         return InnerLoop(self.config.inner.steps, self.config.inner.gamma, rho=self.config.inner.rho)
 
+    def begin(self, dense: Trainer) -> None:
+        """Take over a dense training with the same data and seed that has ended, instead of repeating its steps."""
+        with torch.no_grad():
+            for name, t in self.theta0.items():
+                t.copy_(dense.theta0[name])
+        self.at = self.config.outer.steps
+        self._leaves()
+
     # -- steps -------------------------------------------------------------------------------------------
     def step(self) -> None:
         """One outer step: prune if a stage asks for it, meta-gradient, clip, Adam."""
@@ -117,8 +132,8 @@ class Trainer(Running):
         self.optimizer.zero_grad()
         loss = self._psnr_step(targets) if stage.kind == "psnr" else self._rate_step(targets, stage)
         loss.backward()  # type: ignore[no-untyped-call]
-        leaves = self._all_leaves()
-        torch.nn.utils.clip_grad_norm_(leaves, self.config.outer.clip)
+        if self.config.outer.clip > 0.0:
+            torch.nn.utils.clip_grad_norm_(self._all_leaves(), self.config.outer.clip)
         self.optimizer.step()
         self.loss = smooth(self.loss, float(loss.detach()))
         self.at += 1
@@ -141,9 +156,19 @@ class Trainer(Running):
             loss, losses = sequence_loss(learner, self.coords, targets, self.loop, list(segments))
         else:
             boot = Bootstrap(outer.bootstrap_steps, outer.bootstrap_rate, outer.bootstrap_weight)
-            loss, losses = outer_loss(self.learner, self.coords, targets, self.loop, boot)
+            coords, targets = self._drawn(targets)
+            loss, losses = outer_loss(self.learner, coords, targets, self.loop, boot)
         self.error = smooth(self.error, float(losses.mean()))
         return loss
+
+    def _drawn(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates (M or 1, n, d) and targets (M, n, c) of the samples of this step: an unbiased share of them."""
+        n, total = self.config.outer.samples, targets.shape[1]
+        if not 0 < n < total:
+            return self.coords, targets
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.at)
+        index = torch.rand((len(targets), total), generator=generator).topk(n, dim=1).indices.to(self.device)
+        return gather(self.coords, index), gather(targets, index)
 
     def _rate_step(self, targets: Tensor, stage: Stage) -> Tensor:
         if self.state is None or (self.at - stage.start) % FISHER_EVERY == 0:
@@ -176,8 +201,16 @@ class Trainer(Running):
             self.state = replace(self.state, fisher=mixed)
 
     def _prune(self) -> None:
-        scores = self._scores(self.config.sparse.score)
-        self.mask = prune(self.mask, scores, self.specs, self.config.sparse.fraction)
+        sparse = self.config.sparse
+        self.mask = prune(self.mask, self._scores(sparse.score), self.specs, sparse.fraction)
+        if sparse.rewind:
+            begin = first_params(self.config)
+            with torch.no_grad():
+                for name, t in self.theta0.items():
+                    t.copy_(begin[name])
+        # The reference code begins pruning with a new Adam and keeps it for all rounds; a rewound network starts anew.
+        if sparse.rewind or (sparse.base == "masked" and self.at == self.config.outer.steps):
+            self._leaves()
 
     def _scores(self, score: Score) -> dict[str, Tensor]:
         if score == "theta":

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from tiny import SPEC, coords_of, generator, make_learner, module_of, own_forward, random_params, random_targets, stacked
+from tiny import (
+    SPEC,
+    coords_of,
+    generator,
+    make_learner,
+    module_of,
+    own_forward,
+    random_params,
+    random_targets,
+    stacked,
+)
 
 from nfcodec.modules.fit.context import scores
 from nfcodec.modules.fit.fisher import information, sample_weights
