@@ -43,8 +43,8 @@ __all__ = [
 ]
 _API, _REWRITE = "nfcodec.api", "nfcodec.rewrite"
 _FROM_API = {
-    "compare": _API, "decode": _API, "decode_array": _API, "encode": _API, "encode_stream": "nfcodec.stream", "improve": _REWRITE, "info": _API,
-    "open": _API, "transcode": _REWRITE, "verify": _API,
+    "compare": _API, "decode": _API, "decode_array": _API, "encode": _API, "encode_stream": "nfcodec.stream",
+    "improve": _REWRITE, "info": _API, "open": _API, "transcode": _REWRITE, "verify": _API,
 }  # fmt: skip
 
 

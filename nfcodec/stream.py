@@ -59,11 +59,13 @@ def _descriptor(source: PathLike) -> Iterator[int]:
         yield sys.stdin.fileno()
         return
     try:
-        file = Path(source).open("rb", buffering=0)
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise MediaReadError(f"cannot read {source}: {error.strerror}") from error
-    with file:
-        yield file.fileno()
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

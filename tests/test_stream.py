@@ -43,7 +43,8 @@ def samples(count, channels=1, seed=0):
 
 def head(channels=1, size=0):
     form = struct.pack("<HHIIHH", 1, channels, RATE, RATE * 2 * channels, 2 * channels, 16)
-    return b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size)
+    parts = b"RIFF", struct.pack("<I", 0xFFFFFFFF), b"WAVEfmt ", struct.pack("<I", 16), form, b"data"
+    return b"".join(parts) + struct.pack("<I", size)
 
 
 def wave(path, values, size=0):
@@ -91,7 +92,8 @@ def test_what_is_there_never_changes(tmp_path, lapped, field, channels):
 def test_every_length_ends_well(tmp_path, lapped, length):
     values = samples(length)
     result, out = grown(tmp_path, lapped, values, quality=90, tune="psnr")
-    plain = api.encode(values_file(tmp_path, values), tmp_path / "b.nfc", options=EncodeOptions(init=lapped, quality=90, tune="psnr"))
+    options = EncodeOptions(init=lapped, quality=90, tune="psnr")
+    plain = api.encode(values_file(tmp_path, values), tmp_path / "b.nfc", options=options)
     assert decoded(out, lapped).shape == (length, 1)
     assert result.psnr > plain.psnr - 1.5 and result.bytes <= plain.bytes * 1.1 + 40
 

@@ -1,4 +1,4 @@
-"""The kinds of signals that GradNCP and MCL-NF are compared on, as one module each: coordinates, and values around zero.
+"""The kinds of signals that GradNCP and MCL-NF are compared on, as one module each: coordinates and values.
 
 Pictures (see :mod:`benchmarks.seeds.datasets`), speech, fields on the sphere, short clips. Training on the sphere sees
 drawn fields alone: smooth noise with a spectrum of a random slope; ``seeds-extra`` is for tests only.

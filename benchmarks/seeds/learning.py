@@ -25,9 +25,9 @@ Loss = Callable[[Learner, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to meta-train: ``steps`` K inner steps of SGD at ``rate`` on the best share ``gamma``, with Fisher weights
-    ``rho``; ``boot`` L further steps at five times the rate make a target that weighs ``weight``. ``outer`` steps of
-    Adam at ``lr`` (falling to zero over the second half), gradients clipped to norm 1."""
+    """One way to meta-train: ``steps`` K inner steps of SGD at ``rate`` on the best share ``gamma``, with Fisher
+    weights ``rho``; ``boot`` L further steps at five times the rate make a target that weighs ``weight``. ``outer``
+    steps of Adam at ``lr`` (falling to zero over the second half), gradients clipped to norm 1."""
 
     steps: int = 4
     gamma: float = 1.0

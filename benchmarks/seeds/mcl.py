@@ -38,7 +38,9 @@ _OUTER = {"small": 200, "medium": 5000, "full": 150_000}
 _BATCH = {"small": 2, "medium": 4, "full": 8}
 _LR = {"small": 1e-3, "medium": 3e-4, "full": 1e-5}
 _TESTED = {"small": 8, "medium": 50, "full": 100}
-_STEPS = {"small": (1, 2, 4, 8, 16, 32, 64), "medium": tuple(4**i for i in range(6)), "full": tuple(4**i for i in range(7))}
+_STEPS = {
+    "small": (1, 2, 4, 8, 16, 32, 64), "medium": tuple(4**i for i in range(6)), "full": tuple(4**i for i in range(7)),
+}  # fmt: skip
 RHOS = (0.25, 0.5, 1.0)
 
 DOMAINS: dict[str, tuple[Callable[[Context], Domain], float, float]] = {
@@ -157,7 +159,8 @@ def _theta(rows: Rows, domain: Domain, method: Method, recipe: Recipe, seed: int
     if method.training == "none":
         return init_params(domain.spec, torch.Generator().manual_seed(seed))
     parts = domain.name.replace(" ", ""), method.training, f"{method.rho:g}", seed
-    loss = _sequence(domain, recipe, head=method.training == "head") if method.training in ("sequence", "head") else None
+    in_turn = method.training in ("sequence", "head")
+    loss = _sequence(domain, recipe, head=method.training == "head") if in_turn else None
     return meta_train(domain, recipe, seed, rows.checkpoint(*parts), loss)
 
 

@@ -156,7 +156,7 @@ def _how() -> tuple[Callable[[F], F], ...]:
 @encode_options
 @click.option(
     "--stream", is_flag=True,
-    help="WAV that is still being made, from a pipe or a growing file: the output can be read all the while. Ctrl-C ends it.",
+    help="WAV that is still being made, from a pipe or a growing file: the output can be read meanwhile. Ctrl-C ends.",
 )
 @threads_option
 @json_option

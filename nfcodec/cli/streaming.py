@@ -32,7 +32,7 @@ def encoded(item: Item, options: EncodeOptions, progress: Progress | None, *, fo
 def _stoppable() -> Iterator[Callable[[], bool]]:
     """Whether somebody asked to stop; who asks twice gets what the signal did before."""
     asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in _ASKED}
+    before = {int(number): signal.getsignal(number) for number in _ASKED}
 
     def heard(number: int, frame: FrameType | None) -> None:
         asked.append(number)

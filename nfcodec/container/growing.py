@@ -25,6 +25,10 @@ class GrowingWriter(Writer):
         self._waiting = front_bytes(header)
         self.size = 0
 
+    def __enter__(self) -> GrowingWriter:
+        """The writer itself."""
+        return self
+
     def grown(self, length: int) -> None:
         """Write what was added; the first ``length`` rows of axis 0 can be read now."""
         self._flush(length, last=False)

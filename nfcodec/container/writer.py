@@ -94,7 +94,7 @@ class Writer:
         return len(head) + len(payload) + 4
 
     def grown(self, length: int) -> None:
-        """Hear that the first ``length`` rows of axis 0 are complete; of no interest to a file that is written at once."""
+        """Hear that the first ``length`` rows of axis 0 are complete, which a file that is written at once ignores."""
 
     def finish(self, header: Header, out: BinaryIO) -> int:
         """Write the file to ``out`` and return its size in bytes. ``header.sections`` is filled in here."""

@@ -105,9 +105,9 @@ class Encoder(ABC):
             for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
-        return self._encoded(size)
+        return self._outcome(size)
 
-    def _encoded(self, size: int) -> Encoded:
+    def _outcome(self, size: int) -> Encoded:
         """What became of the signal, in a file of ``size`` bytes."""
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
@@ -116,7 +116,7 @@ class Encoder(ABC):
         return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder, worst)
 
     def grow(self, out: BinaryIO, told: Callable[[int], None] | None = None) -> Encoded:
-        """Encode a recording that is still being made: every chunk is in ``out``, final, before the next one is looked at.
+        """Encode a recording that is still being made: each chunk is final in ``out`` before the next one is looked at.
 
         ``self.rows`` must be known, since the header comes first. ``told``: see
         :class:`~nfcodec.container.growing.GrowingWriter`. Silent stretches are coded like all others, for nobody knows
@@ -130,7 +130,7 @@ class Encoder(ABC):
             self.info = replace(self.info, shape=(length,))
             for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
-            return self._encoded(writer.end(length))
+            return self._outcome(writer.end(length))
 
     def shown(self, values: Floats, alpha: Ints | None) -> Floats:
         """Values (n, …, C) with those under an alpha (n, …) of 0, which nobody sees, continued from what is seen."""

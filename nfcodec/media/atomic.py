@@ -50,8 +50,8 @@ def atomic_output(target: Path, *, force: bool) -> Iterator[Path]:
 def growing_output(target: Path, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
     """Yield a file beside ``target`` to append to, and a function that gives it the name ``target``.
 
-    Before that an existing target is as it was, and an error leaves nothing behind; from then on the file keeps its name,
-    whatever happens, so it must be one that can be read at any time. Refusals and errors as of :func:`atomic_output`.
+    Before that an existing target is as it was, and an error leaves nothing behind; from then on the file keeps its
+    name, whatever happens, so it must be one that can be read at any time. Refusals are those of :func:`atomic_output`.
     """
     final = check_target(target, force=force)
     with _telling(target):

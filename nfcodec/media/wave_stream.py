@@ -96,7 +96,7 @@ class WaveStream:
         """Everything up to the first sample."""
         front = self._take(12)
         if front[:4] != b"RIFF" or front[8:] != b"WAVE":
-            raise UnsupportedMediaError(f"{self._name} is no RIFF WAVE", hint="ffmpeg -i … -f wav - makes one of a stream")
+            raise UnsupportedMediaError(f"{self._name} is no RIFF WAVE", hint="ffmpeg -i … -f wav - makes one")
         form = b""
         while True:
             head = self._take(8)

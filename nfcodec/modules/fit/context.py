@@ -34,8 +34,8 @@ def gather(x: Tensor, index: Tensor) -> Tensor:
 
 def top_frames(error: Tensor, phi: Tensor, gamma: float, frame: int) -> Tensor:
     """Indices (M, ⌊γT⌋·``frame``) of the samples of the best frames, where a field makes whole frames of ``frame``
-    samples (Tack et al. 2023, on NeRV): by √Σ‖e‖² · √Σ(‖φ‖² + 1) over a frame, which bounds the norm of the last layer's
-    gradient from above."""
+    samples (Tack et al. 2023, on NeRV): by √Σ‖e‖² · √Σ(‖φ‖² + 1) over a frame, which bounds the last layer's gradient
+    from above."""
     modules, samples = error.shape[:2]
     size = error.square().sum(-1).reshape(modules, samples // frame, frame).sum(-1)
     known = (phi.square().sum(-1) + 1.0).expand(modules, samples).reshape(modules, samples // frame, frame).sum(-1)

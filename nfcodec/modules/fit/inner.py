@@ -97,7 +97,7 @@ def context_scores(spec: FieldSpec, params: Tensors, coords: Tensor, targets: Te
     """Scores R (M, N) of all samples, a stretch of them at a time, so that only a stretch of features is ever held."""
     kind, size = field_kind(spec.kind), max(1, _SCORED // len(targets))
     parts = []
-    for some, wanted in zip(coords.split(size, 1), targets.split(size, 1), strict=True):
+    for some, wanted in zip(torch.split(coords, size, 1), torch.split(targets, size, 1), strict=True):
         phi = kind.features(spec, params, some)
         parts.append(scores(kind.head(spec, params, phi)[..., : targets.shape[-1]] - wanted, phi))
     return torch.cat(parts, 1)

@@ -1,4 +1,4 @@
-"""Modules that are learned one after another, each final before the next one comes (Woo et al. 2025: ``mod``, ``mim``)."""
+"""Modules that are learned one after another, each final before the next one comes (Woo et al. 2025: mod, mim)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class ModuleSequence:
     """A growing list of modules that all begin at the same θ0.
 
     ``theta0``, ``rate``, ``mask``: tensors without a module axis. ``loop``: the steps that a new module takes; with
-    ``rho`` > 0 this is ``mim``. A module is adapted to its own segment alone and then left as it is, so learning another
-    one cannot change what an earlier one says: there is no forgetting, bit for bit.
+    ``rho`` > 0 this is ``mim``. A module is adapted to its own segment alone and then left as it is, so learning
+    another one cannot change what an earlier one says: there is no forgetting, bit for bit.
     """
 
     def __init__(self, spec: FieldSpec, theta0: Tensors, rate: Tensors, mask: Tensors, loop: InnerLoop) -> None:

@@ -8,7 +8,7 @@ One network that is adapted to segment after segment forgets the earlier ones. T
 * OML (Javed & White 2019): the same, but the inner loop moves the last layer alone; what lies below is a representation
   that only the outer loop changes.
 
-``mim`` is ``mod`` with Fisher sample weights in the inner loss, ``rho`` of :class:`~nfcodec.modules.fit.inner.InnerLoop`.
+``mim`` is ``mod`` with Fisher sample weights in the inner loss (:mod:`nfcodec.modules.fit.fisher`).
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ def test_a_segment_sees_nothing_of_the_others():
     learner, coords, targets = make_learner(), coords_of(SPEC), random_targets(SPEC, 1)
     segments, other = segments_of(SPEC.tile, 4), targets.clone()
     other[:, segments[2]] += 0.5
-    both = [adapt_sequence(learner, coords, t, InnerLoop(2), list(segments[:n])) for n in (2, 3) for t in (targets, other)]
+    both = [
+        adapt_sequence(learner, coords, t, InnerLoop(2), list(segments[:n])) for n in (2, 3) for t in (targets, other)
+    ]
     assert all(torch.equal(both[0][n], both[1][n]) for n in both[0])
     assert any(not torch.equal(both[2][n], both[3][n]) for n in both[0])
 
@@ -77,7 +79,8 @@ def test_sequence_gradient_equals_finite_differences():
         theta = {n: t.detach().clone().requires_grad_() for n, t in learner.theta0.items()}
         with torch.no_grad():
             theta[name][at] += sign * h
-        ends.append(float(sequence_loss(dataclasses.replace(learner, theta0=theta), coords, targets, loop, segments)[0].detach()))
+        moved = dataclasses.replace(learner, theta0=theta)
+        ends.append(float(sequence_loss(moved, coords, targets, loop, segments)[0].detach()))
     assert float(grad[at]) == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-5)
 
 
