@@ -16,6 +16,8 @@ from benchmarks.seeds.protocol import PROTOCOLS
 TABLES = {
     "gradncp": "benchmarks.seeds.gradncp",
     "mcl": "benchmarks.seeds.mcl",
+    "memory": "benchmarks.seeds.memory",
+    "selection": "benchmarks.seeds.selection",
     "breaks": "benchmarks.seeds.breaks",
     "sparse": "benchmarks.seeds.sparse",
 }

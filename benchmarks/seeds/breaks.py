@@ -8,6 +8,7 @@ called ``test_n_…``. Every break (breaks.toml) is one line changed in a copy o
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -67,8 +68,8 @@ def failed(copy: Path, change: Break) -> list[str]:
 
 
 def run(context: Context) -> Path:
-    """Break everything once; the result names for each number the test that failed."""
-    rows = []
+    """Break everything once (or what is asked for); the result names for each number the test that failed."""
+    rows = {row["number"]: row for row in json.loads(RESULT.read_text())["rows"]} if RESULT.exists() else {}
     with tempfile.TemporaryDirectory(prefix="nfc-breaks-") as folder:
         copy = Path(folder)
         for name in ("nfcodec", "tests", "models", "benchmarks"):
@@ -80,9 +81,10 @@ def run(context: Context) -> Path:
                 with broken(change, copy):
                     seen = failed(copy, change)
                 say(f"{change.number:2d} {change.invariant}: {', '.join(seen) or 'NOT SEEN'}")
-                rows.append({"number": change.number, "invariant": change.invariant, "file": change.file,
-                             "test": f"tests/{change.test}::{seen[0]}" if seen else None,
-                             "old": change.old, "new": change.new})  # fmt: skip
+                rows[change.number] = {
+                    "number": change.number, "invariant": change.invariant, "file": change.file,
+                    "test": f"tests/{change.test}::{seen[0]}" if seen else None, "old": change.old, "new": change.new,
+                }  # fmt: skip
     command = f"python -m benchmarks.seeds {plain_command(sys.argv[1:])}"
-    write_json(RESULT, {"name": "breaks", "command": command, "date": today(), "rows": rows})
+    write_json(RESULT, {"name": "breaks", "command": command, "date": today(), "rows": [rows[n] for n in sorted(rows)]})
     return RESULT

@@ -49,13 +49,7 @@ def _reduce(context: Context) -> int:
 
 def run(context: Context) -> Path:
     """All rows, first the ones that the claims rest on."""
-    name = context.protocol.name
-    settings = {
-        "outer": _OUTER[name], "batch": _BATCH[name], "lr": _LR[name], "tested": _TESTED[name], "steps": STEPS,
-        "methods": METHODS, "rates": {d: r for d, (_, _, r) in DOMAINS.items()},
-        "shares": {d: s for d, (_, s, _) in DOMAINS.items()},
-    }  # fmt: skip
-    rows = Rows("gradncp", context.protocol, context.work, settings)
+    rows = table(context)
     domains: dict[str, Domain] = {}
     for data, method, seed in _plan(context):
         if context.wanted(data=data, method=method, seed=seed):
@@ -64,6 +58,17 @@ def run(context: Context) -> Path:
             _row(rows, context, domains[data], method, seed)
             rows.write(_means(rows.rows))
     return rows.write(_means(rows.rows))
+
+
+def table(context: Context) -> Rows:
+    """The rows, and the names of their checkpoints."""
+    name = context.protocol.name
+    settings = {
+        "outer": _OUTER[name], "batch": _BATCH[name], "lr": _LR[name], "tested": _TESTED[name], "steps": STEPS,
+        "methods": METHODS, "rates": {d: r for d, (_, _, r) in DOMAINS.items()},
+        "shares": {d: s for d, (_, s, _) in DOMAINS.items()},
+    }  # fmt: skip
+    return Rows("gradncp", context.protocol, context.work, settings)
 
 
 def _plan(context: Context) -> list[tuple[str, str, int]]:
