@@ -14,6 +14,7 @@ from benchmarks.seeds.protocol import PROTOCOLS
 
 # Table → the module whose ``run(context)`` makes it. Nothing is imported before it is asked for.
 TABLES = {
+    "deltas": "benchmarks.seeds.deltas",
     "sparse": "benchmarks.seeds.sparse",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nfcodec.errors import OptionError
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.train.settings import DataConfig
 
@@ -41,6 +42,8 @@ class SparseConfig:
 
     ``base`` "dense" keeps θ0 whole and limits only Δ to the mask; "masked" is Meta-SparseINR itself. ``rewind``: what
     is left goes back to its first random values after each round, as winning tickets do (Frankle & Carbin 2019).
+    ``moves`` "shifts": of Δ there are the biases of hidden layers alone, which are the shift modulations of COIN++ and
+    functa without their linear map (Dupont et al. 2022, §2.2).
     """
 
     rounds: int = 6
@@ -49,6 +52,21 @@ class SparseConfig:
     score: Literal["theta", "delta", "random"] = "delta"
     base: Literal["dense", "masked"] = "dense"
     rewind: bool = False
+    moves: Literal["all", "shifts"] = "all"
+
+    def __post_init__(self) -> None:
+        if self.base == "masked" and self.moves == "shifts":
+            raise OptionError('sparse.base = "masked" would prune every weight where sparse.moves = "shifts"')
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """``steps`` outer steps, after the dense ones, that learn which weights may change at all: ``weight`` is that of
+    the share of open gates in the loss, ``lr`` of their log α. 0 steps: none (Schwarz & Teh 2022, §3)."""
+
+    steps: int = 0
+    weight: float = 0.01
+    lr: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +89,15 @@ class TrainConfig:
     data: DataConfig = DataConfig()
     inner: InnerConfig = InnerConfig()
     outer: OuterConfig = OuterConfig()
+    gates: GateConfig = GateConfig()
     sparse: SparseConfig = SparseConfig()
     rate: RateConfig = RateConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
-    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
+    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "gates": GateConfig, "sparse": SparseConfig,
+    "rate": RateConfig,
 }  # fmt: skip
 
 

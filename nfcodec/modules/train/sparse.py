@@ -27,6 +27,13 @@ def full_mask(theta: Tensors) -> dict[str, Tensor]:
     return {n: torch.ones_like(t) for n, t in theta.items()}
 
 
+def shifts_mask(theta: Tensors, specs: tuple[TensorSpec, ...]) -> dict[str, Tensor]:
+    """Ones for the biases of hidden layers, zeros elsewhere: shift modulations (Dupont et al. 2022, §2.2)."""
+    last = specs[-1].name
+    hidden = {t.name for t in specs if t.role == "bias" and t.name != last}
+    return {n: torch.ones_like(t) if n in hidden else torch.zeros_like(t) for n, t in theta.items()}
+
+
 def kept_weights(mask: Tensors, specs: tuple[TensorSpec, ...]) -> int:
     """Surviving weights; biases are never pruned and never counted (Lee et al. 2021, §3)."""
     return sum(int(mask[t.name].sum()) for t in specs if t.role == "weight")
