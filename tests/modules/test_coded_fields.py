@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny
-from helpers import moving, painting, save_frames, save_picture
+from helpers import moving, painting, samples_of, save_frames, save_picture
 
 import nfcodec
 from nfcodec import DecodeOptions, EncodeOptions
@@ -33,7 +33,7 @@ def coded(request, tmp_path):
     target = tmp_path / "a.nfc"
     options = EncodeOptions(quality=80, effort=2, init=str(path))
     result = nfcodec.encode(source, target, options=options)
-    return samples, target, str(path), result, spec
+    return samples_of(source), target, str(path), result, spec
 
 
 def decoded(coded, **options):
