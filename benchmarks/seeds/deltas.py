@@ -35,7 +35,8 @@ SPEC = FieldSpec("siren", 2, 3, 32, 2, 30, 1, True, True, (16, 16))
 @dataclass(frozen=True)
 class Sizes:
     """``outer``, ``sparse`` and ``rate`` outer steps of dense training, of all pruning or gating, of rate-aware
-    training; ``rounds`` of pruning 20 %; ``batch`` modules; ``files`` encoded; ``keep`` files read for training."""
+    training; ``rounds`` of pruning 20 %; ``batch`` modules; ``files`` encoded; ``keep`` files read for training; ``gates``: weight of the L0
+    penalty; ``calibration``: modules that the prior is fitted to."""
 
     outer: int
     sparse: int
@@ -45,12 +46,13 @@ class Sizes:
     files: int
     keep: int
     gates: float
+    calibration: int
 
 
 SIZES = {
-    "small": Sizes(500, 240, 1000, 3, 24, 6, 300, 0.005),
-    "medium": Sizes(3_000, 1_200, 6_000, 3, 64, 24, 1_600, 0.005),
-    "full": Sizes(6_000, 1_200, 12_000, 3, 64, 60, 1_600, 0.005),
+    "small": Sizes(300, 120, 500, 3, 16, 3, 200, 0.005, 128),
+    "medium": Sizes(3_000, 1_200, 6_000, 3, 64, 24, 1_600, 0.005, 1024),
+    "full": Sizes(6_000, 1_200, 12_000, 3, 64, 60, 1_600, 0.005, 1024),
 }
 VARIANTS = ("rate", "mask on delta", "masked theta", "random mask", "gates", "shifts")
 
@@ -96,7 +98,7 @@ def trained(context: Context, rows: Rows, variant: str, sizes: Sizes, seed: int)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     trainer.run(checkpoint=checkpoint, every=60.0)
-    init = export(trainer, modules=512)
+    init = export(trainer, modules=sizes.calibration)
     path.write_bytes(init_bytes(init))
     return path, {"parameters": init.parameters, "coded": init.coded}
 
