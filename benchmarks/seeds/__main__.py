@@ -16,6 +16,7 @@ from benchmarks.seeds.protocol import PROTOCOLS
 TABLES = {
     "deltas": "benchmarks.seeds.deltas",
     "sparse": "benchmarks.seeds.sparse",
+    "tickets": "benchmarks.seeds.tickets",
 }
 
 

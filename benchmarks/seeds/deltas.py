@@ -35,8 +35,8 @@ SPEC = FieldSpec("siren", 2, 3, 32, 2, 30, 1, True, True, (16, 16))
 @dataclass(frozen=True)
 class Sizes:
     """``outer``, ``sparse`` and ``rate`` outer steps of dense training, of all pruning or gating, of rate-aware
-    training; ``rounds`` of pruning 20 %; ``batch`` modules; ``files`` encoded; ``keep`` files read for training; ``gates``: weight of the L0
-    penalty; ``calibration``: modules that the prior is fitted to."""
+    training; ``rounds`` of pruning 20 %; ``batch`` modules; ``files`` encoded; ``keep`` files read for training;
+    ``gates``: weight of the L0 penalty; ``calibration``: modules that the prior is fitted to."""
 
     outer: int
     sparse: int
