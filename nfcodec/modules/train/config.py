@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nfcodec.errors import OptionError
+from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.train.settings import DataConfig
 
@@ -103,4 +104,6 @@ TABLES: dict[str, type[Any]] = {
 
 def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
     """The config of a file's tables: ``data["field"]``, and everything else as ``parts``."""
-    return TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)
+    spec = FieldSpec.from_dict(data["field"])
+    field_kind(spec.kind).tensors(spec)  # what a kind cannot be made of is told now
+    return TrainConfig(field=spec, **parts)
