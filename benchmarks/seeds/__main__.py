@@ -15,6 +15,7 @@ from benchmarks.seeds.protocol import PROTOCOLS
 # Table → the module whose ``run(context)`` makes it. Nothing is imported before it is asked for.
 TABLES = {
     "deltas": "benchmarks.seeds.deltas",
+    "sets": "benchmarks.seeds.sets",
     "sparse": "benchmarks.seeds.sparse",
     "tickets": "benchmarks.seeds.tickets",
 }
