@@ -146,9 +146,9 @@ class Experiment:
         return found
 
     def row(self, method: str, pruned: int, weights: int, measure: Callable[[], Row]) -> None:
-        """One row of the table, if it is asked for."""
+        """One row of the table, if it is asked for or there already."""
         key = {"data": self.data, "field": self.field, "method": method, "round": pruned, "seed": self.seed}
-        if self.context.wanted(**key):
+        if self.context.wanted(**key) or self.rows.has(key):
             self.rows.row(key, lambda: {"weights": weights, **measure()})
 
     # -- methods ------------------------------------------------------------------------------------------
@@ -216,9 +216,8 @@ def run(context: Context) -> Path:
     sizes = SIZES[context.protocol.name]
     rows = Rows("sparse", context.protocol, context.work, asdict(sizes))
     for seed in context.protocol.seeds:
-        if context.wanted(seed=seed):
-            Experiment(context, sizes, rows, *FIRST, seed).run(sizes.rounds)
-            path = written(rows)
+        Experiment(context, sizes, rows, *FIRST, seed).run(sizes.rounds)
+        path = written(rows)
     return path
 
 
