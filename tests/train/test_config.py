@@ -78,7 +78,7 @@ def test_shipped_configs_load(path):
         ('id = "x"\n' + FIELD.replace("w0 = 6\n", ""), "w0"),
         ('id = "x"\n' + FIELD + "depths = 3\n", "depths"),
         ('id = "x"\n' + FIELD.replace("width = 8", "width = 100000"), "max_parameters"),
-        ('id = "x"\n' + FIELD + '[sparse]\nscore = "magnitude"\n', "sparse.score.*theta, delta, random"),
+        ('id = "x"\n' + FIELD + '[sparse]\nscore = "magnitude"\n', "sparse.score.*theta, spread, delta, random"),
         ('id = "x"\n' + FIELD + '[sparse]\nbase = "mask"\n', "sparse.base"),
         ('id = "x"\n' + FIELD + '[data]\nmodality = "smell"\n', "data.modality"),
         ('id = "x"\n' + FIELD + "[outer]\nsteps = 1.5\n", "outer.steps"),

@@ -50,7 +50,7 @@ class SparseConfig:
     rounds: int = 6
     fraction: float = 0.2
     steps: int = 600
-    score: Literal["theta", "delta", "random"] = "delta"
+    score: Literal["theta", "spread", "delta", "random"] = "delta"
     base: Literal["dense", "masked"] = "dense"
     rewind: bool = False
     moves: Literal["all", "shifts"] = "all"

@@ -31,7 +31,16 @@ from nfcodec.modules.train.rate_loss import (
     sensitivity,
     unflatten,
 )
-from nfcodec.modules.train.sparse import Score, apply_mask, full_mask, magnitude, prune, random_score, shifts_mask
+from nfcodec.modules.train.sparse import (
+    Score,
+    apply_mask,
+    full_mask,
+    magnitude,
+    prune,
+    random_score,
+    shifts_mask,
+    spread_score,
+)
 from nfcodec.modules.train.start import init_params
 from nfcodec.modules.train.tasks import Tasks
 from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
@@ -228,6 +237,8 @@ class Trainer(Running):
     def _scores(self, score: Score) -> dict[str, Tensor]:
         if score == "theta":
             return magnitude(self.theta0)
+        if score == "spread":
+            return spread_score(self.theta0, self.mask)
         if score == "random":
             return random_score(self.theta0, torch.Generator().manual_seed(self.at))
         return self._delta_scores()
