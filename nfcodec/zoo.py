@@ -111,7 +111,8 @@ def name_of_prefix(prefix: bytes) -> str:
 
 def field_of(name: str) -> FieldKind | None:
     """The kind of field of a shipped init by its id, None for any other; reads no model file."""
-    return next((field for field in FIELD_KINDS if name in index()["fields"].get(field, {}).values()), None)
+    fields = index().get("fields", {})
+    return next((field for field in FIELD_KINDS if name in fields.get(field, {}).values()), None)
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,10 @@ TABLES = {
     "memory": "benchmarks.seeds.memory",
     "selection": "benchmarks.seeds.selection",
     "breaks": "benchmarks.seeds.breaks",
+    "deltas": "benchmarks.seeds.deltas",
+    "sets": "benchmarks.seeds.sets",
     "sparse": "benchmarks.seeds.sparse",
+    "tickets": "benchmarks.seeds.tickets",
 }
 
 

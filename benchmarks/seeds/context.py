@@ -20,5 +20,5 @@ class Context:
     only: dict[str, str]
 
     def wanted(self, **key: object) -> bool:
-        """Whether a row of this key is asked for."""
-        return all(str(key[k]) == v for k, v in self.only.items() if k in key)
+        """Whether a row of this key is asked for; a value of ``only`` may be several, with commas between."""
+        return all(str(key[k]) in v.split(",") for k, v in self.only.items() if k in key)

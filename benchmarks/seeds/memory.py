@@ -26,7 +26,8 @@ _PAPERS = (256, 4)
 
 def run(context: Context) -> Path:
     """All cases."""
-    rows = Rows("memory", context.protocol, context.work, {"net": _NET[context.protocol.name], "steps": _STEPS, "of": "address space"})
+    settings = {"net": _NET[context.protocol.name], "steps": _STEPS, "of": "address space"}
+    rows = Rows("memory", context.protocol, context.work, settings)
     cases = [{"what": w, "side": 1024, "gamma": 0.25} for w in ("forward", "scores", "forward and scores")]
     cases += [{"what": "outer step", "side": s, "gamma": g} for s in SIDES for g in GAMMAS]
     for case in cases:

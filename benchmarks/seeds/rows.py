@@ -48,6 +48,10 @@ class Rows:
         """A file name of the work folder for a long training, one per protocol and settings."""
         return self.folder / f"{'-'.join(map(str, parts))}-{self.identity}.ckpt"
 
+    def has(self, key: Row) -> bool:
+        """Whether the row of ``key`` is measured already."""
+        return json.dumps(key, sort_keys=True) in self._done
+
     def row(self, key: Row, measure: Callable[[], Row]) -> Row:
         """The row of ``key`` (data, method, seed, …): the stored one, or ``key`` with what ``measure`` returns."""
         name = json.dumps(key, sort_keys=True)

@@ -82,3 +82,11 @@ def test_batches_depend_on_seed_and_step_alone():
     assert torch.equal(signals.batch(1, 2, 3), signals.batch(1, 2, 3))
     assert not torch.equal(signals.batch(1, 2, 3), signals.batch(1, 3, 3))
     assert signals.batch(1, 2, 3).shape == (3, 32 * 32, 3) and signals.centre(2).shape == (2, 32 * 32, 3)
+
+
+def test_cuts_of_a_row_and_spread_are_shown():
+    from benchmarks.seeds.show import pivot
+
+    first = {"m": "a", "w": 5, "p": 1.0, "p_sd": 0.25}
+    means = [first, {"m": "a", "w": 7, "p": 2.0, "p_sd": None}, {"m": "b", "w": 7, "p": 3.0}]
+    assert pivot(means, "m", "w", "p").splitlines()[2:] == ["| a | 1.00 ± 0.25 | 2.00 |", "| b | – | 3.00 |"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nfcodec.errors import OptionError
+from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.train.continual import segments_of
 from nfcodec.train.settings import DataConfig
@@ -54,14 +55,31 @@ class SparseConfig:
 
     ``base`` "dense" keeps θ0 whole and limits only Δ to the mask; "masked" is Meta-SparseINR itself. ``rewind``: what
     is left goes back to its first random values after each round, as winning tickets do (Frankle & Carbin 2019).
+    ``moves`` "shifts": of Δ there are the biases of hidden layers alone, which are the shift modulations of COIN++ and
+    functa without their linear map (Dupont et al. 2022, §2.2).
     """
 
     rounds: int = 6
     fraction: float = 0.2
     steps: int = 600
-    score: Literal["theta", "delta", "random"] = "delta"
+    score: Literal["theta", "spread", "delta", "random"] = "delta"
     base: Literal["dense", "masked"] = "dense"
     rewind: bool = False
+    moves: Literal["all", "shifts"] = "all"
+
+    def __post_init__(self) -> None:
+        if self.base == "masked" and self.moves == "shifts":
+            raise OptionError('sparse.base = "masked" would prune every weight where sparse.moves = "shifts"')
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """``steps`` outer steps, after the dense ones, that learn which weights may change at all: ``weight`` is that of
+    the share of open gates in the loss, ``lr`` of their log α. 0 steps: none (Schwarz & Teh 2022, §3)."""
+
+    steps: int = 0
+    weight: float = 0.01
+    lr: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ class TrainConfig:
     data: DataConfig = DataConfig()
     inner: InnerConfig = InnerConfig()
     outer: OuterConfig = OuterConfig()
+    gates: GateConfig = GateConfig()
     sparse: SparseConfig = SparseConfig()
     rate: RateConfig = RateConfig()
     continual: ContinualConfig = ContinualConfig()
@@ -91,8 +110,8 @@ class TrainConfig:
 
 
 TABLES: dict[str, type[Any]] = {
-    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "sparse": SparseConfig, "rate": RateConfig,
-    "continual": ContinualConfig,
+    "data": DataConfig, "inner": InnerConfig, "outer": OuterConfig, "gates": GateConfig, "sparse": SparseConfig,
+    "rate": RateConfig, "continual": ContinualConfig,
 }  # fmt: skip
 
 
@@ -103,6 +122,9 @@ def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
         raise OptionError(f"inner.rho = {config.inner.rho} is outside 0…1")
     if config.continual.segments != 1:
         segments_of(config.field.tile, config.continual.segments)
-        if config.outer.bootstrap_steps:
-            raise OptionError("continual.segments: a sequence has no bootstrapped target")
+        if config.outer.bootstrap_steps or config.outer.samples:
+            raise OptionError("continual.segments: a sequence has neither a bootstrapped target nor drawn samples")
     return config
+    spec = FieldSpec.from_dict(data["field"])
+    field_kind(spec.kind).tensors(spec)  # what a kind cannot be made of is told now
+    return TrainConfig(field=spec, **parts)

@@ -19,12 +19,19 @@ from nfcodec.modules.fit.inner import Tensors
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec, TensorSpec
 
-Score = Literal["theta", "delta", "random"]
+Score = Literal["theta", "spread", "delta", "random"]
 
 
 def full_mask(theta: Tensors) -> dict[str, Tensor]:
     """All ones."""
     return {n: torch.ones_like(t) for n, t in theta.items()}
+
+
+def shifts_mask(theta: Tensors, specs: tuple[TensorSpec, ...]) -> dict[str, Tensor]:
+    """Ones for the biases of hidden layers, zeros elsewhere: shift modulations (Dupont et al. 2022, §2.2)."""
+    last = specs[-1].name
+    hidden = {t.name for t in specs if t.role == "bias" and t.name != last}
+    return {n: torch.ones_like(t) if n in hidden else torch.zeros_like(t) for n, t in theta.items()}
 
 
 def kept_weights(mask: Tensors, specs: tuple[TensorSpec, ...]) -> int:
@@ -80,6 +87,16 @@ def prune(mask: Tensors, score: Tensors, specs: tuple[TensorSpec, ...], fraction
 def magnitude(theta: Tensors) -> dict[str, Tensor]:
     """The paper's score: |θ| of the meta-learned weights."""
     return {n: t.detach().abs() for n, t in theta.items()}
+
+
+def spread_score(theta: Tensors, mask: Tensors) -> dict[str, Tensor]:
+    """|θ| in units of the root mean square of what is left of its tensor.
+
+    The paper's one threshold compares layers by the units of their weights: the first layer of a SIREN begins with
+    weights w0·sqrt(fan_in/6)/2 times as large as those of the others and is kept nearly whole, whatever it is worth.
+    """
+    left = {n: (t.detach() * mask[n]).norm() / mask[n].sum().sqrt() for n, t in theta.items()}
+    return {n: t.detach().abs() / left[n].clamp_min(1e-30) for n, t in theta.items()}
 
 
 def random_score(theta: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
