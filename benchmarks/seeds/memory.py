@@ -1,8 +1,8 @@
 """Peak memory: of an outer step against γ at 512² and 1024² samples, and of the scorer beside the forward pass.
 
-Every case runs in a process of its own (Linux): the peak of its address space, less what it held before. Resident memory
-would be the wrong measure where the system takes pages back that are not used for a while; with every tensor mapped on its
-own (MALLOC_MMAP_THRESHOLD_) the address space is what is allocated.
+Every case runs in a process of its own (Linux): the peak of its address space, less what it held before. Where the system
+takes unused pages back, resident memory would be too little; with every tensor mapped on its own
+(MALLOC_MMAP_THRESHOLD_) the address space is what is allocated.
 """
 
 from __future__ import annotations
