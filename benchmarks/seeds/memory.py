@@ -1,7 +1,7 @@
-"""Peak memory: of an outer step against γ at 512² and 1024² samples, and of the scorer beside the forward pass.
+"""Peak memory: of an outer step against γ at 512² and 1024² samples, of the scorer and of a forward pass.
 
-Every case runs in a process of its own (Linux): the peak of its address space, less what it held before. Where the system
-takes unused pages back, resident memory would be too little; with every tensor mapped on its own
+Every case runs in a process of its own (Linux): the peak of its address space, less what it held before. Where systems
+take unused pages back, resident memory would be too little; with every tensor mapped on its own
 (MALLOC_MMAP_THRESHOLD_) the address space is what is allocated.
 """
 
