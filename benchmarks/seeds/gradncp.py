@@ -103,8 +103,9 @@ def _row(rows: Rows, context: Context, domain: Domain, method: str, seed: int) -
     rows.row({"data": domain.name, "method": method, "seed": seed}, measure)
 
 
-def judged(domain: Domain, theta: Params, recipe: Recipe, count: int) -> Row:
-    """PSNR after steps of plain and of re-scaled gradients, and how well the scores know the full gradient."""
+def judged(domain: Domain, theta: Params, recipe: Recipe, count: int, *, scored: bool = True) -> Row:
+    """PSNR after steps of plain and of re-scaled gradients, and, if ``scored``, how well the scores of
+    samples know the full gradient."""
     targets = domain.test(count)
     at = STEPS.index(16)
     found = {"plain": curve(domain, theta, targets, InnerLoop(1), recipe.rate, STEPS)}
@@ -113,7 +114,7 @@ def judged(domain: Domain, theta: Params, recipe: Recipe, count: int) -> Row:
     return {
         "steps": list(STEPS), **found, **{f"k16_{n}": c[at] for n, c in found.items()},
         "k16": max(c[at] for c in found.values()), "k32": max(c[-1] for c in found.values()),
-        "correlation": correlations(domain, theta, targets[:4], recipe.rate, (0, 8)),
+        **({"correlation": correlations(domain, theta, targets[:4], recipe.rate, (0, 8))} if scored else {}),
     }  # fmt: skip
 
 
