@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -86,12 +87,11 @@ def run(context: Context) -> Path:
         "domains": {d: (s, r) for d, (_, s, r) in DOMAINS.items()},
     }  # fmt: skip
     rows = Rows("mcl", context.protocol, context.work, settings)
-    domains: dict[str, Domain] = {}
+    load = cache(lambda data: DOMAINS[data][0](context))
     for data, method, seed in _plan(context):
-        if context.wanted(data=data, method=method, seed=seed):
-            if data not in domains:
-                domains[data] = DOMAINS[data][0](context)
-            _row(rows, context, domains[data], method, seed)
+        key = {"data": data, "method": method, "column": METHODS[method].column, "seed": seed}
+        if context.wanted(**key) or rows.has(key):
+            rows.row(key, lambda data=data, method=method, seed=seed: _row(rows, context, load(data), method, seed))
             rows.write(_means(rows.rows))
     return rows.write(_means(rows.rows))
 
@@ -138,20 +138,16 @@ def _cut(targets: Tensor, index: Tensor) -> Tensor:
 
 
 # -- rows ------------------------------------------------------------------------------------------------
-def _row(rows: Rows, context: Context, domain: Domain, name: str, seed: int) -> None:
+def _row(rows: Rows, context: Context, domain: Domain, name: str, seed: int) -> Row:
     method, protocol = METHODS[name], context.protocol.name
     share, rate = DOMAINS[domain.name][1:]
     recipe = Recipe(
         rate=rate, rho=method.rho, outer=max(1, round(_OUTER[protocol] * share)), batch=_BATCH[protocol],
         lr=_LR[protocol],
     )  # fmt: skip
-
-    def measure() -> Row:
-        own = module_domain(domain) if method.training == "modules" else domain
-        theta = _theta(rows, own, method, recipe, seed)
-        return judged(own, theta, method, recipe, _TESTED[protocol], _STEPS[protocol])
-
-    rows.row({"data": domain.name, "method": name, "column": method.column, "seed": seed}, measure)
+    own = module_domain(domain) if method.training == "modules" else domain
+    theta = _theta(rows, own, method, recipe, seed)
+    return judged(own, theta, method, recipe, _TESTED[protocol], _STEPS[protocol])
 
 
 def _theta(rows: Rows, domain: Domain, method: Method, recipe: Recipe, seed: int) -> Params:
