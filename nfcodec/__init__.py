@@ -21,6 +21,7 @@ from nfcodec.options import DecodeOptions, EncodeOptions
 if TYPE_CHECKING:
     from nfcodec.api import compare, decode, decode_array, encode, info, open, verify
     from nfcodec.rewrite import improve, transcode
+    from nfcodec.stream import encode_stream
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "decode",
     "decode_array",
     "encode",
+    "encode_stream",
     "improve",
     "info",
     "open",
@@ -41,8 +43,8 @@ __all__ = [
 ]
 _API, _REWRITE = "nfcodec.api", "nfcodec.rewrite"
 _FROM_API = {
-    "compare": _API, "decode": _API, "decode_array": _API, "encode": _API, "improve": _REWRITE, "info": _API,
-    "open": _API, "transcode": _REWRITE, "verify": _API,
+    "compare": _API, "decode": _API, "decode_array": _API, "encode": _API, "encode_stream": "nfcodec.stream",
+    "improve": _REWRITE, "info": _API, "open": _API, "transcode": _REWRITE, "verify": _API,
 }  # fmt: skip
 
 

@@ -207,9 +207,12 @@ def _refuse(
 
 
 def _missing(decoder: Decoder, options: DecodeOptions) -> tuple[str, ...]:
-    """A warning about what a truncated file lacks."""
+    """A warning about what a truncated or growing file lacks."""
     from nfcodec.decoder.missing import missing
 
+    if decoder.reader.unfinished:
+        there = decoder.info.shape[0] / float(decoder.info.rate or 1)
+        return (f"the recording has no end yet: its first {there:.2f} s are there",)
     lack = missing(decoder) if options.partial else None
     return () if lack is None else (f"the file is truncated: {lack}",)
 
@@ -278,14 +281,16 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
     head = reader.header
     rate, unit = rate_of(size, _described(head))
     kinds = [kind_name(e.first) for e in entries if e.type == SectionType.METADATA]
+    name = zoo.name_of_prefix(head.init)
     return FileInfo(
         path=os.fspath(source), bytes=size, version=head.version, modality=head.modality, shape=head.shape,
         channels=head.channels, alpha=head.alpha, sample_type=head.sample_type,
         sample_rate=float(head.rate) if head.rate is not None else None, value_range=head.value_range,
-        field=kind_of_sections([e.type for e in entries]), init=zoo.name_of_prefix(head.init),
+        field=zoo.field_of(name) or kind_of_sections([e.type for e in entries]), init=name,
         quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
         sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries), uneven=uneven,
+        growing=reader.unfinished,
     )  # fmt: skip
 
 

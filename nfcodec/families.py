@@ -31,6 +31,7 @@ Box = tuple[int, int, int, int]
 _PACKAGES = {
     "lattice": "nfcodec.lattice", "siren": "nfcodec.modules", "lapped": "nfcodec.lapped", "dyadic": "nfcodec.dyadic",
     "moving": "nfcodec.moving",
+    "fourier": "nfcodec.modules", "nerv": "nfcodec.modules",
 }  # fmt: skip
 # The section that holds the symbols of a field of a package.
 _SECTIONS: dict[SectionType, FieldKind] = {

@@ -18,8 +18,8 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 MetadataKind = Literal["icc", "exif", "xmp", "tags", "sound"]
 METADATA_KINDS: tuple[MetadataKind, ...] = ("icc", "exif", "xmp", "tags", "sound")
 
-FieldKind = Literal["lattice", "siren", "lapped", "dyadic", "moving"]
-FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped", "dyadic", "moving")
+FieldKind = Literal["lattice", "siren", "lapped", "dyadic", "moving", "fourier", "nerv"]
+FIELD_KINDS: tuple[FieldKind, ...] = ("lattice", "siren", "lapped", "dyadic", "moving", "fourier", "nerv")
 
 # What an encoder minds: how things look and sound, or the error of their samples.
 Tune = Literal["perceptual", "psnr"]
@@ -256,6 +256,7 @@ class FileInfo:
     """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind.
 
     ``uneven``: the frames of a video are not shown for equal times; ``sample_rate`` is their number by the length then.
+    ``growing``: a recording that has no end yet; ``shape`` is of what can be decoded now.
     """
 
     path: str
@@ -276,6 +277,7 @@ class FileInfo:
     metadata: tuple[str, ...]
     sections: tuple[SectionInfo, ...]
     uneven: bool = False
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from nfcodec.container.layout import INIT_BYTES
 from nfcodec.errors import FormatError, LimitError, ModelError, ModelHashError, ModelNotFoundError
 from nfcodec.families import Init
 from nfcodec.media.atomic import atomic_output
-from nfcodec.options import ModelInfo
+from nfcodec.options import FIELD_KINDS, FieldKind, ModelInfo
 
 PREFIX = INIT_BYTES  # bytes of the SHA-256 that a file carries
 MAX_INIT_BYTES = 64 * 2**20
@@ -107,6 +107,12 @@ def name_of_prefix(prefix: bytes) -> str:
         if bytes.fromhex(pinned)[:PREFIX] == prefix:
             return str(name)
     return prefix.hex()
+
+
+def field_of(name: str) -> FieldKind | None:
+    """The kind of field of a shipped init by its id, None for any other; reads no model file."""
+    fields = index().get("fields", {})
+    return next((field for field in FIELD_KINDS if name in fields.get(field, {}).values()), None)
 
 
 @lru_cache(maxsize=8)

@@ -124,7 +124,7 @@ def test_every_flipped_bit_is_found(files, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_truncation_is_found(files, tmp_path, kind):
+def test_45_every_truncation_is_found(files, tmp_path, kind):
     checker, data = Checker(tmp_path, kind), files[kind]
     for length in range(len(data)):
         error = fault(checker.verify, data[:length])
@@ -238,7 +238,7 @@ def test_empty_and_foreign_files(tmp_path):
 
 
 # -- 46: inits -------------------------------------------------------------------------------------------
-def test_the_wrong_init_is_refused(files, tmp_path):
+def test_46_the_wrong_init_is_refused(files, tmp_path):
     path = tmp_path / "a.nfc"
     path.write_bytes(files["image"])
     with pytest.raises(ModelNotFoundError, match=r"missing\.safetensors"):

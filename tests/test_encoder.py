@@ -62,7 +62,7 @@ def all_symbols(data: bytes, kind: str) -> np.ndarray:
 # -- 39: what the encoder says is what the decoder writes ------------------------------------------------
 @pytest.mark.parametrize("quality", [0, 60, 100])
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_reported_psnr_is_that_of_the_written_file(tmp_path, kind, quality):
+def test_39_reported_psnr_is_that_of_the_written_file(tmp_path, kind, quality):
     if kind == "image":
         source, name, peak = save_picture(tmp_path / "a.png", painting(45, 61)), "b.png", 255
     elif kind == "audio":
@@ -77,7 +77,7 @@ def test_reported_psnr_is_that_of_the_written_file(tmp_path, kind, quality):
 
 
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_same_symbols_and_same_digest(kind):
+def test_39_same_symbols_and_same_digest(kind):
     data, encoded = pack(SIGNALS[kind](3), kind)
     assert opened(data, kind).digest()[0] == encoded.digest
 
@@ -130,7 +130,7 @@ def test_overhead_of_a_picture(size, monkeypatch):
 
 # -- 41: the size is what the model says -----------------------------------------------------------------
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_length_is_the_code_length(kind):
+def test_41_length_is_the_code_length(kind):
     data, _ = pack(SIGNALS[kind](2), kind, quality=90)
     decoder = opened(data, kind)
     field, q = decoder.init, decoder.field.deltas().symbols
@@ -145,7 +145,7 @@ def test_length_is_the_code_length(kind):
 
 # -- 42: zero is on every grid ---------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["image", "masked", "audio", "video"])
-def test_zero_is_representable(kind):
+def test_42_zero_is_representable(kind):
     field = zoo.load(init(kind))
     for quality in (0, 33, 100):
         exponents = field.steps_at(quality)
@@ -156,7 +156,7 @@ def test_zero_is_representable(kind):
 
 # -- 43: what is masked never moves ----------------------------------------------------------------------
 @pytest.mark.parametrize("kind", ["masked", "image"])
-def test_masked_weights_stay_exactly(kind):
+def test_43_masked_weights_stay_exactly(kind):
     data, _ = pack(memory("image", painting(32, 40)), kind, quality=100)
     decoder = opened(data, kind)
     field, q = decoder.init, decoder.field.deltas().symbols
@@ -184,7 +184,7 @@ def test_grey_touches_only_the_first_output():
 # -- 44: more is more ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("kind", "seeds"), [("image", 4), ("audio", 2), ("video", 2)])
 @pytest.mark.parametrize("effort", [1, 5])
-def test_rate_and_psnr_rise_with_quality(kind, seeds, effort):
+def test_44_rate_and_psnr_rise_with_quality(kind, seeds, effort):
     points = []
     for quality in (0, 25, 50, 75, 100):
         files = [pack(SIGNALS[kind](s), kind, quality=quality, effort=effort)[1] for s in range(seeds)]
@@ -236,7 +236,7 @@ def test_effort_never_makes_a_worse_file(kind):
 
 # -- 47: finer steps -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_six_decibels_per_bit(kind):
+def test_47_six_decibels_per_bit(kind):
     source, field = SIGNALS[kind](4), zoo.load(init(kind))
     adapter = Adapter(field, 50, 3, field.spec.channels)
     coding, targets = adapter.coding, torch.from_numpy(cut(field.spec, source.values))
@@ -261,7 +261,7 @@ def test_six_decibels_per_bit(kind):
 
 # -- 48: sensitivity -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_noise_of_a_step_does_what_the_fisher_information_says(kind):
+def test_48_noise_of_a_step_does_what_the_fisher_information_says(kind):
     """ΔMSE of uniform noise of one step in one tensor, against Σ F_j δ_j²/12 (½·F of the loss ½‖e‖²)."""
     source, field = SIGNALS[kind](4), zoo.load(init(kind))
     adapter = Adapter(field, 75, 3, field.spec.channels)

@@ -50,6 +50,7 @@ Examples:
   nfc encode *.wav -d encoded --skip-existing
   nfc encode --max-error 0.1% --wrap -1 temperature.npy
   curl -s URL | nfc encode - > photo.nfc
+  arecord -f S16_LE -r 16000 -t wav | nfc encode --stream - -o talk.nfc
 """
 
 
@@ -153,13 +154,17 @@ def _how() -> tuple[Callable[[F], F], ...]:
 @inputs_argument
 @output_options
 @encode_options
+@click.option(
+    "--stream", is_flag=True,
+    help="WAV that is still being made, from a pipe or a growing file: the output can be read meanwhile. Ctrl-C ends.",
+)
 @threads_option
 @json_option
 @verbose_option
 @click.pass_context
 def command(
     ctx: click.Context, /, inputs: tuple[str, ...], output: str | None, folder: str | None, force: bool,
-    skip_existing: bool, no_verify: bool, as_json: bool, **fields: Any,
+    skip_existing: bool, no_verify: bool, stream: bool, as_json: bool, **fields: Any,
 ) -> int:  # fmt: skip
     """Encode media files to .nfc files.
 
@@ -174,7 +179,14 @@ def command(
     show = partial(text.encoded, verbose=session.verbose)
     reporter = Reporter(session, show, as_json, piped=target.piped(inputs))
 
+    if stream and len(items) > 1:
+        raise click.UsageError("--stream takes one recording at a time")
+
     def work(item: Item, progress: Progress | None) -> EncodeResult:
+        if stream:
+            from nfcodec.cli.streaming import encoded
+
+            return encoded(item, options, progress, force=force)
         from nfcodec import api
 
         return api.encode(item.input, item.output, options=options, force=force, progress=progress)

@@ -105,6 +105,8 @@ def information(i: FileInfo) -> str:
         "metadata": ", ".join(i.metadata) or "none",
         "sections": _sections(i),
     }
+    if i.growing:
+        rows["growing"] = "the recording has no end yet; this is what is there"
     if i.value_range is not None:
         rows["values"] = f"{i.value_range[0]:g} … {i.value_range[1]:g}"
     return "\n".join([label(i.path), *(f"  {name:<9} {value}" for name, value in rows.items())])

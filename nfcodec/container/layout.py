@@ -10,7 +10,7 @@ from enum import IntEnum
 from fractions import Fraction
 
 from nfcodec.container.varint import ByteReader, encode_varint
-from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.errors import CorruptError
 from nfcodec.limits import Limits
 
 # No text file starts like this; a transfer that rewrites line ends changes it.
@@ -33,7 +33,7 @@ _TYPES_OF = {
 }  # fmt: skip
 _LARGEST_FLOAT = {"f16": 65504.0, "f32": math.ldexp(2.0 - 2.0**-23, 127), "f64": math.ldexp(2.0 - 2.0**-52, 1023)}
 
-_HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _RESERVED = 0x08, 0x10, 0x20, 0x40, 0x80
+_HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _GROWING = 0x08, 0x10, 0x20, 0x40, 0x80
 _PERCEPTUAL = 0x80  # of the quality
 
 
@@ -47,6 +47,7 @@ class SectionType(IntEnum):
     FRAMES = 0x05
     SAMPLES = 0x06
     GROUP = 0x07
+    LENGTH = 0x08
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
@@ -67,6 +68,8 @@ class Header:
     ``nfcodec.signal.SignalInfo``. ``init``: first 8 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
     ``perceptual``: the field is used as its init has it to look well, not to make errors small. ``chunk_rows``: rows of
     modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
+    ``growing``: the file was written while its signal came in, so its LENGTH sections say how long axis 0 is and where
+    the sections end (FORMAT.md, §24); until they are read, ``shape[0]`` is 1 and ``sections`` is 0.
     """
 
     modality: str
@@ -82,6 +85,7 @@ class Header:
     sections: int = 0
     version: int = VERSION
     perceptual: bool = False
+    growing: bool = False
 
     def problem(self) -> str | None:
         """What is wrong with the values, or None. The writer calls it a bug, the reader a corrupt file."""
@@ -96,6 +100,7 @@ class Header:
             (self.chunk_rows >= 1, f"{self.chunk_rows} rows of modules per chunk"),
             (self.sections >= 0, f"{self.sections} sections"),
             (self._rate_fits(), f"rate {self.rate} in {self._what()}"),
+            (not self.growing or self.modality == "audio", f"a growing {self.modality}"),
             (self._range_fits(), f"value range {self.value_range} in {self._what()}"),
             (self.version == VERSION, f"version {self.version}"),
         )
@@ -173,6 +178,21 @@ def chunk_payload(index: int, payload: bytes) -> bytes:
     return encode_varint(index) + payload
 
 
+def length_payload(length: int, *, last: bool) -> bytes:
+    """The payload of a LENGTH section: samples of axis 0 that are there, and whether no more will come."""
+    return encode_varint(length) + bytes([last])
+
+
+def split_length(payload: bytes) -> tuple[int, bool]:
+    """Inverse of :func:`length_payload`. Raises :class:`nfcodec.errors.FormatError`."""
+    reader = ByteReader(payload)
+    length, last = reader.varint("length so far"), reader.byte("end of the recording")
+    reader.expect_end("length so far")
+    if last > 1 or not length:
+        raise CorruptError(f"length {length} with the mark {last}")
+    return length, bool(last)
+
+
 def split_chunk(payload: bytes) -> tuple[int, bytes]:
     """Inverse of :func:`chunk_payload`. Raises :class:`nfcodec.errors.FormatError`."""
     reader = ByteReader(payload)
@@ -202,6 +222,8 @@ def _flags(header: Header) -> int:
     flags |= _HAS_ALPHA if header.alpha else 0
     flags |= _HAS_RATE if header.rate is not None else 0
     flags |= _HAS_RANGE if header.value_range is not None else 0
+    if header.growing:
+        return flags | _GROWING
     return flags | (_ONE_SECTION if header.sections == 1 else 0)
 
 
@@ -209,11 +231,11 @@ def pack_fields(header: Header) -> bytes:
     """The header fields, between their length byte and their CRC. ``header.problem()`` must be None."""
     out = bytearray([_flags(header)])
     out += encode_varint((header.channels - 1) << _SAMPLE_BITS | _SAMPLE_TYPES.index(header.sample_type))
-    for length in header.shape:
+    for length in header.shape[header.growing :]:
         out += encode_varint(length)
     quality = header.quality | (_PERCEPTUAL if header.perceptual else 0)
     out += header.init + bytes([quality]) + encode_varint(header.chunk_rows)
-    if header.sections != 1:
+    if header.sections != 1 and not header.growing:
         out += encode_varint(header.sections)
     if header.rate is not None:
         out += encode_varint(header.rate.numerator) + encode_varint(header.rate.denominator)
@@ -224,8 +246,8 @@ def pack_fields(header: Header) -> bytes:
 
 def _unpack_kind(flags: int) -> tuple[str, int]:
     """Modality and number of axes from the flag byte."""
-    if flags & _RESERVED:
-        raise UnsupportedFeatureError(f"header flags 0x{flags:02x}: bit 7 is reserved", hint="a newer nfc may know it")
+    if flags & _GROWING and flags & _ONE_SECTION:
+        raise CorruptError("a growing file whose header counts its sections")
     if flags & 0x07 >= len(_SHAPES):
         raise CorruptError(f"modality code {flags & 0x07} does not exist")
     return _SHAPES[flags & 0x07]
@@ -249,6 +271,8 @@ def _unpack_samples(reader: ByteReader) -> tuple[int, str]:
 
 def _unpack_sections(reader: ByteReader, flags: int) -> int:
     """Number of sections; one has a flag of its own and no other spelling."""
+    if flags & _GROWING:
+        return 0
     if flags & _ONE_SECTION:
         return 1
     sections = reader.varint("section count")
@@ -266,7 +290,8 @@ def unpack_fields(fields: bytes, version: int) -> Header:
     flags = reader.byte("header flags")
     modality, axes = _unpack_kind(flags)
     channels, sample_type = _unpack_samples(reader)
-    shape = tuple(reader.varint(f"length of axis {i}") for i in range(axes))
+    growing = bool(flags & _GROWING)
+    shape = tuple(1 if growing and not i else reader.varint(f"length of axis {i}") for i in range(axes))
     init, quality = reader.take(INIT_BYTES, "init prefix"), reader.byte("quality")
     header = Header(
         modality=modality,
@@ -281,8 +306,8 @@ def unpack_fields(fields: bytes, version: int) -> Header:
         sections=_unpack_sections(reader, flags),
         rate=_unpack_rate(reader) if flags & _HAS_RATE else None,
         value_range=struct.unpack("<2d", reader.take(16, "value range")) if flags & _HAS_RANGE else None,
-        version=version,
-    )
+        version=version, growing=growing,
+    )  # fmt: skip
     reader.expect_end("header")
     problem = header.problem()
     if problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from nfcodec.container.layout import (
@@ -18,6 +18,7 @@ from nfcodec.container.layout import (
     SectionType,
     crc_bytes,
     first_varint,
+    split_length,
     unpack_fields,
 )
 from nfcodec.container.varint import MAX_VARINT, finish_varint
@@ -84,6 +85,9 @@ class Reader:
     ``file`` must be at the file's first byte; only :meth:`index` and :meth:`read` need it to be seekable. Every
     fault of the bytes raises a :class:`nfcodec.errors.FormatError`; sizes over ``limits`` raise
     :class:`nfcodec.errors.LimitError` before anything of that size is allocated.
+
+    Of a file that grows (FORMAT.md, §24) ``header`` says what was complete when it was opened, and ``unfinished`` that
+    it had no end yet; what comes later is not looked at.
     """
 
     def __init__(self, file: BinaryIO, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -93,6 +97,7 @@ class Reader:
         self._seekable = file.seekable()
         self._start = file.tell() if self._seekable else 0
         self._streamed = False
+        self.unfinished = False
         self.header = self._read_header()
 
     # -- bytes ---------------------------------------------------------------------------------------------------
@@ -161,9 +166,34 @@ class Reader:
         if self._take(CRC_BYTES, "header checksum") != crc_bytes(SIGNATURE, front, fields):
             raise ChecksumError("the header was changed: its CRC-32 does not match")
         header = unpack_fields(fields, version)
-        header.check_limits(self._limits)
         self._body = len(SIGNATURE) + len(front) + length + CRC_BYTES
+        if header.growing:
+            header = self._grown(header)
+        header.check_limits(self._limits)
         return header
+
+    def _grown(self, header: Header) -> Header:
+        """The header of a growing file as the last LENGTH section has it; :class:`TruncatedError` before the first."""
+        if not self._seekable:
+            raise UnsupportedFeatureError("a growing file cannot be read from a pipe", hint="save it first")
+        position, end = self._start + self._body, self._end()
+        count = sections = length = 0
+        self.unfinished = True
+        while self.unfinished:
+            try:
+                entry = self._entry(position, end)
+            except TruncatedError:  # what is being written right now
+                break
+            position, count = position + entry.size, count + 1
+            if entry.type != SectionType.LENGTH:
+                continue
+            before, (length, last) = length, split_length(self.read(entry).payload)
+            if length < before + (not last):
+                raise CorruptError(f"a growing recording shrinks from {before} to {length} samples")
+            self.unfinished, sections = not last, count
+        if not sections:
+            raise TruncatedError("nothing of this growing recording is complete yet")
+        return replace(header, shape=(length, *header.shape[1:]), sections=sections)
 
     def _check_signature(self) -> None:
         found = self._up_to(len(SIGNATURE))
@@ -187,9 +217,12 @@ class Reader:
             raise ChecksumError(f"a section of {size} bytes was changed: its CRC-32 does not match")
         return Section(kind[0], payload, 1 + len(length) + size + CRC_BYTES)
 
-    @staticmethod
-    def _known(kind: int) -> bool:
-        """Whether to hand out a section: False for ancillary ones of unknown type."""
+    def _wanted(self, kind: int) -> bool:
+        """Whether to hand out a section: False for ancillary ones of unknown type, and for what the header says now."""
+        if kind == SectionType.LENGTH:
+            if not self.header.growing:
+                raise CorruptError("LENGTH section in a file that does not grow")
+            return False
         if kind in _KNOWN:
             return True
         if kind & ANCILLARY:
@@ -212,11 +245,11 @@ class Reader:
             self._seek(position)
             section = self._read_section()
             position += section.size
-            if self._known(section.type):
+            if self._wanted(section.type):
                 seen.check(section.type, first_varint(section.type, section.payload[:MAX_VARINT]))
                 yield section
         self._seek(position)
-        if self._up_to(1):
+        if not self.unfinished and self._up_to(1):
             raise CorruptError("bytes after the last section")
 
     def _seek(self, position: int) -> None:
@@ -243,10 +276,10 @@ class Reader:
                     return entries
                 raise
             position += entry.size
-            if self._known(entry.type):
+            if self._wanted(entry.type):
                 seen.check(entry.type, entry.first)
                 entries.append(entry)
-        if position != end:
+        if position != end and not self.unfinished:
             raise CorruptError(f"{end - position} bytes after the last section")
         return entries
 

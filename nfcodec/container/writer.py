@@ -20,11 +20,24 @@ _COPY = 1 << 20
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def disk() -> Iterator[None]:
+    """Within the block errors of the disk are :class:`OutputError`."""
     try:
         yield
     except OSError as exc:
         raise OutputError(f"cannot write: {exc}", hint="check the free space and the permissions") from exc
+
+
+def front_bytes(header: Header) -> bytes:
+    """Everything before the first section; :class:`InternalError` for a header that cannot be."""
+    problem = header.problem()
+    if problem:
+        raise InternalError(f"header with {problem}")
+    fields = pack_fields(header)
+    if len(fields) > MAX_HEADER:
+        raise InternalError(f"header of {len(fields)} bytes")
+    front = SIGNATURE + bytes([header.version, len(fields)]) + fields
+    return front + crc_bytes(front)
 
 
 class Writer:
@@ -74,24 +87,19 @@ class Writer:
                 raise InternalError(f"second {kind.name} section for chunk {key[1]}")
             self._chunks.add(key)
         head = bytes([kind]) + encode_varint(len(payload))
-        with _disk():
+        with disk():
             for part in (head, payload, crc_bytes(head, payload)):
                 self._spool.write(part)
         self._count += 1
         return len(head) + len(payload) + 4
 
+    def grown(self, length: int) -> None:
+        """Hear that the first ``length`` rows of axis 0 are complete, which a file that is written at once ignores."""
+
     def finish(self, header: Header, out: BinaryIO) -> int:
         """Write the file to ``out`` and return its size in bytes. ``header.sections`` is filled in here."""
-        header = replace(header, sections=self._count)
-        problem = header.problem()
-        if problem:
-            raise InternalError(f"header with {problem}")
-        fields = pack_fields(header)
-        if len(fields) > MAX_HEADER:
-            raise InternalError(f"header of {len(fields)} bytes")
-        front = SIGNATURE + bytes([header.version, len(fields)]) + fields
-        front += crc_bytes(front)
-        with _disk():
+        front = front_bytes(replace(header, sections=self._count))
+        with disk():
             size = self._spool.tell()
             self._spool.seek(0)
             out.write(front)

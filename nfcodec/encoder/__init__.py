@@ -15,7 +15,7 @@ from nfcodec.signal import SignalInfo, Source
 # The field whose samples keep to a bound.
 BOUNDED = "dyadic"
 
-__all__ = ["Encoded", "Fitting", "choose_init", "encode_signal"]
+__all__ = ["Encoded", "Fitting", "choose_init", "encode_growing", "encode_signal"]
 
 
 class Fitting(Protocol):
@@ -65,3 +65,19 @@ def encode_signal(
     _check_arrays_only(source.info, init, options)
     fitting = cast(Fitting, families.side(init.kind, "fit"))
     return fitting.encode(source, out, init, options, progress=progress, again=again, coder=coder or ALONE)
+
+
+def encode_growing(
+    source: Source, out: BinaryIO, options: EncodeOptions, *, progress: Progress | None = None,
+    told: Callable[[int], None] | None = None,
+) -> Encoded:  # fmt: skip
+    """Encode a recording of unknown length to ``out`` (binary, only ever appended to) while it is made.
+
+    ``told`` hears how many samples the file holds whenever it holds more. Raises
+    :class:`~nfcodec.errors.UnsupportedMediaError` for anything but sound, and for fields that need all of it.
+    """
+    init = choose_init(source.info, options)
+    fitting = families.side(init.kind, "fit")
+    if source.info.modality != "audio" or not hasattr(fitting, "encode_growing"):
+        raise UnsupportedMediaError(f"a growing file holds sound on lapped fields or modules, not {init.kind}")
+    return cast(Encoded, fitting.encode_growing(source, out, init, options, progress=progress, told=told))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
 
+from nfcodec.container.growing import GrowingWriter
 from nfcodec.container.layout import INIT_BYTES, Header, SectionType
 from nfcodec.container.metadata import pack_metadata, pack_tags
 from nfcodec.container.writer import Writer
@@ -78,6 +80,7 @@ class Encoder(ABC):
         self._progress = progress
         self._done = 0.0
         self._hid = False
+        self.lists_silence = True
 
     @property
     def constant(self) -> bool:
@@ -103,11 +106,32 @@ class Encoder(ABC):
             for kind, payload in self.metadata_sections:
                 writer.add(kind, payload)
             size = writer.finish(self.header(), out)
+        return self._outcome(size)
+
+    def _outcome(self, size: int) -> Encoded:
+        """What became of the signal, in a file of ``size`` bytes."""
         psnr, snr = self.error.psnr(self.info.measured_peak), self.error.snr()
         warnings = (*self.source.warnings, *self.warnings)
         digest = self.symbols.hexdigest()
         worst = float(np.ldexp(self.error.max_error, self.info.exponent)) if self.info.modality == "array" else None
         return Encoded(self.info, size, psnr, snr, digest, self.init_id, self.quality, warnings, self.coder, worst)
+
+    def grow(self, out: BinaryIO, told: Callable[[int], None] | None = None) -> Encoded:
+        """Encode a recording that is still being made: each chunk is final in ``out`` before the next one is looked at.
+
+        ``self.rows`` must be known, since the header comes first. ``told``: see
+        :class:`~nfcodec.container.growing.GrowingWriter`. Silent stretches are coded like all others, for nobody knows
+        yet where they end.
+        """
+        self.lists_silence = False
+        with GrowingWriter(out, replace(self.header(), growing=True), told) as writer:
+            length = self.write_signal(writer)
+            if not length:
+                raise UnsupportedMediaError("the input holds no samples")
+            self.info = replace(self.info, shape=(length,))
+            for kind, payload in self.metadata_sections:
+                writer.add(kind, payload)
+            return self._outcome(writer.end(length))
 
     def shown(self, values: Floats, alpha: Ints | None) -> Floats:
         """Values (n, …, C) with those under an alpha (n, …) of 0, which nobody sees, continued from what is seen."""
@@ -132,7 +156,7 @@ class Encoder(ABC):
     def find_silence(self, values: Floats, start: int) -> Silence | None:
         """The silent stretches of a block (n, C) of a recording that begins at sample ``start``, and remember them;
         None where there are none. Blocks come in order, each once."""
-        if self.info.modality != "audio":
+        if self.info.modality != "audio" or not self.lists_silence:
             return None
         # Measured samples count from silence.
         found = find_silence(self.written(values) == 0, round(_SHORTEST * float(self.info.rate or 0)))

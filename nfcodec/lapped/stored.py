@@ -58,7 +58,8 @@ class LappedField:
     @property
     def rows(self) -> int:
         """Frames of a chunk, the last excepted."""
-        return min(self.init.spec.frames, self.frames)
+        # Nobody knew how long a growing recording would become.
+        return self.init.spec.frames if self.header.growing else min(self.init.spec.frames, self.frames)
 
     @property
     def chunk_length(self) -> int:

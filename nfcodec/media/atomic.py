@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from nfcodec.errors import NfcError, OutputError, OutputExistsError
 from nfcodec.media.reading import named, reason
@@ -43,6 +44,34 @@ def atomic_output(target: Path, *, force: bool) -> Iterator[Path]:
         with suppress(OSError):
             temp.unlink()
     _sync_folder(final.parent)
+
+
+@contextmanager
+def growing_output(target: Path, *, force: bool) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+    """Yield a file beside ``target`` to append to, and a function that gives it the name ``target``.
+
+    Before that an existing target is as it was, and an error leaves nothing behind; from then on the file keeps its
+    name, whatever happens, so it must be one that can be read at any time. Refusals are those of :func:`atomic_output`.
+    """
+    final = check_target(target, force=force)
+    with _telling(target):
+        sweep_folder(final.parent, (final.name,))
+        temp = _create(final)
+    named_already = False
+
+    def publish() -> None:
+        nonlocal named_already
+        if not named_already:
+            _commit(temp, final, force)
+            _sync_folder(final.parent)
+            named_already = True
+
+    try:
+        with _telling(target), temp.open("wb") as file:
+            yield file, publish
+    finally:
+        with suppress(OSError):
+            temp.unlink()
 
 
 @contextmanager

@@ -38,8 +38,8 @@ class Init:
     or 1, log_rate is the natural logarithm of the inner learning rate per weight (Meta-SGD). ``step``: (P,)
     step exponents at quality 0 of all P parameters in coded order, in 1/8 octaves. ``scale``: (anchors, P)
     table rows of the prior at QUALITY_ANCHORS. ``inner_steps``, ``gamma``: the inner loop the init was
-    trained for. ``coarsest``: quantization error unit at quality 0, from which the encoder takes λ.
-    ``sha256``: of the file's bytes.
+    trained for, ``rho`` its Fisher sample weights. ``coarsest``: quantization error unit at quality 0, from which the
+    encoder takes λ. ``sha256``: of the file's bytes.
     """
 
     id: str
@@ -54,6 +54,7 @@ class Init:
     gamma: float
     coarsest: float
     sha256: bytes
+    rho: float = 0.0
 
     @cached_property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -136,5 +137,6 @@ class Init:
             raise CorruptError(f"init {self.id}: steps or scales do not match {p} parameters")
         if not (np.abs(self.step) <= _STEP_BOUND).all() or not (np.abs(self.scale) <= _SCALE_BOUND).all():
             raise CorruptError(f"init {self.id}: a step or a scale is out of range")
-        if self.inner_steps < 0 or not 0 <= self.gamma < float("inf") or not 0 < self.coarsest < float("inf"):
+        loop = self.inner_steps >= 0 and 0 <= self.gamma < float("inf") and 0 <= self.rho <= 1
+        if not loop or not 0 < self.coarsest < float("inf"):
             raise CorruptError(f"init {self.id}: impossible inner loop or step unit")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from nfcodec.arrays import Array
 from nfcodec.errors import UnsupportedFeatureError
-from nfcodec.modules import siren
-from nfcodec.modules.siren import Params
-from nfcodec.modules.spec import FieldSpec, TensorSpec
+from nfcodec.modules import fourier, nerv, siren
+from nfcodec.modules.spec import FieldSpec, Params, TensorSpec
 
 
 class FieldKind(Protocol):
@@ -33,7 +33,13 @@ class FieldKind(Protocol):
 
 def field_kind(name: str) -> FieldKind:
     """The functions of the field called ``name``; :class:`UnsupportedFeatureError` when there is none."""
-    kinds: dict[str, FieldKind] = {"siren": siren}
+    kinds: dict[str, FieldKind] = {"siren": siren, "fourier": fourier, "nerv": nerv}
     if name not in kinds:
         raise UnsupportedFeatureError(f"field kind {name!r} is not known here; known: {', '.join(kinds)}")
     return kinds[name]
+
+
+def samples_at_once(spec: FieldSpec) -> int:
+    """How many samples in a row a field makes together, so that contexts hold all of them or none: a frame of NeRV, one
+    sample of all others."""
+    return math.prod(spec.tile[1:]) if spec.kind == "nerv" else 1

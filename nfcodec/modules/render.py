@@ -10,8 +10,7 @@ import numpy as np
 from nfcodec.blas import one_thread_each
 from nfcodec.coords import AxisPlan
 from nfcodec.modules.kinds import field_kind
-from nfcodec.modules.siren import Params
-from nfcodec.modules.spec import FieldSpec
+from nfcodec.modules.spec import FieldSpec, Params
 from nfcodec.parallel import ordered_map
 from nfcodec.types import Floats, Indices
 

@@ -7,12 +7,8 @@ Weights are stored (fan_in, fan_out), the transpose of ``torch.nn.Linear``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nfcodec.arrays import Array, namespace
-from nfcodec.modules.spec import FieldSpec, TensorSpec
-
-Params = Mapping[str, Array]
+from nfcodec.modules.spec import FieldSpec, Params, TensorSpec
 
 
 def tensors(spec: FieldSpec) -> tuple[TensorSpec, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from nfcodec.arrays import Array
 from nfcodec.errors import CorruptError
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 
 Role = Literal["weight", "bias", "cell"]
+Params = Mapping[str, Array]  # by tensor, each with a leading module axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,11 @@ class TensorSpec:
 class FieldSpec:
     """Architecture of one module.
 
-    ``kind``: name in the registry. ``axes``: input coordinates. ``channels``: network outputs. ``width``,
-    ``depth``: units and number of sine layers. ``w0``: frequency factor inside every sine. ``coord_scale``:
-    module coordinates run over [-coord_scale, coord_scale] on every axis. ``offset``: outputs are moved
-    to [0, 1] by +0.5 (otherwise they are in [-1, 1]). ``opponent``: three outputs are an orthonormal
-    luma/chroma rotation of RGB. ``tile``: samples of a module along each axis.
+    ``kind``: name in the registry; its module says what numbers mean there. Of a SIREN: ``axes``: input coordinates.
+    ``channels``: network outputs. ``width``, ``depth``: units and number of sine layers. ``w0``: frequency factor
+    inside every sine. ``coord_scale``: module coordinates run over [-coord_scale, coord_scale] on every axis.
+    ``offset``: outputs are moved to [0, 1] by +0.5 (otherwise they are in [-1, 1]). ``opponent``: three outputs are
+    an orthonormal luma/chroma rotation of RGB. ``tile``: samples of a module along each axis.
     """
 
     kind: str

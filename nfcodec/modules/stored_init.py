@@ -32,7 +32,7 @@ def build(meta: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], digest: by
         id=meta["id"], modality=meta["modality"], spec=spec, **groups,
         step=tensors["step"], scale=tensors["scale"],
         inner_steps=int(meta["inner_steps"]), gamma=float(meta["gamma"]), coarsest=float(meta["coarsest"]),
-        sha256=digest,
+        sha256=digest, rho=float(meta.get("rho", 0.0)),
     )  # fmt: skip
     init.validate()
     return init
@@ -48,4 +48,6 @@ def contents(init: Init) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         "format": FORMAT, "id": init.id, "modality": init.modality, "spec": init.spec.to_dict(),
         "inner_steps": init.inner_steps, "gamma": init.gamma, "coarsest": init.coarsest,
     }  # fmt: skip
+    if init.rho:
+        meta["rho"] = init.rho
     return tensors, meta

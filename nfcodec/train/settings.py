@@ -39,7 +39,9 @@ def table(cls: type[T], data: Any, name: str) -> T:
 
 
 def check_value(key: str, value: Any, hint: Any) -> None:
-    """Raise :class:`OptionError` unless ``value`` is of the annotated type: int, float or a choice of strings."""
+    """Raise :class:`OptionError` unless ``value`` is of the annotated type: int, float, bool or a choice of strings."""
+    if hint is bool and type(value) is not bool:
+        raise OptionError(f"{key} = {value!r} must be true or false")
     choices = get_args(hint)
     if choices and value not in choices:
         raise OptionError(f"{key} = {value!r} is not known; known: {', '.join(choices)}")

@@ -10,6 +10,7 @@ golden files mean that old .nfc files are lost, or that the inits of tests/data 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 from dataclasses import replace
@@ -23,8 +24,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 from helpers import MemorySource, init, memory, moving, pack, painting, sound  # noqa: E402
 
+from nfcodec.encoder import encode_growing  # noqa: E402
 from nfcodec.media.array import array_source  # noqa: E402
 from nfcodec.media.samples import dequantize, samples_of  # noqa: E402
+from nfcodec.options import EncodeOptions  # noqa: E402
 from nfcodec.signal import Metadata, SignalInfo  # noqa: E402
 
 # What lies between the samples is pinned for these, too.
@@ -45,6 +48,13 @@ def scenes() -> Any:
     for t, frame in enumerate(clip[9:]):
         frame[4:9, 3 + t : 12 + t] = (200, 20, 40)
     return clip
+
+
+def grown(source: Any, kind: str, **options: Any) -> tuple[bytes, Any]:
+    """A file that was written while its signal came in."""
+    out = io.BytesIO()
+    encoded = encode_growing(source, out, EncodeOptions(init=init(kind), **options))
+    return out.getvalue(), encoded
 
 
 def edges() -> Any:
@@ -73,6 +83,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "rgba": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "image", {"quality": 30}),
         "stereo": (memory("audio", sound(333, 2)), "audio", {"quality": 60}),
         "voice": (memory("audio", sound(9000, 1)), "speech-lapped", {"quality": 50}),
+        "growing": (memory("audio", sound(1700, 2)), "audio", {"quality": 40}),
         "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
         "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
         "drawn": (memory("image", drawn()), "tiny-lattice", {}),
@@ -89,8 +100,6 @@ def main() -> None:
     force = "--force" in names
     if not names or (not force and any((HERE / f"{name}.nfc").exists() for name in names)):
         sys.exit("golden files are kept, not made; --force replaces them (read the top of this script first)")
-    import io
-
     from nfcodec.decoder import Decoder
     from nfcodec.lattice.fit import coded
     from nfcodec.options import DecodeOptions
@@ -100,7 +109,7 @@ def main() -> None:
     for name, (source, kind, options) in sources().items():
         if not force and name not in names:
             continue
-        data, encoded = pack(source, kind, effort=4, **options)
+        data, encoded = (grown if name == "growing" else pack)(source, kind, effort=4, **options)
         (HERE / f"{name}.nfc").write_bytes(data)
         decoder = Decoder(io.BytesIO(data), inits=(init(kind),))
         blocks = list(decoder.blocks(DecodeOptions()))

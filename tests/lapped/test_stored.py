@@ -49,7 +49,7 @@ def samples(data, init, **options):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 6])
-@pytest.mark.parametrize("length", [1, 31, 32, 700, 1600])
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 64, 700, 1600])
 def test_round_trip(init, channels, length):
     source = recording(length, channels)
     data, encoded = packed(source, init, quality=90, tune="psnr")

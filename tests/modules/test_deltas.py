@@ -74,7 +74,7 @@ def test_any_bytes_decode_or_are_corrupt(data, modules):
         decode_deltas(data, modules=modules, scale=SCALE, tensor_of=TENSOR, width=5)
 
 
-def test_estimate_is_the_size():
+def test_41_estimate_is_the_size():
     q, scale, tensor_of = synthetic(300, 60)
     model = choose_model(q, scale, tensor_of, width=20)
     payload = encode_deltas(q, scale, tensor_of, width=20, model=model)
@@ -148,7 +148,7 @@ def test_a_bomb_is_refused_before_allocation():
         decode_deltas(b"", modules=2**40, scale=SCALE[:0], tensor_of=TENSOR[:0])
 
 
-def test_truncation_and_trailing_bytes():
+def test_45_truncation_and_trailing_bytes():
     q, scale, tensor_of = synthetic(6, 20)
     payload = encode_deltas(q, scale, tensor_of)
     for length in range(len(payload)):

@@ -128,5 +128,5 @@ def test_spec_refuses_what_is_missing_or_too_large():
 
 
 def test_unknown_field_kind():
-    with pytest.raises(UnsupportedFeatureError, match="nerv.*siren"):
-        field_kind("nerv")
+    with pytest.raises(UnsupportedFeatureError, match="mlp.*siren"):
+        field_kind("mlp")

@@ -33,6 +33,23 @@ def test_defaults_and_values(tmp_path):
     assert config.outer.batch == 64 and config.sparse.score == "delta"
 
 
+METHODS = {
+    "maml": "[outer]\nlr_rate = 0\nclip = 0\n[inner]\ngamma = 1.0\n[sparse]\nrounds = 0\n",
+    "meta-sparse": '[sparse]\nbase = "masked"\nscore = "theta"\n',
+    "random": '[sparse]\nbase = "masked"\nscore = "random"\n',
+    "scratch": "[outer]\nsteps = 0\n[rate]\nlr = 0\n[sparse]\nrounds = 0\n",
+    "ticket": '[inner]\nsteps = 0\n[sparse]\nrewind = true\nbase = "masked"\nscore = "theta"\n',
+    "gates": "[gates]\nsteps = 5\nweight = 0.1\n[sparse]\nrounds = 0\n",
+    "shifts": '[sparse]\nmoves = "shifts"\nrounds = 0\n',
+}
+
+
+@pytest.mark.parametrize("text", METHODS.values(), ids=METHODS)
+def test_methods_of_the_papers_are_tables(tmp_path, text):
+    """As docs/training.md lists them."""
+    assert read(tmp_path, 'id = "x"\n' + FIELD + text).field == PICTURE
+
+
 # What tunes a part of an init is read by the script that does.
 TRAINED = sorted(p for p in models_folder().glob("*.toml") if not p.stem.endswith("-tune"))
 
@@ -61,7 +78,7 @@ def test_shipped_configs_load(path):
         ('id = "x"\n' + FIELD.replace("w0 = 6\n", ""), "w0"),
         ('id = "x"\n' + FIELD + "depths = 3\n", "depths"),
         ('id = "x"\n' + FIELD.replace("width = 8", "width = 100000"), "max_parameters"),
-        ('id = "x"\n' + FIELD + '[sparse]\nscore = "magnitude"\n', "sparse.score.*theta, delta, random"),
+        ('id = "x"\n' + FIELD + '[sparse]\nscore = "magnitude"\n', "sparse.score.*theta, spread, delta, random"),
         ('id = "x"\n' + FIELD + '[sparse]\nbase = "mask"\n', "sparse.base"),
         ('id = "x"\n' + FIELD + '[data]\nmodality = "smell"\n', "data.modality"),
         ('id = "x"\n' + FIELD + "[outer]\nsteps = 1.5\n", "outer.steps"),
@@ -70,6 +87,10 @@ def test_shipped_configs_load(path):
         ('id = "x"\n' + FIELD + '[outer]\nlr = "fast"\n', "outer.lr"),
         ('id = "x"\n' + FIELD + "[outer]\nlr = nan\n", "outer.lr"),
         ('id = "x"\n' + FIELD + "[rate]\ncoarsest = inf\n", "rate.coarsest"),
+        ('id = "x"\n' + FIELD + '[sparse]\nrewind = 1\n', "sparse.rewind.*true or false"),
+        ('id = "x"\n' + FIELD + '[sparse]\nbase = "masked"\nmoves = "shifts"\n', "shifts"),
+        ('id = "x"\n' + FIELD.replace("siren", "nerv"), "NeRV"),
+        ('id = "x"\n' + FIELD.replace("siren", "fourier").replace("width = 8", "width = 7"), "pairs"),
         ("id = \n", "c.toml"),
     ],
 )

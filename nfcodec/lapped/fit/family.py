@@ -8,6 +8,7 @@ from typing import BinaryIO
 from nfcodec.encoder.attempts import encode_streamed
 from nfcodec.encoder.base import Encoded
 from nfcodec.lapped.fit.encode import LappedEncoder
+from nfcodec.lapped.fit.growing import GrowingLapped
 from nfcodec.lapped.init import LappedInit
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
@@ -25,3 +26,11 @@ def encode(
         return LappedEncoder(signal, init, chosen, heard).run(to)
 
     return encode_streamed(source, out, init.id, encoded, options, again=again, progress=progress)
+
+
+def encode_growing(
+    source: Source, out: BinaryIO, init: LappedInit, options: EncodeOptions, *, progress: Progress | None,
+    told: Callable[[int], None] | None,
+) -> Encoded:  # fmt: skip
+    """Encode a recording while it is made; see :func:`nfcodec.encoder.encode_growing`."""
+    return GrowingLapped(source, init, options, progress).grow(out, told)

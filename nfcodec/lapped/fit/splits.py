@@ -41,8 +41,15 @@ def _better(
     tried = splits.copy()
     tried[third::3] = z
     found = frame_bits(x, tried, spacing, step)
-    gain = np.convolve(bits - found, np.ones(3), "same")
+    gain = _with_neighbours(bits - found)
     taken = np.zeros(len(splits), bool)
     taken[third::3] = (gain[third::3] > 0) & (splits[third::3] != z)
-    near = np.convolve(taken, np.ones(3), "same") > 0
+    near = _with_neighbours(taken.astype(np.float64)) > 0
     return np.where(taken, tried, splits), np.where(near, found, bits)
+
+
+def _with_neighbours(x: Doubles) -> Doubles:
+    """Each of (n,) plus the ones beside it; np.convolve makes three of one or two."""
+    padded = np.pad(x, 1)
+    total: Doubles = padded[:-2] + padded[1:-1] + padded[2:]
+    return total

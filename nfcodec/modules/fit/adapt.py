@@ -72,7 +72,7 @@ class Adapter:
     def float_deltas(self, coding: Coding, coords: Tensor, targets: Tensor) -> Tensor:
         """Δ (M, K) after the K inner steps that the init was trained for, with context pruning."""
         init = self.init
-        loop = InnerLoop(init.inner_steps, init.gamma, rescale=True)
+        loop = InnerLoop(init.inner_steps, init.gamma, rescale=True, rho=init.rho)
         rate = {n: r.exp() for n, r in as_tensors(init.log_rate).items()}
         theta0, mask = as_tensors(init.theta0), as_tensors(init.mask)
         params, factors = adapt(init.spec, theta0, rate, mask, coords, targets, loop)

@@ -30,3 +30,15 @@ def gather(x: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` (M, n) of x (M or 1, N, c): (M, n, c)."""
     full = x.expand(index.shape[0], -1, -1)
     return full.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def top_frames(error: Tensor, phi: Tensor, gamma: float, frame: int) -> Tensor:
+    """Indices (M, ⌊γT⌋·``frame``) of the samples of the best frames, where a field makes whole frames of ``frame``
+    samples (Tack et al. 2023, on NeRV): by √Σ‖e‖² · √Σ(‖φ‖² + 1) over a frame, which bounds the last layer's gradient
+    from above."""
+    modules, samples = error.shape[:2]
+    size = error.square().sum(-1).reshape(modules, samples // frame, frame).sum(-1)
+    known = (phi.square().sum(-1) + 1.0).expand(modules, samples).reshape(modules, samples // frame, frame).sum(-1)
+    chosen = top_context((size * known).sqrt(), gamma)
+    within = torch.arange(frame, device=chosen.device)
+    return (chosen.unsqueeze(-1) * frame + within).flatten(1)

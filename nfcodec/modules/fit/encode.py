@@ -77,6 +77,7 @@ class ModuleEncoder(Encoder):
         for chunk, block in enumerate(self.source.blocks(self.rows * self.init.spec.tile[0])):
             self._chunk(writer, chunk, block, self.find_silence(block.values, length))
             length += len(block.values)
+            writer.grown(length)
         return length
 
     @property
@@ -118,3 +119,12 @@ class ModuleEncoder(Encoder):
         if silence:
             silence.apply(rendered, native[0])
         self.measure(self.error, block.values, rendered, block.alpha)
+
+
+class GrowingModules(ModuleEncoder):
+    """Encodes a recording that grows, a chunk of about a second after the other: every module is adapted from θ0 alone,
+    so what was coded never changes (the sequential modules of Woo et al. 2025)."""
+
+    def __init__(self, source: Source, init: Init, options: EncodeOptions, progress: Progress | None) -> None:
+        super().__init__(source, init, options, progress)
+        self.rows = max(1, min(CHUNK_MODULES // self.info.channels, round((self.info.rate or 1) / init.spec.tile[0])))

@@ -9,7 +9,7 @@ from nfcodec.encoder.attempts import encode_streamed
 from nfcodec.encoder.base import Encoded
 from nfcodec.encoder.threads import torch_threads
 from nfcodec.lattice.code import RegionCoder
-from nfcodec.modules.fit.encode import ModuleEncoder
+from nfcodec.modules.fit.encode import GrowingModules, ModuleEncoder
 from nfcodec.modules.init import Init
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Source
@@ -27,3 +27,12 @@ def encode(
 
     with torch_threads():
         return encode_streamed(source, out, init.id, encoded, options, again=again, progress=progress)
+
+
+def encode_growing(
+    source: Source, out: BinaryIO, init: Init, options: EncodeOptions, *, progress: Progress | None,
+    told: Callable[[int], None] | None,
+) -> Encoded:  # fmt: skip
+    """Encode a recording while it is made; see :func:`nfcodec.encoder.encode_growing`."""
+    with torch_threads():
+        return GrowingModules(source, init, options, progress).grow(out, told)

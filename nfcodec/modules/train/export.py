@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,7 @@ def provisional(trainer: Trainer) -> Init:
         step=step_exponents(trainer.state.fisher.cpu(), config.rate.coarsest),
         scale=rows.clamp(0, ROWS - 1).round().to(torch.int32).cpu().numpy(),
         inner_steps=config.inner.steps, gamma=config.inner.gamma, coarsest=config.rate.coarsest, sha256=b"",
+        rho=config.inner.rho,
     )  # fmt: skip
 
 
@@ -81,8 +83,14 @@ def calibrate(init: Init, targets: Tensor) -> Init:
     return replace(init, scale=scale)
 
 
-def export(trainer: Trainer, *, modules: int = 1024) -> Init:
+def calibration_modules(samples: int) -> int:
+    """How many modules of so many samples say enough of a prior: 1,024, fewer of large ones."""
+    return min(1024, max(64, 600_000 // samples))
+
+
+def export(trainer: Trainer, *, modules: int | None = None) -> Init:
     """The finished init of a trainer, calibrated on ``modules`` fresh training modules."""
     init = provisional(trainer)
     init.validate()
-    return calibrate(init, trainer.tasks.batch(CALIBRATION_SEED, 0, modules))
+    count = modules or calibration_modules(math.prod(init.spec.tile))
+    return calibrate(init, trainer.tasks.batch(CALIBRATION_SEED, 0, count))

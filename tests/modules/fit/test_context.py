@@ -18,10 +18,21 @@ from tiny import (
 )
 
 from nfcodec.modules.fit import inner
-from nfcodec.modules.fit.context import context_size, gather, scores, top_context
-from nfcodec.modules.fit.inner import InnerLoop, adapt, descend, gradients, module_loss, select_context
+from nfcodec.modules.fit.context import context_size, gather, scores, top_context, top_frames
+from nfcodec.modules.fit.inner import (
+    InnerLoop,
+    adapt,
+    context_scores,
+    descend,
+    gradients,
+    module_loss,
+    select_context,
+    step_gradient,
+)
 from nfcodec.modules.siren import features
+from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.train.maml import meta_gradient
+from nfcodec.modules.train.start import init_params
 
 BIG = dataclasses.replace(SPEC, tile=(12, 12))
 
@@ -146,3 +157,40 @@ def test_24_nothing_flows_through_the_scorer(monkeypatch):
     total = module_loss(SPEC, params, coords, targets).sum()
     assert used == [False, False]
     assert torch.autograd.grad(total, factor, allow_unused=True) == (None,)
+
+
+# -- whole frames ----------------------------------------------------------------------------------------
+FRAMES = FieldSpec("nerv", 3, 3, 32, 2, 3, 1, True, False, (6, 16, 16))
+
+
+def test_20_frames_are_chosen_whole_and_are_the_best():
+    error = torch.randn((2, 12, 3), generator=generator(), dtype=torch.float64)
+    phi = torch.randn((2, 12, 5), generator=generator(1), dtype=torch.float64)
+    index = top_frames(error, phi, 0.5, 3)
+    parts = [slice(3 * t, 3 * t + 3) for t in range(4)]
+    bound = [[float(error[m, p].norm() * (phi[m, p].square().sum() + 3).sqrt()) for p in parts] for m in range(2)]
+    for m in range(2):
+        best = sorted(range(4), key=lambda t: -bound[m][t])[:2]
+        assert sorted(index[m].tolist()) == sorted(3 * t + i for t in best for i in range(3))
+        for t, part in enumerate(parts):  # it is a bound of the frame's own last-layer gradient
+            ones = torch.cat([phi[m, part], torch.ones((3, 1), dtype=phi.dtype)], 1)
+            assert float((error[m, part].T @ ones).norm()) <= bound[m][t] * (1 + 1e-12)
+
+
+def test_contexts_of_nerv_are_frames():
+    params = {n: t.expand(2, *t.shape) for n, t in init_params(FRAMES, generator(), torch.float64).items()}
+    coords, targets = coords_of(FRAMES), random_targets(FRAMES, 2)
+    index = select_context(FRAMES, params, coords, targets, 0.34)
+    assert index.shape == (2, 2 * 256)
+    assert all(len(set((row // 256).tolist())) == 2 for row in index)
+    leaves = {n: p.clone().requires_grad_() for n, p in params.items()}
+    grads = step_gradient(FRAMES, leaves, coords, targets, InnerLoop(1, 0.34, rescale=True))[0]
+    assert all(torch.isfinite(g).all() for g in grads.values())
+
+
+def test_scores_in_stretches_are_the_scores(monkeypatch):
+    params = {n: t.expand(2, *t.shape) for n, t in make_learner().start.items()}
+    coords, targets = coords_of(SPEC), random_targets(SPEC, 2)
+    whole = context_scores(SPEC, params, coords, targets)
+    monkeypatch.setattr(inner, "_SCORED", 10)
+    torch.testing.assert_close(context_scores(SPEC, params, coords, targets), whole, rtol=1e-12, atol=0)

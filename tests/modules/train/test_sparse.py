@@ -23,7 +23,17 @@ from nfcodec.errors import OptionError
 from nfcodec.modules.fit.inner import InnerLoop, adapt, module_loss
 from nfcodec.modules.siren import forward, tensors
 from nfcodec.modules.train.maml import Bootstrap, Learner, outer_loss
-from nfcodec.modules.train.sparse import apply_mask, full_mask, kept_weights, magnitude, prune, random_score
+from nfcodec.modules.train.sparse import (
+    apply_mask,
+    dense_weights,
+    full_mask,
+    kept_weights,
+    magnitude,
+    narrowed,
+    prune,
+    random_score,
+    survivors,
+)
 
 TABLE = [  # weights that survive each round, Lee et al. 2021
     158_311, 126_649, 101_320, 81_056, 64_845, 51_876, 41_501, 33_201, 26_561, 21_249,
@@ -53,6 +63,20 @@ def test_12_counts_after_every_round(kind):
         counts.append(kept_weights(mask, specs))
     assert counts == TABLE
     assert (counts[10], counts[13], counts[14]) == (17_000, 8_704, 6_964)
+
+
+def test_12_counts_without_a_network():
+    assert dense_weights(PAPERS_200) == 197_888 and survivors(197_888, 20) == TABLE
+    assert survivors(197_888, 0) == [] and survivors(100, 2, 0.5) == [50, 25]
+
+
+def test_12_narrow_nets_are_those_of_the_paper():
+    """The narrowest net of at least the weights of a sparse one, of even width (Lee et al. 2021, Fig. 2)."""
+    expected = dict(zip(TABLE[:10], [230, 206, 184, 164, 148, 132, 118, 106, 94, 84], strict=True))
+    expected |= {17_000: 76, 13_600: 68, 10_880: 60, 8_704: 54, 6_964: 48}
+    assert {n: narrowed(PAPERS_200, n).width for n in expected} == expected
+    assert dense_weights(narrowed(PAPERS_200, 6_964)) == 7_152
+    assert narrowed(SPEC, 10**6) == SPEC
 
 
 def test_12_dense_narrow_counts():
