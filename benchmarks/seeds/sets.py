@@ -21,7 +21,7 @@ def run(context: Context) -> Path:
     protocol = replace(context.protocol, outer=OUTER.get(context.protocol.name, context.protocol.outer))
     sizes = SIZES[protocol.name]
     if protocol.name == "small":
-        sizes = replace(sizes, rounds=(11, 14), retrain=30, samples=512, test=6)
+        sizes = replace(sizes, rounds=(11, 14), retrain=60, samples=512, test=6)
     context = replace(context, protocol=protocol)
     rows = Rows("sets", protocol, context.work, asdict(sizes))
     for data, field in SETS:
