@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.fit.adapt import Plan, adapt_region, rounded
-from nfcodec.lattice.fit.first_step import analysis, corrected
+from nfcodec.lattice.fit.adapt import Plan, adapt_region
+from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.init import Level
