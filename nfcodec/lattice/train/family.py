@@ -26,6 +26,8 @@ def new_trainer(
 ) -> LatticeTrainer:  # fmt: skip
     """A trainer at step 0, with the media of ``folder`` in memory. ``begin``: the init to go on from, whose geometry
     must be that of the config (:class:`OptionError`)."""
+    if config.perception.share and config.bootstrap.rounds:
+        raise OptionError("the bootstrapped target is of squared errors: it does not go with a perceptual tune")
     params = None
     if begin is not None:
         if tuple(level.spec for level in begin.levels) != config.field.levels:

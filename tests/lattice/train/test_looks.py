@@ -13,7 +13,14 @@ from PIL import Image
 from nfcodec import zoo
 from nfcodec.errors import OptionError
 from nfcodec.lattice.order import order_of
-from nfcodec.lattice.train.config import DetailConfig, LatticeConfig, NetworkConfig, OuterLoop, PerceptionConfig
+from nfcodec.lattice.train.config import (
+    BootstrapConfig,
+    DetailConfig,
+    LatticeConfig,
+    NetworkConfig,
+    OuterLoop,
+    PerceptionConfig,
+)
 from nfcodec.lattice.train.config import Field as LatticeField
 from nfcodec.lattice.train.looks import points_lost, started
 from nfcodec.lattice.train.perception import score
@@ -156,6 +163,12 @@ def test_training_makes_the_perceptual_tune_alone(tiny, tmp_path):
 def test_it_needs_an_init_to_go_on_from(tiny, tmp_path):
     with pytest.raises(OptionError, match="--from"):
         new_trainer(config_of(tiny), tmp_path)
+
+
+def test_it_takes_no_bootstrapped_target(tiny, tmp_path):
+    config = replace(config_of(tiny), bootstrap=BootstrapConfig(rounds=1))
+    with pytest.raises(OptionError, match="squared errors"):
+        new_trainer(config, tmp_path, begin=tiny)
 
 
 def test_minutes_end_a_run(tiny, tmp_path):
