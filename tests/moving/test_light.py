@@ -46,7 +46,8 @@ def test_a_fade(tmp_path, monkeypatch):
     def size():
         out = io.BytesIO()
         encoded = encode_signal(memory("video", clip), out, EncodeOptions(init=init, quality=60, effort=1))
-        found = np.concatenate([b.values for b in Decoder(io.BytesIO(out.getvalue()), inits=(init,)).blocks(DecodeOptions())])
+        decoder = Decoder(io.BytesIO(out.getvalue()), inits=(init,))
+        found = np.concatenate([b.values for b in decoder.blocks(DecodeOptions())])
         error = ((np.rint(found.clip(0, 1) * 255).astype(float) - clip) ** 2).mean()
         assert 10 * np.log10(255**2 / error) == pytest.approx(encoded.psnr, abs=1e-6)
         return len(out.getvalue()), encoded.psnr
