@@ -1,14 +1,14 @@
 """One picture of a group: from its payload and its references to its samples.
 
-A payload is a byte, the quality, and one stream: the motion of all blocks, then the symbols of those that are coded. An
-empty one is a picture like its first reference, or, without any, the mean of all pictures. A byte of 101 is followed by
-an overlay: a painted picture.
+A payload is a byte, the quality, lights of the references where 128 is added to it, and one stream: the motion of all
+blocks, then the symbols of those that are coded. An empty one is a picture like its first reference, or, without any,
+the mean of all pictures. A byte of 101 is followed by an overlay: a painted picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
 from nfcodec.moving.init import MovingInit
+from nfcodec.moving.light import BYTES, Light, lit
 from nfcodec.moving.motion import CONTEXTS, Motion
 from nfcodec.moving.painting import painted
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
@@ -31,24 +32,30 @@ _SHIFT = 2.0 ** (SAMPLE_BITS - 32)
 
 # In the place of the quality: a painted picture.
 PAINTED = 101
+LARGEST_QUALITY = 100
+# Added to the quality: lights follow.
+_LIT = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What is coded of a picture: its ``quality``, its ``motion`` (of one of its own: all blocks, standing), and the
     ``symbols`` (P, K, h, w) of the box of its coded blocks, None where there is none; or what it is ``painted``
-    with."""
+    with.
+    ``lights``: in which its references are seen, none where they stay as they are."""
 
     quality: int
     motion: Motion
     symbols: Symbols | None
     painted: Overlay | None = None
+    lights: tuple[Light, ...] = ()
 
     def numbers(self) -> npt.NDArray[np.int32]:
         """Everything as one row of numbers."""
         if self.painted is not None:
             return np.concatenate([np.array([PAINTED], np.int32), self.painted.numbers()])
         rest = [] if self.symbols is None else [self.symbols.ravel()]
+        rest += [np.array([[light.gain, light.offset] for light in self.lights], np.int32).ravel()]
         return np.concatenate([np.array([self.quality], np.int32), self.motion.numbers(), *rest])
 
 
@@ -97,11 +104,12 @@ class Canvas:
 
     def write(self, frame: Frame, counts: Counts, references: int) -> bytes:
         """The payload of a frame; ``counts`` learn of its motion."""
-        if frame.symbols is None and (not references or frame.motion.stands):
+        if frame.symbols is None and (not references or (frame.motion.stands and not frame.lights)):
             return b""
         stream = Writer()
         self.exchange(stream, counts, frame, frame.quality, references)
-        return bytes([frame.quality]) + stream.finish()
+        front = frame.quality | (_LIT if frame.lights else 0)
+        return bytes([front, *b"".join(light.pack() for light in frame.lights)]) + stream.finish()
 
     def read(
         self, payload: bytes, counts: Counts, references: int, limits: Limits = DEFAULT_LIMITS
@@ -112,19 +120,24 @@ class Canvas:
         if payload[0] == PAINTED:
             overlay = decode_overlay(payload[1:], self.shape, self.planes, limits=limits)
             return Frame(PAINTED, moves.standing(self.blocks), None, overlay)
-        if payload[0] > PAINTED:
-            raise CorruptError(f"quality {payload[0]} of a picture")
-        stream = Reader(payload[1:], limits=limits)
-        frame = self.exchange(stream, counts, None, payload[0], references)
+        quality, count = payload[0] & ~_LIT, references if payload[0] & _LIT else 0
+        front = 1 + BYTES * count
+        if quality > LARGEST_QUALITY or len(payload) < front or (payload[0] & _LIT and not references):
+            raise CorruptError(f"quality {quality} and {count} lights in a picture of {len(payload)} bytes")
+        lights = tuple(Light.unpack(payload[at : at + BYTES]) for at in range(1, front, BYTES))
+        if lights and all(light.plain for light in lights):
+            raise CorruptError("lights that change nothing")
+        stream = Reader(payload[front:], limits=limits)
+        frame = replace(self.exchange(stream, counts, None, quality, references), lights=lights)
         stream.finish()
-        if frame.symbols is None and frame.motion.stands:
+        if frame.symbols is None and frame.motion.stands and not lights:
             raise CorruptError(f"a picture like its references in {len(payload)} bytes, where it needs none")
         return frame
 
     def shown(self, frame: Frame, references: Sequence[Reference]) -> Whole:
         """The planes (P, H, W) of a frame."""
         if references and frame.painted is None:
-            return self.added(predicted(references, frame.motion), frame, alone=False)
+            return self.added(predicted(lit(references, frame.lights), frame.motion), frame, alone=False)
         below = references[0].planes if references else np.zeros((self.planes, *self.shape), np.int16)
         return self.added(below, frame, alone=True)
 

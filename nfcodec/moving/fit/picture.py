@@ -8,9 +8,11 @@ import numpy as np
 
 from nfcodec.entropy.adaptive import Counts
 from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.moving.fit.lights import lights_of
 from nfcodec.moving.fit.painting import overlay_of
 from nfcodec.moving.fit.search import Shown, search
 from nfcodec.moving.fit.transform import Residual, picture_symbols
+from nfcodec.moving.light import lit
 from nfcodec.moving.motion import Motion, standing
 from nfcodec.moving.painting import colour_planes
 from nfcodec.moving.picture import PAINTED, Canvas, Frame, alone
@@ -69,10 +71,12 @@ class PictureFit:
     def moved(self, planes: Floats, references: list[Shown], plan: Plan, counts: Counts) -> Fitted:
         """A picture (P, H, W) from its references."""
         canvas, trade = self.canvas, self.trade(plan)
+        lights = lights_of(planes[0], references)
+        if lights:
+            references = [Shown(reference) for reference in lit([r.reference for r in references], lights)]
         motion = search(planes[0], references, trade)
-        given = [shown.reference for shown in references]
-        expected = predicted(given, motion)
-        frame = self._residual(planes, expected, motion, plan)
+        expected = predicted([shown.reference for shown in references], motion)
+        frame = replace(self._residual(planes, expected, motion, plan), lights=lights)
         payload = canvas.write(frame, counts, len(references))
         return Fitted(payload, frame, canvas.added(expected, frame, alone=False), counts)
 

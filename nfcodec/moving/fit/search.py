@@ -14,11 +14,13 @@ from nfcodec.moving.motion import BLOCK, BOTH, FIRST, LARGEST_VECTOR, SECOND, Mo
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference
 from nfcodec.types import Bytes, Doubles, Floats, Indices
 
-_LEVELS = 2  # halvings of the pyramid
+_LEVELS = 3  # halvings of the pyramid
 _REACH = 10  # samples of the smallest picture that vectors are searched in
 _MARGIN = 40  # samples around a picture that vectors may show
+_SMALL = 4  # blocks of so few samples look further
 _UNIT = np.float32(2.0**-SAMPLE_BITS)
 _AROUND = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])
+_WIDER = np.array([(y, x) for y in range(-2, 3) for x in range(-2, 3)])
 _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
@@ -112,7 +114,8 @@ def _coarse(wanted: Floats, wide: Floats, side: int, trade: float) -> Indices:
     reach = range(-_REACH, _REACH + 1)
     for y, x in sorted(((y, x) for y in reach for x in reach), key=lambda v: v[0] ** 2 + v[1] ** 2):
         part = wide[_MARGIN + y : _MARGIN + y + h, _MARGIN + x : _MARGIN + x + w]
-        cost = share * _price(part - wanted, trade).reshape(h // side, side, w // side, side).sum((1, 3)).ravel()
+        alone = _price(part - wanted, trade).reshape(h // side, side, w // side, side).sum((1, 3))
+        cost = share * _around(alone).ravel()
         cost += float(vector_bits(np.array((y, x)) * (4 * BLOCK // side)))
         if best is None:
             best = cost
@@ -123,15 +126,23 @@ def _coarse(wanted: Floats, wide: Floats, side: int, trade: float) -> Indices:
     return found
 
 
+def _around(costs: Floats) -> Floats:
+    """Of every block (h, w) the mean with the four beside it, at the border with itself: blocks of few samples alone
+    find anything."""
+    wide = np.pad(costs, 1, mode="edge")
+    total = costs + wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
+    return np.asarray(total * np.float32(0.2), np.float32)
+
+
 def _refined(
     wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], candidates: Indices, trade: float
 ) -> Indices:  # fmt: skip
-    """The best (n, 2) of whole vectors (n, c, 2), and of those one sample around it."""
+    """The best (n, 2) of whole vectors (n, c, 2), and of those one or two samples around it."""
     blocks = _cut(wanted, side).reshape(-1, 1, side * side)
     corners = np.indices(shape, np.int64).reshape(2, -1).T[:, None] * side + _MARGIN
     most = np.array(wide.shape) - side
     offsets = (np.arange(side)[:, None] * wide.shape[1] + np.arange(side)).ravel()
-    for around in (None, _AROUND):
+    for around in (None, _WIDER if side <= _SMALL else _AROUND):
         tried = candidates if around is None else candidates + around
         place = np.clip(corners + tried, 0, most)
         tried = place - corners
