@@ -1,9 +1,10 @@
 """Meta-SparseINR against its baselines, by weights kept (Lee et al. 2021, Fig. 2 and 3, Tab. of 5.2).
 
 Meta-SparseINR and random pruning start from one dense meta-training and prune 20 % of what is left, round by round.
-Dense-Narrow nets of at least as many weights get as many outer steps as the sparse net of that round has had (the
-paper gives them those of the dense training alone). Scratch is the same narrow net, not meta-trained. MAML+OneShot
-and MAML+IMP prune the dense meta-trained net in each signal's own fit. All fit the same signals.
+Dense-Narrow nets have at least as many weights and, as in the paper, the outer steps of the dense training alone;
+"dense-narrow-equal" has as many as the sparse net of that round has had, which the paper does not try. Scratch is the
+narrow net without meta-training. MAML+OneShot and MAML+IMP prune the dense meta-trained net in each signal's own fit.
+All fit the same signals.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Sizes:
 
 
 SIZES = {
-    "small": Sizes((5, 8, 11, 14), 60, 3e-4, 1024, 8),
-    "medium": Sizes((4, 8, 11, 14, 17), 2_000, 1e-4, 4096, 50),
+    "small": Sizes((8, 11, 14), 120, 3e-4, 1024, 8),
+    "medium": Sizes((8, 11, 14, 17), 2_000, 1e-4, 4096, 50),
     "full": Sizes(tuple(range(1, 21)), 30_000, 1e-5, 0, 100),
 }
 FIRST = ("imagenette", "siren")  # data set and field; the others are the table of sets.py
@@ -193,7 +194,7 @@ class Experiment:
             self.row(method, pruned, kept, partial(measure, pruned))
 
     def narrow(self, pruned: int, weights: int) -> None:
-        """Dense-Narrow and Scratch of at least ``weights`` weights."""
+        """Dense-Narrow, twice, and Scratch of at least ``weights`` weights."""
         p = self.context.protocol
         spec = narrowed(self.spec, weights)
 
@@ -201,9 +202,10 @@ class Experiment:
             trainer, path = self.trainer(self.config(spec, outer, SparseConfig(0, base="masked")), method, pruned)
             trainer.run(checkpoint=path if outer else None, every=60.0)
             found = {"width": spec.width, **self.measured(trainer.learner, trainer.coords)}
-            return found | (self.elsewhere(trainer.learner, trainer.coords, pruned) if outer else {})
+            return found | (self.elsewhere(trainer.learner, trainer.coords, pruned) if method == "dense-narrow" else {})
 
-        for method, outer in (("dense-narrow", p.outer + pruned * self.sizes.retrain), ("scratch", 0)):
+        equal = p.outer + pruned * self.sizes.retrain
+        for method, outer in (("dense-narrow", p.outer), ("dense-narrow-equal", equal), ("scratch", 0)):
             self.row(method, pruned, dense_weights(spec), partial(measure, method, outer))
 
     def _per_signal(self, cuts: dict[int, int]) -> Row:

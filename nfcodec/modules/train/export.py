@@ -85,7 +85,7 @@ def calibrate(init: Init, targets: Tensor) -> Init:
 
 def calibration_modules(samples: int) -> int:
     """How many modules of so many samples say enough of a prior: 1,024, fewer of large ones."""
-    return min(1024, max(64, 600_000 // samples))
+    return 1024 if samples <= 1024 else max(32, 300_000 // samples)
 
 
 def export(trainer: Trainer, *, modules: int | None = None) -> Init:

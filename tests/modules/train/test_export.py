@@ -114,3 +114,9 @@ def test_export_is_reproducible(trainer):
     a.validate()
     assert (a.scale == b.scale).all() and (a.step == b.step).all()
     assert all((a.theta0[n] == b.theta0[n]).all() for n in a.theta0)
+
+
+def test_large_modules_need_fewer_of_them_to_calibrate():
+    from nfcodec.modules.train.export import calibration_modules
+
+    assert [calibration_modules(n) for n in (256, 576, 1024, 8192, 10**6)] == [1024, 1024, 1024, 36, 32]

@@ -32,6 +32,7 @@ from nfcodec.modules.train.sparse import (
     narrowed,
     prune,
     random_score,
+    spread_score,
     survivors,
 )
 
@@ -223,3 +224,22 @@ def test_16_biases_keep_the_mask_they_had():
     mask = full_mask(theta_like(0))
     mask["1.bias"] = (torch.arange(8) % 2).double()
     assert torch.equal(prune(mask, magnitude(theta_like(0)), SPECS, 0.3)["1.bias"], mask["1.bias"])
+
+
+def test_spread_score_does_not_know_the_units_of_a_tensor():
+    """Scaling a layer's weights by 100 leaves what is pruned as it was; by magnitude that layer would be kept whole."""
+    theta = theta_like(4)
+    large = {n: t * 100 if n == "0.weight" else t for n, t in theta.items()}
+    full = full_mask(theta)
+    masks = [prune(full, spread_score(t, full), SPECS, 0.4) for t in (theta, large)]
+    assert all(torch.equal(masks[0][n], masks[1][n]) for n in full)
+    assert prune(full, magnitude(large), SPECS, 0.4)["0.weight"].all()
+    assert not masks[0]["0.weight"].all()
+
+
+def test_spread_score_counts_survivors_alone():
+    theta, mask = theta_like(4), prune(full_mask(theta_like(4)), magnitude(theta_like(4)), SPECS, 0.5)
+    score = spread_score(theta, mask)
+    for t in SPECS:
+        alive = score[t.name][mask[t.name] > 0]
+        assert float(alive.square().mean()) == pytest.approx(1.0, rel=1e-6)
