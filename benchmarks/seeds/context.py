@@ -21,4 +21,4 @@ class Context:
 
     def wanted(self, **key: object) -> bool:
         """Whether a row of this key is asked for; a value of ``only`` may be several, with commas between."""
-        return all(str(key[k]) in v.split(",") for k, v in self.only.items() if k in key)
+        return all(str(key[k]) in (v, *v.split(",")) for k, v in self.only.items() if k in key)
