@@ -61,7 +61,8 @@ class Stage:
 
 def plan(config: TrainConfig) -> list[Stage]:
     """Dense training, gates, a pruning round and retraining for each round, then rate-aware training."""
-    lengths = [("psnr", config.outer.steps, False), ("gates", config.gates.steps, False)]
+    lengths = [("psnr", config.outer.steps, False)]
+    lengths += [("gates", config.gates.steps, False)] * (config.gates.steps > 0)
     lengths += [("psnr", config.sparse.steps, True)] * config.sparse.rounds
     lengths += [("rate", config.rate.steps, False)]
     stages, at = [], 0
