@@ -105,8 +105,9 @@ def judged(domain: Domain, theta: Params, recipe: Recipe, count: int, *, scored:
     targets = domain.test(count)
     at = STEPS.index(16)
     found = {"plain": curve(domain, theta, targets, InnerLoop(1), recipe.rate, STEPS)}
-    if recipe.gamma < 1:
-        found["rescaled"] = curve(domain, theta, targets, InnerLoop(1, recipe.gamma, rescale=True), recipe.rate, STEPS)
+    # Longer steps may help MAML, too; it has no γ of its own.
+    loop = InnerLoop(1, recipe.gamma if recipe.gamma < 1 else GAMMA, rescale=True)
+    found["rescaled"] = curve(domain, theta, targets, loop, recipe.rate, STEPS)
     return {
         "steps": list(STEPS), **found, **{f"k16_{n}": c[at] for n, c in found.items()},
         "k16": max(c[at] for c in found.values()), "k32": max(c[-1] for c in found.values()),
