@@ -63,7 +63,7 @@ class Stage:
 def plan(config: TrainConfig) -> list[Stage]:
     """Dense training, gates, a pruning round and retraining for each round, then rate-aware training."""
     lengths = [("psnr", config.outer.steps, False)]
-    lengths += [("gates", config.gates.steps, False)] if config.gates.steps else []
+    lengths += [("gates", config.gates.steps, False)] * (config.gates.steps > 0)
     lengths += [("psnr", config.sparse.steps, True)] * config.sparse.rounds
     lengths += [("rate", config.rate.steps, False)]
     stages, at = [], 0
