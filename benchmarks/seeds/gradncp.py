@@ -77,7 +77,7 @@ def _plan(context: Context) -> list[tuple[str, str, int]]:
     plan = [("imagenette", m, first) for m in _SEEDED]
     plan += [("speech 1 s", m, protocol.other_seeds[0]) for m in _EVERYWHERE]
     plan += [("imagenette", m, s) for s in protocol.seeds[1:] for m in _SEEDED]
-    plan += [("sphere", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
+    plan += [("sphere", m, s) for m in _SEEDED for s in protocol.other_seeds]
     plan += [("imagenette", m, first) for m in METHODS if m not in _SEEDED]
     plan += [("video", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
     plan += [("speech 3 s", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
