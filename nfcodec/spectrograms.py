@@ -49,11 +49,11 @@ def plot_spectrograms(a: Path, b: Path, target: Path, *, limits: Limits, inits: 
 
     Raises :class:`OptionError` without matplotlib, and for anything but sound.
     """
+    info, first, second = _read(a, b, limits, inits)
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError("--plot needs the package matplotlib", hint="pip install 'nfcodec[plot]'") from error
-    info, first, second = _read(a, b, limits, inits)
     rate = float(info.rate or 1)
     window = 1 << max(6, int(np.ceil(np.log2(rate * _SECONDS))))
     hop = max(window // 4, -(-len(first) // _COLUMNS))

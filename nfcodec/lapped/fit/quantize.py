@@ -38,12 +38,14 @@ def _bits(counts: tuple[int, ...]) -> Floats:
 
 
 def quantize(
-    init: LappedInit, quality: int, chunk: ChunkSymbols, sizes: Floats, negative: Mask, rounds: int
+    init: LappedInit, quality: int, chunk: ChunkSymbols, sizes: Floats, negative: Mask, rounds: int, *,
+    dead: float = DEAD,
 ) -> ChunkSymbols:  # fmt: skip
     """The symbols of a chunk, given the magnitudes in steps (P, T, K) and signs of its coefficients; ``chunk`` says all
-    but the symbols."""
+    but the symbols. ``rounds``: how often prices are looked at; before that, and with none, magnitudes are rounded down
+    from half a step and ``dead`` more."""
     law = init.laws[chunk.law]
-    found = np.minimum(np.floor(sizes + np.float32(0.5 - DEAD)), law.largest).astype(np.int32)
+    found = np.minimum(np.floor(sizes + np.float32(0.5 - dead)), law.largest).astype(np.int32)
     for _ in range(rounds):
         if not found.any():
             break

@@ -115,7 +115,7 @@ class Problem:
         """Gradient of the error to every symbol, from that to the last layers back through D."""
         shape = state.symbols.shape
         with torch.enable_grad():
-            more = torch.zeros(shape[0] * shape[1], *shape[2:]).requires_grad_(True)
+            more = torch.zeros(shape[0] * shape[1], *shape[2:], dtype=torch.float32, requires_grad=True)
             (towards,) = torch.autograd.grad(self._error(state.left + self.canvas(more), state.symbols), more)
         return layer_slopes(self.level, state.symbols, self.quality, towards)
 

@@ -79,5 +79,6 @@ def _clip(raw: Tensor) -> Tensor:
 def _activation_slopes(stream: Tensor) -> Tensor:
     """Slopes of :func:`nfcodec.lattice.restore.activation`."""
     rectified = torch.where(stream > 0, 1.0, torch.where(stream < 0, restore.SLOPE, 0.5 + 0.5 * restore.SLOPE))
+    rectified = rectified.to(stream.dtype)  # plain numbers alone are of the host program's own default type
     # Below zero no stream reaches the bound.
     return rectified / restore.STREAM * (stream < restore.STREAM * (restore.LARGEST_ACTIVATION + 0.5))

@@ -117,7 +117,9 @@ TABLES: dict[str, type[Any]] = {
 
 def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
     """The config of a file's tables: ``data["field"]``, and everything else as ``parts``."""
-    config = TrainConfig(field=FieldSpec.from_dict(data["field"]), **parts)
+    spec = FieldSpec.from_dict(data["field"])
+    field_kind(spec.kind).tensors(spec)  # what a kind cannot be made of is told now
+    config = TrainConfig(field=spec, **parts)
     if not 0.0 <= config.inner.rho <= 1.0:
         raise OptionError(f"inner.rho = {config.inner.rho} is outside 0…1")
     if config.continual.segments != 1:
@@ -125,6 +127,3 @@ def read_config(data: dict[str, Any], parts: dict[str, Any]) -> TrainConfig:
         if config.outer.bootstrap_steps or config.outer.samples:
             raise OptionError("continual.segments: a sequence has neither a bootstrapped target nor drawn samples")
     return config
-    spec = FieldSpec.from_dict(data["field"])
-    field_kind(spec.kind).tensors(spec)  # what a kind cannot be made of is told now
-    return TrainConfig(field=spec, **parts)
