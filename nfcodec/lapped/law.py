@@ -97,6 +97,7 @@ def _mantissas() -> Doubles:
     return np.array([mantissa(i) for i in range(OCTAVE)], np.float64)
 
 
+@lru_cache(maxsize=2)
 def noise_signs(shape: tuple[int, ...]) -> Ints:
     """Signs (P, T, K) that look random: the top bit of splitmix64 (Steele, Lea & Flood 2014) of the place in the chunk,
     2^32 · plane + 2^16 · frame + bin."""
@@ -105,4 +106,6 @@ def noise_signs(shape: tuple[int, ...]) -> Ints:
     x = (x + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.where((x ^ (x >> np.uint64(31))) >> np.uint64(63), -1, 1)
+    signs = np.where((x ^ (x >> np.uint64(31))) >> np.uint64(63), np.int8(-1), np.int8(1))
+    signs.flags.writeable = False
+    return signs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class LappedField:
         if wrong is not None:
             raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}, whose field is lapped")
         self._decoded: Recent[tuple[Decoded, ...]] = Recent(AHEAD + 4)
+        # A stretch reaches into the chunks beside it, whose weights are asked for again.
+        self._weighted: Recent[tuple[Doubles, ...]] = Recent(3)
         self._next, self._ahead = -1, 1
 
     @property
@@ -150,13 +153,17 @@ class LappedField:
         return chunks[0]
 
     # -- samples -----------------------------------------------------------------------------------------
+    def _weights_of(self, chunk: int) -> tuple[Doubles, ...]:
+        """The weights (P, T, K) of a chunk, group by group."""
+        return tuple(ordered_map(partial(weights_of, self.init, self.header.quality), self._chunk(chunk)))
+
     def _weights(self, group: int, first: int, last: int) -> tuple[Doubles, Bytes]:
         """Weights (P, n, K) and splits (n,) of the frames [first, last)."""
         weights, splits = [], []
         for chunk in range(first // self.rows, -(-last // self.rows)):
             decoded = self._chunk(chunk)[group]
             a, b = max(first - chunk * self.rows, 0), last - chunk * self.rows
-            weights.append(weights_of(self.init, self.header.quality, decoded)[:, a:b])
+            weights.append(self._weighted.get(chunk, self._weights_of)[group][:, a:b])
             splits.append(decoded.chunk.splits[a:b])
         return np.concatenate(weights, 1), np.concatenate(splits)
 
