@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -20,7 +19,7 @@ from nfcodec.lapped.interpolation import interpolated, touched
 from nfcodec.lapped.synthesis import synthesized
 from nfcodec.limits import Limits
 from nfcodec.options import Tune
-from nfcodec.parallel import ordered_map, thread_count
+from nfcodec.parallel import ordered_map
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Bytes, Doubles, Indices, Positions, Symbols
@@ -133,21 +132,10 @@ class LappedField:
         alike = [i for i in range(first, stop) if self._frames_of(i) == length]
         wanted = [i for i in alike if i == first or not self._decoded.has(i)]
         read = [self._read(i) for i in wanted]
-        decode: Callable[[list[ChunkBytes]], list[Decoded]] = lambda some: decode_chunks(  # noqa: E731
-            self.init, self.header.quality, some
-        )
-        share = -(-len(wanted) // thread_count())
-        jobs = [
-            [chunk[group] for chunk in read[i : i + share]]
-            for group in range(len(self.groups))
-            for i in range(0, len(read), share)
-        ]
-        done = list(ordered_map(decode, jobs))
-        per_group = len(done) // len(self.groups)
-        columns = [
-            [d for part in done[g * per_group : (g + 1) * per_group] for d in part] for g in range(len(self.groups))
-        ]
-        chunks = list(zip(*columns, strict=True))
+        # The more chunks in one call the less Python there is between lists; threads would wait for each other in it.
+        decode = partial(decode_chunks, self.init, self.header.quality)
+        groups = [[chunk[group] for chunk in read] for group in range(len(self.groups))]
+        chunks = list(zip(*ordered_map(decode, groups), strict=True))
         for i, chunk in list(zip(wanted, chunks, strict=True))[1:]:
             self._decoded.put(i, chunk)
         return chunks[0]
