@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -75,6 +75,14 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, threads: int 
             yield waiting.popleft().result()
     finally:
         wait([future for future in waiting if not future.cancel()])
+
+
+def begun(function: Callable[[T], R], item: T) -> Callable[[], R]:
+    """What gives the result of a call that goes on beside the caller; it makes the call where one thread is allowed."""
+    count = thread_count()
+    if count == 1 or _limit.get() == 1:
+        return partial(function, item)
+    return _pool(os.getpid(), count).submit(function, item).result
 
 
 @lru_cache(maxsize=4)

@@ -4,7 +4,7 @@ from contextvars import copy_context
 
 import pytest
 
-from nfcodec.parallel import limit, limited, ordered_map, thread_count
+from nfcodec.parallel import begun, limit, limited, ordered_map, thread_count
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
@@ -112,3 +112,22 @@ def test_a_forked_process_has_threads_of_its_own():
     if not child:
         os._exit(sum(ordered_map(lambda x: x, range(4), threads=2)))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 6
+
+
+def test_a_call_that_has_begun_tells_its_result_and_its_error_when_asked():
+    caller = threading.get_ident()
+    for threads in (1, 2):
+        with limited(threads):
+            assert begun(lambda x: (x, threading.get_ident() == caller), 3)() == (3, threads == 1)
+            fails = begun(lambda x: 1 // x, 0)
+            with pytest.raises(ZeroDivisionError):
+                fails()
+
+
+def test_with_one_thread_nothing_begins_early():
+    ran = []
+    with limited(1):
+        later = begun(ran.append, 1)
+        assert not ran
+        later()
+    assert ran == [1]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -9,7 +12,7 @@ import numpy as np
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.container.varint import ByteReader
-from nfcodec.errors import CorruptError, UnsupportedFeatureError
+from nfcodec.errors import CorruptError, NfcError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lapped.channels import groups_of, to_values
 from nfcodec.lapped.code import ChunkBytes, ChunkSymbols, Decoded, decode_chunks
@@ -19,13 +22,31 @@ from nfcodec.lapped.interpolation import interpolated, touched
 from nfcodec.lapped.synthesis import synthesized
 from nfcodec.limits import Limits
 from nfcodec.options import Tune
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import begun, ordered_map
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Bytes, Doubles, Indices, Positions, Symbols
 
 # Chunks that are decoded side by side when a recording is decoded from one to the next.
 AHEAD = 16
+# From so many on the next ones are begun early: parts of a recording are read without decoding what is behind them.
+_BEGIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Chunks that are being decoded: ``count`` from the first on, of which some are ``wanted``; ``result`` has them,
+    group by group, or raises what is wrong with them."""
+
+    count: int
+    wanted: list[int]
+    result: Callable[[], list[tuple[Decoded, ...]]]
+
+
+def _decoded(init: LappedInit, quality: int, groups: list[list[ChunkBytes]]) -> list[tuple[Decoded, ...]]:
+    """Chunks, all in one call: the more there are the less Python there is between lists, and threads would only wait
+    for each other in it."""
+    return list(zip(*(decode_chunks(init, quality, some) for some in groups), strict=True))
 
 
 class LappedField:
@@ -56,6 +77,7 @@ class LappedField:
         # A stretch reaches into the chunks beside it, whose weights are asked for again.
         self._weighted: Recent[tuple[Doubles, ...]] = Recent(3)
         self._next, self._ahead = -1, 1
+        self._coming: _Run | None = None
 
     @property
     def rows(self) -> int:
@@ -121,24 +143,29 @@ class LappedField:
         return self._decoded.get(chunk, self._decode_run)
 
     def _decode_run(self, first: int) -> tuple[Decoded, ...]:
-        """A chunk, and more and more of those behind it as long as they are asked for in a row."""
-        self._ahead = min(2 * self._ahead, AHEAD) if first == self._next else 1
-        self._next = first + self._ahead
-        return self._decode(first, self._ahead)
+        """A chunk, and more and more of those behind it as long as they are asked for in a row; these are kept. Once
+        they are many, the next ones are decoded while the caller makes samples of these."""
+        in_row = first == self._next
+        run = self._coming if in_row and self._coming else self._run(first, 2 * self._ahead if in_row else 1)
+        self._coming, self._ahead, self._next = None, run.count, first + run.count
+        chunks = run.result()
+        for i, chunk in list(zip(run.wanted, chunks, strict=True))[1:]:
+            self._decoded.put(i, chunk)
+        if self._ahead >= _BEGIN and self._next < self.chunks:
+            # What is damaged there is told when it is asked for.
+            with suppress(NfcError):
+                self._coming = self._run(self._next, 2 * self._ahead)
+        return chunks[0]
 
-    def _decode(self, first: int, count: int) -> tuple[Decoded, ...]:
-        """A chunk; the next ones, of the same length, are kept for later."""
+    def _run(self, first: int, count: int) -> _Run:
+        """Begin to decode a chunk and the next ones of the same length, up to ``count`` or AHEAD."""
+        count = min(count, AHEAD)
         length, stop = self._frames_of(first), min(first + count, self.chunks)
         alike = [i for i in range(first, stop) if self._frames_of(i) == length]
         wanted = [i for i in alike if i == first or not self._decoded.has(i)]
         read = [self._read(i) for i in wanted]
-        # The more chunks in one call the less Python there is between lists; threads would wait for each other in it.
-        decode = partial(decode_chunks, self.init, self.header.quality)
         groups = [[chunk[group] for chunk in read] for group in range(len(self.groups))]
-        chunks = list(zip(*ordered_map(decode, groups), strict=True))
-        for i, chunk in list(zip(wanted, chunks, strict=True))[1:]:
-            self._decoded.put(i, chunk)
-        return chunks[0]
+        return _Run(count, wanted, begun(partial(_decoded, self.init, self.header.quality), groups))
 
     # -- samples -----------------------------------------------------------------------------------------
     def _weights_of(self, chunk: int) -> tuple[Doubles, ...]:

@@ -146,6 +146,20 @@ def test_missing_chunks(init):
     assert np.array_equal(found[:400], whole[:400]) and not found[-400:].any()
 
 
+def test_damage_is_told_when_it_is_asked_for(init):
+    """Chunks 0, 1–2, 3–6, 7–14 and 15–30 are decoded together, the last two while the ones before are used."""
+    data, _ = packed(recording(32 * 16 * 24), init)
+    whole = samples(data, init)
+    decoder = Decoder(io.BytesIO(data), inits=(init,))
+    at = data.index(decoder.reader.read(decoder.field.entries[20]).payload)
+    broken = Decoder(io.BytesIO(data[: at + 5] + bytes([data[at + 5] ^ 1]) + data[at + 6 :]), inits=(init,))
+    found = []
+    with limited(2), pytest.raises(ChecksumError):
+        found.extend(b.values for b in broken.blocks(DecodeOptions()))
+    assert 12 <= len(found) <= 15
+    assert np.array_equal(np.concatenate(found), whole[: 512 * len(found)])
+
+
 def test_what_it_does_not_take(init):
     picture = MemorySource(SignalInfo("image", (4, 4), 1, "u8"), np.zeros((4, 4, 1), np.float32))
     table = MemorySource(SignalInfo("array", (40,), 1, "f32"), np.zeros((40, 1), np.float32))
