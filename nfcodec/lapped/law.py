@@ -84,12 +84,15 @@ class Law:
             m = np.floor((m * m + _PART / 2) / _PART)
         elif self.power == 4:
             m = np.floor(m * np.sqrt(m) / 16 + 0.5)
-        places = exponents // OCTAVE + (SAMPLE_BITS - WEIGHT_BITS - 8)
-        unit = np.ldexp(_mantissas()[exponents % OCTAVE], places)
-        found: Doubles = np.minimum(np.floor(m * unit + 0.5), LARGEST_WEIGHT)
-        if not found[symbols == 0].any():
+        # Few exponents differ: their steps are looked up.
+        low = int(exponents.min())
+        every = np.arange(low, int(exponents.max()) + 1)
+        units = np.ldexp(_mantissas()[every % OCTAVE], every // OCTAVE + (SAMPLE_BITS - WEIGHT_BITS - 8))
+        found: Doubles = np.minimum(np.floor(m * units.take(exponents - low) + 0.5), LARGEST_WEIGHT)
+        zeros = symbols == 0
+        if not (found * zeros).any():
             return np.copysign(found, symbols) + 0.0
-        return np.copysign(found, np.where(symbols == 0, noise_signs(symbols.shape), symbols)) + 0.0
+        return np.copysign(found, np.where(zeros, noise_signs(symbols.shape), symbols)) + 0.0
 
 
 @lru_cache(maxsize=1)
