@@ -15,6 +15,8 @@ import numpy as np
 
 from nfcodec.arrays import Array, device, namespace
 from nfcodec.errors import CorruptError
+from nfcodec.modules.siren import affine
+from nfcodec.modules.siren import head as head  # the last layer is the same
 from nfcodec.modules.spec import FieldSpec, Params, TensorSpec
 from nfcodec.types import Floats
 
@@ -56,18 +58,9 @@ def features(spec: FieldSpec, params: Params, coords: Array) -> Array:
     angle = (math.pi * spec.w0 * spec.coord_scale) * (coords @ b)
     h = math.sqrt(2.0) * xp.concat([xp.cos(angle), xp.sin(angle)], axis=-1)
     for i in range(spec.depth):
-        h = _affine(params, i, h)
+        h = affine(params, i, h)
         h = h * (h > 0)
     return h
-
-
-def head(spec: FieldSpec, params: Params, phi: Array) -> Array:
-    """Raw outputs (M, N, channels) from features (M, N, width): the linear last layer, no offset."""
-    return _affine(params, spec.depth, phi)
-
-
-def _affine(params: Params, layer: int, x: Array) -> Array:
-    return x @ params[f"{layer}.weight"] + params[f"{layer}.bias"][:, None]
 
 
 def forward(spec: FieldSpec, params: Params, coords: Array) -> Array:

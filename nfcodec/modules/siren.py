@@ -25,16 +25,17 @@ def features(spec: FieldSpec, params: Params, coords: Array) -> Array:
     """Penultimate features φ (M, N, width) of coords (M or 1, N, axes) in [-1, 1]."""
     h, sin = coords * spec.coord_scale, namespace(coords).sin
     for i in range(spec.depth):
-        h = sin(spec.w0 * _affine(params, i, h))
+        h = sin(spec.w0 * affine(params, i, h))
     return h
 
 
 def head(spec: FieldSpec, params: Params, phi: Array) -> Array:
     """Raw outputs (M, N, channels) from features (M, N, width): the linear last layer, no offset."""
-    return _affine(params, spec.depth, phi)
+    return affine(params, spec.depth, phi)
 
 
-def _affine(params: Params, layer: int, x: Array) -> Array:
+def affine(params: Params, layer: int, x: Array) -> Array:
+    """h W_l + b_l of a layer: (M, N, fan_out) from (M or 1, N, fan_in)."""
     return x @ params[f"{layer}.weight"] + params[f"{layer}.bias"][:, None]
 
 

@@ -36,7 +36,6 @@ class LawConfig:
     tilt: float = 0.0
     noise: float = 0.0
 
-
     def whole(self) -> Law:
         """The law that is shipped."""
         steps = round(self.coarsest * OCTAVE), round(self.finest * OCTAVE)
