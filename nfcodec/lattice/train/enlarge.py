@@ -46,7 +46,7 @@ class DetailTrainer:
         self.config, self.seed, self.device, self.tunes = config, seed, torch.device(device), len(tunes)
         self.halves = Halves(tunes, pieces, config, seed=seed, device=self.device)
         self.planes = tunes[0].planes
-        self.params = self._start()
+        self.params = grown(self._start(), [t.detail for t in tunes])
         self.average = {n: p.clone() for n, p in self.params.items()}
         self._leaves()
 
@@ -125,6 +125,23 @@ class DetailTrainer:
         self.average = {n: groups["mean"][n] for n in self.average}
         self._leaves()
         restore_moments(self.optimizer, self.params.values(), groups)
+
+
+def grown(new: Params, details: Sequence[Params]) -> Params:
+    """X as it starts, ``new``, with that of an init of as many channels in its place, the same of each tune or of the
+    first: what has fewer layers or planes shows the same when it grows, as new ones begin near zero."""
+    first = details[0]
+    if not first or len(first["in.weight"]) != len(new["in.weight"]) or any(n not in new for n in first):
+        return new
+    found = {n: 0.1 * p if n not in first else p for n, p in new.items()}
+    for name in first:
+        tuned = name.endswith(".bias") and name != "out.bias"
+        old = torch.cat([d[name] for d in details]) if tuned else first[name]
+        if name.endswith(".weight"):
+            found[name] = F.pad(old, (0, 0, 0, 0, 0, new[name].shape[1] - old.shape[1], 0, len(new[name]) - len(old)))
+        else:
+            found[name] = F.pad(old, (0,) * (2 * old.ndim - 1) + (len(new[name]) - len(old),))
+    return found
 
 
 def _of_tune(name: str, value: Tensor, tune: int) -> Tensor:

@@ -54,7 +54,7 @@ def new_trainer(
 
 
 def _tuned(model: LatticeModel, init: LatticeInit) -> Tuned:
-    return Tuned(replace(model, context=init.levels[0].context), params_of(init))
+    return Tuned(replace(model, context=init.levels[0].context), params_of(init), tensors(init.levels[-1].detail))
 
 
 def _gains(begin: LatticeInit, config: LatticeConfig) -> dict[str, Tensor]:

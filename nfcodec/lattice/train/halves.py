@@ -6,7 +6,7 @@ Encoding costs as much as a step of X, so encodings are kept and seen again, in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ _TOGETHER = 8  # pictures are encoded so many at a time
 
 @dataclass(frozen=True)
 class Tuned:
-    """An init as it is used for one tune: its model and its parameters, which stay."""
+    """An init as it is used for one tune: its model and its parameters, which stay; the X it has, maybe none."""
 
     model: LatticeModel
     params: Params
+    detail: Params = field(default_factory=dict)
 
     @property
     def planes(self) -> int:
@@ -77,7 +78,7 @@ class Halves(Sequence[Encoded]):
     def __init__(
         self, tunes: Sequence[Tuned], pieces: Pieces, config: DetailConfig, *, seed: int, device: torch.device
     ) -> None:  # fmt: skip
-        moved = [Tuned(t.model, {n: p.detach().to(device) for n, p in t.params.items()}) for t in tunes]
+        moved = [replace(t, params={n: p.detach().to(device) for n, p in t.params.items()}) for t in tunes]
         self._tunes, self._pieces, self._config, self._seed, self._device = moved, pieces, config, seed, device
         self._made: dict[int, list[Encoded]] = {}
 

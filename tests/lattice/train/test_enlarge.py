@@ -12,7 +12,8 @@ from lattice.tiny_lattices import path_of
 from lattice.train.test_looks import config_of
 from nfcodec import zoo
 from nfcodec.errors import OptionError
-from nfcodec.lattice.enlarge import detail_size
+from nfcodec.lattice.enlarge import detail, detail_shapes, detail_size
+from nfcodec.lattice.order import QUALITY_LEVELS
 from nfcodec.lattice.stored_init import contents
 from nfcodec.lattice.train.config import DetailConfig, PerceptionConfig
 from nfcodec.lattice.train.halves import Encoded
@@ -67,12 +68,10 @@ def test_nothing_but_x_changes(both, folder, tmp_path):
     assert after["0/detail/out.weight"].any()
 
 
-def test_an_init_of_one_tune_and_one_that_has_x_already(folder):
-    tiny = zoo.load(path_of("colour"))
-    once = trained(tiny, folder)
+def test_one_seed_is_one_result_with_one_tune_too(folder):
+    once, again = (trained(zoo.load(path_of("colour")), folder) for _ in range(2))
     assert once.perceptual is None
-    twice = trained(once, folder)
-    assert all(np.array_equal(twice.levels[0].detail[n], a) for n, a in once.levels[0].detail.items())
+    assert all(np.array_equal(again.levels[0].detail[n], a) for n, a in once.levels[0].detail.items())
 
 
 def test_resumed_equals_uninterrupted(both, folder, tmp_path):
@@ -113,3 +112,21 @@ def test_not_together_with_a_perceptual_tune(both, folder):
     config = dataclasses.replace(config_of(both), detail=DETAIL)
     with pytest.raises(OptionError, match="one after the other"):
         new_trainer(config, folder, begin=both)
+
+
+def test_x_grows_from_the_one_there_is(folder):
+    """With more layers, of all planes, it shows nearly the same at first, in the planes that it had."""
+    tiny = zoo.load(path_of("colour"))
+    [level], rng = tiny.levels, np.random.default_rng(0)
+    shapes = detail_shapes(4, 1, 1, QUALITY_LEVELS)
+    small = {n: (0.3 * rng.standard_normal(s)).astype(np.float32) for n, s in shapes.items()}
+    own = dataclasses.replace(tiny, levels=(dataclasses.replace(level, detail=small),))
+    _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, blocks=3))
+    [large] = trainer.detail_trainer().trained()
+    assert detail_size(large) == (4, 3, 3)
+    planes, hats = rng.standard_normal((1, 3, 20, 24)).astype(np.float32), level.hats(60)
+    before = detail(small, planes[:, :1], hats)
+    after = detail(large, torch.from_numpy(planes), torch.from_numpy(hats)).numpy()
+    assert np.abs(after[:, :1] - before).max() < 0.1 * np.abs(before).max() and not after[:, 1:].any()
+    _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, width=5))
+    assert not trainer.detail_trainer().trained()[0]["out.weight"].any()
