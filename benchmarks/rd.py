@@ -2,6 +2,7 @@
 
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
                                 [--score ssimulacra2 --span 30,85 --peers jpeg,webp,jxl,avif]
+                                [--score butteraugli --span=-2.5,-0.6, with --work of the line before: codes nothing]
     python benchmarks/rd.py audio  DIR --name sound-speech …    is benchmarks/sound.py, with its options
     python benchmarks/rd.py video  DIR --name video --frames 33 [--score psnr_yuv]
     options:  --field-args "--field siren"                   to every nfc encode
