@@ -10,6 +10,7 @@ four points also takes back some of what coding lost there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from nfcodec.arrays import Array, namespace
 from nfcodec.lattice.convolution import filtered, part_of, repeated
 from nfcodec.types import Doubles, Floats, Indices
 
-Convolution = Callable[[Array, Array, Array], Array]
-
+SLOPE = 0.1
 _MEAN = 4  # half the side of the square whose mean is taken off first
 
 
@@ -43,17 +43,30 @@ def reach(params: Mapping[str, Array]) -> int:
 
 
 # -- X ---------------------------------------------------------------------------------------------------
-def detail(params: Mapping[str, Array], planes: Array, hats: Array, convolve: Convolution = filtered) -> Array:
+def leaky(x: Array) -> Array:
+    """max(x, SLOPE · x)."""
+    return namespace(x).maximum(x, SLOPE * x)
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """What X is made of. Training has those of torch, whose gradients take a fraction of the time."""
+
+    convolve: Callable[[Array, Array, Array], Array] = filtered
+    leaky: Callable[[Array], Array] = leaky
+
+
+_OWN = Functions()
+
+
+def detail(params: Mapping[str, Array], planes: Array, hats: Array, functions: Functions = _OWN) -> Array:
     """Weights (N, P, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
     features (N, Q)."""
-    h = _leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
+    convolve, leaky = functions.convolve, functions.leaky
+    h = leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
     for i in range(detail_size(params)[1]):
-        h = h + _leaky(convolve(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
+        h = h + leaky(convolve(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
     return _shuffled(convolve(h, params["out.weight"], params["out.bias"]))
-
-
-def _leaky(x: Array) -> Array:
-    return namespace(x).maximum(x, 0.1 * x)
 
 
 def _mean(planes: Array) -> Array:

@@ -19,9 +19,9 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import detail as detail_of
 from nfcodec.lattice.convolution import filtered
 from nfcodec.lattice.detail import Detail
-from nfcodec.lattice.enlarge import between, between_points, detail, detail_shapes, detail_size, reach, share
+from nfcodec.lattice.enlarge import Functions, between, between_points, detail, detail_shapes, detail_size, reach, share
 from nfcodec.lattice.init import Level
-from nfcodec.lattice.train.enlarge import convolved
+from nfcodec.lattice.train.enlarge import FUNCTIONS
 from nfcodec.options import DecodeOptions
 
 INIT = "photo-lattice"
@@ -147,8 +147,8 @@ def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries(blocks, planes)
     assert found.shape == (2, planes, 80, 100)
     tensors = {n: torch.from_numpy(a) for n, a in params.items()}
     each = torch.from_numpy(np.stack([hats, Level.hats(20)]))
-    for convolve in (filtered, convolved):
-        same = detail(tensors, torch.from_numpy(pictures), each, convolve).numpy()
+    for functions in (Functions(), FUNCTIONS):
+        same = detail(tensors, torch.from_numpy(pictures), each, functions).numpy()
         np.testing.assert_allclose(same[0], found[0], rtol=0, atol=1e-5)
         np.testing.assert_allclose(same[1], detail(params, pictures[1:], Level.hats(20))[0], rtol=0, atol=1e-5)
     changed, far = pictures.copy(), reach(params)

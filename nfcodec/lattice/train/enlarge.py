@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nfcodec.lattice import order
-from nfcodec.lattice.enlarge import detail, detail_shapes
+from nfcodec.lattice.enlarge import SLOPE, Functions, detail, detail_shapes
 from nfcodec.lattice.train.config import DetailConfig
 from nfcodec.lattice.train.halves import Encoded, Halves, Tuned
 from nfcodec.lattice.train.model import hats
@@ -34,6 +35,9 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """:func:`nfcodec.lattice.convolution.filtered` as torch has it, which is several times faster with gradients."""
     wide = F.pad(x, (weight.shape[-1] // 2,) * 4, mode="replicate")
     return F.conv2d(wide, weight) + bias[..., None, None]
+
+
+FUNCTIONS = Functions(convolved, partial(F.leaky_relu, negative_slope=SLOPE))
 
 
 class DetailTrainer:
@@ -85,7 +89,8 @@ class DetailTrainer:
         """What X leaves of the squared error of the enlarged pictures of step ``at``, as a share of all of it: its mean
         over pictures, so that PSNR counts the same in each."""
         chosen, native, missing = self.batch(at)
-        added = detail(self.params, native, self.features(chosen), convolved)
+        native = native.contiguous(memory_format=torch.channels_last)
+        added = detail(self.params, native, self.features(chosen), FUNCTIONS)
         whole = torch.tensor([p.error for p in chosen], device=self.device)
         left: Tensor = (added - missing).square().mean((1, 2, 3)) / whole
         return left.mean()
