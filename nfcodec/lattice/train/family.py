@@ -83,10 +83,10 @@ def finished(trainer: LatticeTrainer) -> LatticeInit:
         return made
     assert trainer.whole is not None
     # Trunk and tables were not trained: those of the init as they are, not as they went through floats.
-    both = zip(made.levels, trainer.whole.levels, strict=True)
+    both = zip(made.levels, trainer.whole.levels, trainer.whole.tuned("perceptual").levels, strict=True)
     levels = tuple(
-        replace(new, trunk=old.trunk, table=old.table, detail=old.detail,
+        replace(new, trunk=old.trunk, table=old.table, detail=tuned.detail,
                 first_step=new.first_step | {n: a for n, a in old.first_step.items() if n.startswith("analysis.")})
-        for new, old in both
+        for new, old, tuned in both
     )  # fmt: skip
     return replace(trainer.whole, id=config.id, perceptual=replace(made, levels=levels))
