@@ -43,7 +43,7 @@ def _one(source: LatticeInit, into: LatticeInit) -> LatticeInit:
     detail, last = source.levels[-1].detail, into.levels[-1]
     if not detail:
         raise BenchmarkError(f"{source.id} has no X")
-    if detail_size(detail)[2] > len(into.planes.names):
+    if max(detail_size(detail)[2:]) > len(into.planes.names):
         raise BenchmarkError(f"X of {source.id} is of more planes than {into.id} has")
     return replace(into, levels=(*into.levels[:-1], replace(last, detail=detail)))
 

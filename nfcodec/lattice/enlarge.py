@@ -1,6 +1,6 @@
 """What a picture shows between its samples: a second, uncoded lattice of spacing one.
 
-Every sample is a cell of it that owns four weights of every plane, one for each point a quarter of a spacing off its
+Every sample is a cell of it that owns four weights of a plane, one for each point a quarter of a spacing off its
 centre; the functions are the tents of linear interpolation between these points, drawn to zero at the centres of the
 samples (:func:`share`). A small residual network X reads the weights off the picture at its own size (sub-pixel
 convolution, Shi et al. 2016), so they cost no bits, and the picture at its own size stays as it is. What it adds at the
@@ -22,19 +22,20 @@ SLOPE = 0.1
 _MEAN = 4  # half the side of the square whose mean is taken off first
 
 
-def detail_shapes(width: int, blocks: int, planes: int, qualities: int) -> dict[str, tuple[int, ...]]:
-    """Tensors of X with ``blocks`` residual layers of ``width`` channels, for the first ``planes`` planes; biases
-    follow the quality."""
-    shapes: dict[str, tuple[int, ...]] = {"in.weight": (width, planes, 5, 5), "in.bias": (qualities, width)}
+def detail_shapes(width: int, blocks: int, seen: int, shown: int, qualities: int) -> dict[str, tuple[int, ...]]:
+    """Tensors of X with ``blocks`` residual layers of ``width`` channels, which sees the first ``seen`` planes and adds
+    to the first ``shown`` ones; biases follow the quality."""
+    shapes: dict[str, tuple[int, ...]] = {"in.weight": (width, seen, 5, 5), "in.bias": (qualities, width)}
     for i in range(blocks):
         shapes |= {f"{i}.weight": (width, width, 3, 3), f"{i}.bias": (qualities, width)}
-    return shapes | {"out.weight": (4 * planes, width, 3, 3), "out.bias": (4 * planes,)}
+    return shapes | {"out.weight": (4 * shown, width, 3, 3), "out.bias": (4 * shown,)}
 
 
-def detail_size(params: Mapping[str, Array]) -> tuple[int, int, int]:
-    """Width, blocks and planes of X by the tensors it has."""
-    width, planes = (params["in.weight"].shape[:2] if "in.weight" in params else (0, 0))
-    return width, sum(name.endswith(".weight") for name in params) - 2, planes
+def detail_size(params: Mapping[str, Array]) -> tuple[int, int, int, int]:
+    """Width, blocks, planes seen and planes shown of X by the tensors it has."""
+    width, seen = params["in.weight"].shape[:2] if "in.weight" in params else (0, 0)
+    blocks = sum(name.endswith(".weight") for name in params) - 2
+    return width, blocks, seen, len(params.get("out.bias", ())) // 4
 
 
 def reach(params: Mapping[str, Array]) -> int:
@@ -60,7 +61,7 @@ _OWN = Functions()
 
 
 def detail(params: Mapping[str, Array], planes: Array, hats: Array, functions: Functions = _OWN) -> Array:
-    """Weights (N, P, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
+    """Weights (N, S, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
     features (N, Q)."""
     convolve, leaky = functions.convolve, functions.leaky
     h = leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
@@ -96,7 +97,7 @@ def share(positions: Doubles) -> Floats:
 
 
 def between(weights: Floats, origin: tuple[int, int], positions: list[Doubles]) -> Floats:
-    """The detail (P, n_0, n_1) on the grid of native positions, from weights (P, 2H, 2W) of the samples from
+    """The detail (S, n_0, n_1) on the grid of native positions, from weights (S, 2H, 2W) of the samples from
     ``origin``."""
     for axis, (first, where) in enumerate(zip(origin, positions, strict=True), 1):
         low, part = _tents(where - first, weights.shape[axis])
@@ -108,7 +109,7 @@ def between(weights: Floats, origin: tuple[int, int], positions: list[Doubles]) 
 
 
 def between_points(weights: Floats, origin: tuple[int, int], positions: Doubles) -> Floats:
-    """:func:`between` at scattered positions (N, 2): (P, N)."""
+    """:func:`between` at scattered positions (N, 2): (S, N)."""
     (y, down), (x, across) = (_tents(positions[:, a] - origin[a], weights.shape[1 + a]) for a in (0, 1))
     above = weights[:, y, x] * (1.0 - across) + weights[:, y, x + 1] * across
     below = weights[:, y + 1, x] * (1.0 - across) + weights[:, y + 1, x + 1] * across

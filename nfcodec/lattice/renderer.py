@@ -188,7 +188,7 @@ class LatticeRenderer:
             return whole_to_values(whole, self.channels, self.offset)
         planes = self._summed(level.points(positions) for level in self.levels)
         if self._detail:
-            planes[: self._detail.planes] += self._detail.points(np.clip(positions, 0.0, self._sizes))
+            planes[: self._detail.shown] += self._detail.points(np.clip(positions, 0.0, self._sizes))
         return self._values(planes)
 
     def _values(self, planes: Floats) -> Floats:

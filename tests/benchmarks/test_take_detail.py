@@ -32,7 +32,7 @@ def tool() -> Any:
 
 
 def with_x(init: LatticeInit, size: float) -> LatticeInit:
-    shapes = detail_shapes(4, 1, 3, QUALITY_LEVELS)
+    shapes = detail_shapes(4, 1, 3, 1, QUALITY_LEVELS)
     x = {n: np.full(s, size, np.float32) for n, s in shapes.items()}
     return replace(init, levels=(replace(init.levels[0], detail=x),))
 

@@ -62,8 +62,9 @@ class DetailTrainer:
     def _start(self) -> Params:
         generator = torch.Generator().manual_seed(self.seed)
         config, features = self.config, self.tunes * order.QUALITY_LEVELS
+        shown = min(config.shown, self.planes)
         params = {}
-        for name, shape in detail_shapes(config.width, config.blocks, self.planes, features).items():
+        for name, shape in detail_shapes(config.width, config.blocks, self.planes, shown, features).items():
             zero = name.endswith("bias") or name.startswith("out.")
             # Residual layers begin at half the usual spread, so that the sum over all of them is in the range of one.
             spread = (1.5 / int(np.prod(shape[1:]))) ** 0.5 * (1.0 if name.startswith("in.") else 0.5)
@@ -91,6 +92,7 @@ class DetailTrainer:
         chosen, native, missing = self.batch(at)
         native = native.contiguous(memory_format=torch.channels_last)
         added = detail(self.params, native, self.features(chosen), FUNCTIONS)
+        added = F.pad(added, (0, 0, 0, 0, 0, missing.shape[1] - added.shape[1]))
         whole = torch.tensor([p.error for p in chosen], device=self.device)
         left: Tensor = (added - missing).square().mean((1, 2, 3)) / whole
         return left.mean()

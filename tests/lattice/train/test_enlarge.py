@@ -20,7 +20,7 @@ from nfcodec.lattice.train.halves import Encoded
 from nfcodec.train.training import finished, new_trainer
 from nfcodec.zoo import read_init, write_init
 
-DETAIL = DetailConfig(width=4, blocks=1, steps=4, batch=2, crop=24, lowest=40, ring=2)
+DETAIL = DetailConfig(width=4, blocks=1, steps=4, batch=2, crop=24, lowest=40, ring=2, shown=3)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_nothing_but_x_changes(both, folder, tmp_path):
     new = {n for n in after if n not in before}
     assert new and all("/detail/" in n for n in new)
     assert all(np.array_equal(after[n], before[n]) for n in before)
-    assert detail_size(made.levels[0].detail) == (4, 1, 3)
+    assert detail_size(made.levels[0].detail) == (4, 1, 3, 3)
     # Weights are stored once, biases of the second tune apart from those of the first.
     assert {n for n in new if n.startswith("perceptual")} == {f"perceptual/0/detail/{n}.bias" for n in ("in", "0")}
     assert after["0/detail/out.weight"].any()
@@ -118,15 +118,18 @@ def test_x_grows_from_the_one_there_is(folder):
     """With more layers, of all planes, it shows nearly the same at first, in the planes that it had."""
     tiny = zoo.load(path_of("colour"))
     [level], rng = tiny.levels, np.random.default_rng(0)
-    shapes = detail_shapes(4, 1, 1, QUALITY_LEVELS)
+    shapes = detail_shapes(4, 1, 1, 1, QUALITY_LEVELS)
     small = {n: (0.3 * rng.standard_normal(s)).astype(np.float32) for n, s in shapes.items()}
     own = dataclasses.replace(tiny, levels=(dataclasses.replace(level, detail=small),))
     _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, blocks=3))
     [large] = trainer.detail_trainer().trained()
-    assert detail_size(large) == (4, 3, 3)
+    assert detail_size(large) == (4, 3, 3, 3)
     planes, hats = rng.standard_normal((1, 3, 20, 24)).astype(np.float32), level.hats(60)
     before = detail(small, planes[:, :1], hats)
     after = detail(large, torch.from_numpy(planes), torch.from_numpy(hats)).numpy()
     assert np.abs(after[:, :1] - before).max() < 0.1 * np.abs(before).max() and not after[:, 1:].any()
+    _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, blocks=3, shown=1))
+    [luma] = trainer.detail_trainer().trained()
+    assert detail_size(luma) == (4, 3, 3, 1) and torch.equal(luma["out.weight"], large["out.weight"][:4])
     _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, width=5))
     assert not trainer.detail_trainer().trained()[0]["out.weight"].any()
