@@ -228,7 +228,8 @@ def reuse(run: Run, peers: list[Peer], paths: list[Path]) -> list[dict[str, Any]
     wanted = {(p.name, p.note, s.id, q) for p in peers for s in run.originals for q in p.qualities}
     for path in paths:
         rows, about = stored_rows(path)
-        used = [row for row in rows if key_of(row) in wanted and key_of(row) not in run.log]
+        fitting = [row for row in rows if key_of(row) in wanted and run.kind.score_name in row]
+        used = [row for row in fitting if key_of(row) not in run.log]
         for row in used:
             run.log.add({**row, "from": about["name"]})
         say(f"{len(used)} rows of other codecs from {path.name}")
