@@ -46,8 +46,10 @@ IMAGE_SCORES, VIDEO_SCORES = ("psnr", *LOOKS), ("psnr", "psnr_yuv")
 
 
 def kind_of(name: str, score: str) -> Kind:
-    """The kind of a benchmark that compares by a score of its own."""
+    """The kind of a benchmark that compares by a score of its own. By one of how pictures look: every row has the
+    others that can be measured here, too, so that a second table of the same working folder codes nothing again."""
     kind = KINDS[name]
     if score in LOOKS:
-        return replace(kind, score_name=score, score=partial(_image, (score,)), score_unit="")
+        names = tuple(n for n, here in measure.looks_here().items() if here or n == score)
+        return replace(kind, score_name=score, score=partial(_image, names), score_unit="")
     return replace(kind, score_name=score)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +40,18 @@ def ssimulacra2(source: Source, decoded: Path) -> float:
 
 
 def butteraugli(source: Source, decoded: Path) -> float:
-    """Minus the 3-norm of butteraugli's distances, so that more is better; needs Debian's libjxl-tools."""
+    """Minus the 3-norm of butteraugli's distances, so that more is better; needs ``butteraugli_main``,
+    which is in Debian's libjxl-devtools."""
     said = subprocess.run(["butteraugli_main", source.path, decoded], capture_output=True, text=True, check=True).stdout
     return -float(said.split("3-norm:")[1].split()[0])
+
+
+def looks_here() -> dict[str, bool]:
+    """Which scores of how pictures look can be measured here."""
+    return {
+        "ssimulacra2": importlib.util.find_spec("ssimulacra2") is not None,
+        "butteraugli": shutil.which("butteraugli_main") is not None,
+    }
 
 
 def find_lag(reference: np.ndarray, decoded: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
     python benchmarks/rd.py images DIR --name kodak [--qualities 10,30,50,70,90] [--efforts 1,5] [--limit N]
                                 [--score ssimulacra2 --span 30,85 --peers jpeg,webp,jxl,avif]
+                                [--score butteraugli --span=-2.5,-0.6, with --work of the line before: codes nothing]
     python benchmarks/rd.py audio  DIR --name sound-speech …    is benchmarks/sound.py, with its options
     python benchmarks/rd.py video  DIR --name video --frames 33 [--score psnr_yuv]
     options:  --field-args "--field siren"                   to every nfc encode
@@ -227,7 +228,8 @@ def reuse(run: Run, peers: list[Peer], paths: list[Path]) -> list[dict[str, Any]
     wanted = {(p.name, p.note, s.id, q) for p in peers for s in run.originals for q in p.qualities}
     for path in paths:
         rows, about = stored_rows(path)
-        used = [row for row in rows if key_of(row) in wanted and key_of(row) not in run.log]
+        fitting = [row for row in rows if key_of(row) in wanted and run.kind.score_name in row]
+        used = [row for row in fitting if key_of(row) not in run.log]
         for row in used:
             run.log.add({**row, "from": about["name"]})
         say(f"{len(used)} rows of other codecs from {path.name}")

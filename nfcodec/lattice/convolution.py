@@ -15,7 +15,7 @@ _SAMPLES = 1 << 11  # of one product, whose surroundings stay in the processor's
 
 
 def filtered(x: Array, weight: Array, bias: Array) -> Array:
-    """A convolution (N, F, H, W) that keeps the size; the border is repeated.
+    """A convolution (N, F, H, W) that keeps the size, with a bias (F,), or (N, F); the border is repeated.
 
     Rows by rows as one product of matrices each, since numpy has no convolution; on several threads where no gradient
     asks for one order.
@@ -31,7 +31,7 @@ def filtered(x: Array, weight: Array, bias: Array) -> Array:
             wide[..., dy + top : dy + stop, dx : dx + width] for dy, dx in itertools.product(range(side), repeat=2)
         ]
         around = xp.concat(seen, axis=1).reshape(x.shape[0], -1, (stop - top) * width)
-        return (matrix @ around + bias[:, None]).reshape(x.shape[0], -1, stop - top, width)
+        return (matrix @ around + bias[..., None]).reshape(x.shape[0], -1, stop - top, width)
 
     step = max(1, _SAMPLES // width)
     each: Callable[..., Iterable[Any]] = ordered_map if isinstance(x, np.ndarray) else map

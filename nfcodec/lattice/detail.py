@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nfcodec.lattice.enlarge import REACH, between, between_points, detail, share
+from nfcodec.lattice.enlarge import between, between_points, detail, detail_size, reach, share
 from nfcodec.recent import Recent
 from nfcodec.types import Floats, Positions, Span
 
-# Scattered points take the weights of the squares that they lie in; 256 kB of weights each.
+# Scattered points take the weights of the squares that they lie in; 768 kB of weights each.
 _TILE = 128
 _TILES_KEPT = 64
 
@@ -20,15 +20,17 @@ Native = Callable[[list[Span]], Floats]
 class Detail:
     """What X tells of a picture of ``size`` (height, width) samples, at a quality with features ``hats`` (Q,).
 
-    ``native`` gives the first plane (h, w) of the samples in given spans of rows and of columns.
+    ``native`` gives the planes (P, h, w) of the samples in given spans of rows and of columns; X sees the first of
+    them, and is of the first ``shown`` (S) ones.
     """
 
     def __init__(self, params: Mapping[str, Floats], hats: Floats, size: tuple[int, int], native: Native) -> None:
         self._params, self._hats, self._size, self._native = params, hats, size, native
+        self._reach, (_, _, self._seen, self.shown) = reach(params), detail_size(params)
         self._tiles: Recent[Floats] = Recent(_TILES_KEPT)
 
     def grid(self, positions: list[Positions]) -> Floats | None:
-        """The detail (n_0, n_1) on a grid of native positions; None where it is zero: at the centres of samples."""
+        """The detail (S, n_0, n_1) on a grid of native positions; None where it is zero: at the centres of samples."""
         if not any(share(p).any() for p in positions):
             return None
         ends = [(int(p[0]), int(p[-1]) + 1) for p in positions]
@@ -36,8 +38,8 @@ class Detail:
         return between(weights, origin, positions)
 
     def points(self, positions: Positions) -> Floats:
-        """The detail (N,) at native positions (N, 2) in the picture."""
-        out = np.zeros(len(positions), np.float32)
+        """The detail (S, N) at native positions (N, 2) in the picture."""
+        out = np.zeros((self.shown, len(positions)), np.float32)
         columns = -(-self._size[1] // _TILE)
         y, x = np.minimum(positions, np.array(self._size) - 1e-6).astype(np.int64).T // _TILE
         owner = np.where(share(positions).any(1), y * columns + x, -1)
@@ -45,7 +47,7 @@ class Detail:
             mine = owner == tile
             corner = self._corner(tile)
             origin = tuple(max(0, c - 1) for c in corner)
-            out[mine] = between_points(self._tiles.get(tile, self._tile), (origin[0], origin[1]), positions[mine])
+            out[:, mine] = between_points(self._tiles.get(tile, self._tile), (origin[0], origin[1]), positions[mine])
         return out
 
     def _corner(self, tile: int) -> tuple[int, int]:
@@ -57,13 +59,13 @@ class Detail:
         return self._weights([(c, min(c + _TILE, n)) for c, n in starts])[0]
 
     def _weights(self, spans: list[Span]) -> tuple[Floats, tuple[int, int]]:
-        """Weights (2·h, 2·w) of the samples in ``spans`` and of one more on each side, as far as the picture goes, and
-        the first of these samples along both axes."""
-        wide = self._grown(spans, REACH + 1)
-        weights: Floats = detail(self._params, self._native(wide)[None, None], self._hats)[0, 0]
+        """Weights (S, 2·h, 2·w) of the samples in ``spans`` and of one more on each side, as far as the picture goes,
+        and the first of these samples along both axes."""
+        wide = self._grown(spans, self._reach + 1)
+        weights: Floats = detail(self._params, self._native(wide)[None, : self._seen], self._hats)[0]
         inner = self._grown(spans, 1)
         rows, columns = (slice(2 * (a - c), 2 * (b - c)) for (a, b), (c, _) in zip(inner, wide, strict=True))
-        return weights[rows, columns], (inner[0][0], inner[1][0])
+        return weights[:, rows, columns], (inner[0][0], inner[1][0])
 
     def _grown(self, spans: list[Span], margin: int) -> list[Span]:
         pairs = zip(spans, self._size, strict=True)

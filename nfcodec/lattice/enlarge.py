@@ -1,14 +1,16 @@
 """What a picture shows between its samples: a second, uncoded lattice of spacing one.
 
-Every sample is a cell of it that owns four weights, one for each point a quarter of a spacing off its centre; the
-functions are the tents of linear interpolation between these points, drawn to zero at the centres of the samples
-(:func:`share`). A small convolutional network X reads the weights off the picture at its own size (sub-pixel
-convolution, Shi et al. 2016), so they cost no bits, and the picture at its own size stays as it is.
+Every sample is a cell of it that owns four weights of a plane, one for each point a quarter of a spacing off its
+centre; the functions are the tents of linear interpolation between these points, drawn to zero at the centres of the
+samples (:func:`share`). A small residual network X reads the weights off the picture at its own size (sub-pixel
+convolution, Shi et al. 2016), so they cost no bits, and the picture at its own size stays as it is. What it adds at the
+four points also takes back some of what coding lost there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,46 +18,72 @@ from nfcodec.arrays import Array, namespace
 from nfcodec.lattice.convolution import filtered, part_of, repeated
 from nfcodec.types import Doubles, Floats, Indices
 
+SLOPE = 0.1
 _MEAN = 4  # half the side of the square whose mean is taken off first
-_BLOCKS = 2
-REACH = _MEAN + 2 + _BLOCKS + 1  # samples that X sees on each side
 
 
-def detail_shapes(width: int, qualities: int) -> dict[str, tuple[int, ...]]:
-    """Tensors of X with ``width`` channels; biases follow the quality."""
-    shapes: dict[str, tuple[int, ...]] = {"in.weight": (width, 1, 5, 5), "in.bias": (qualities, width)}
-    for i in range(_BLOCKS):
+def detail_shapes(width: int, blocks: int, seen: int, shown: int, qualities: int) -> dict[str, tuple[int, ...]]:
+    """Tensors of X with ``blocks`` residual layers of ``width`` channels, which sees the first ``seen`` planes and adds
+    to the first ``shown`` ones; biases follow the quality."""
+    shapes: dict[str, tuple[int, ...]] = {"in.weight": (width, seen, 5, 5), "in.bias": (qualities, width)}
+    for i in range(blocks):
         shapes |= {f"{i}.weight": (width, width, 3, 3), f"{i}.bias": (qualities, width)}
-    return shapes | {"out.weight": (4, width, 3, 3), "out.bias": (4,)}
+    return shapes | {"out.weight": (4 * shown, width, 3, 3), "out.bias": (4 * shown,)}
+
+
+def detail_size(params: Mapping[str, Array]) -> tuple[int, int, int, int]:
+    """Width, blocks, planes seen and planes shown of X by the tensors it has."""
+    width, seen = params["in.weight"].shape[:2] if "in.weight" in params else (0, 0)
+    blocks = sum(name.endswith(".weight") for name in params) - 2
+    return width, blocks, seen, len(params.get("out.bias", ())) // 4
+
+
+def reach(params: Mapping[str, Array]) -> int:
+    """Samples that X sees on each side."""
+    return _MEAN + 2 + detail_size(params)[1] + 1
 
 
 # -- X ---------------------------------------------------------------------------------------------------
-def detail(params: Mapping[str, Array], plane: Array, hats: Array) -> Array:
-    """Weights (N, 1, 2H, 2W), in place, of planes (N, 1, H, W) at a quality with features (Q,)."""
-    h = _leaky(filtered(plane - _mean(plane), params["in.weight"], hats @ params["in.bias"]))
-    for i in range(_BLOCKS):
-        h = h + _leaky(filtered(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
-    return _shuffled(filtered(h, params["out.weight"], params["out.bias"]))
+def leaky(x: Array) -> Array:
+    """max(x, SLOPE · x)."""
+    return namespace(x).maximum(x, SLOPE * x)
 
 
-def _leaky(x: Array) -> Array:
-    return namespace(x).maximum(x, 0.1 * x)
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """What X is made of. Training has those of torch, whose gradients take a fraction of the time."""
+
+    convolve: Callable[[Array, Array, Array], Array] = filtered
+    leaky: Callable[[Array], Array] = leaky
 
 
-def _mean(plane: Array) -> Array:
+_OWN = Functions()
+
+
+def detail(params: Mapping[str, Array], planes: Array, hats: Array, functions: Functions = _OWN) -> Array:
+    """Weights (N, S, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
+    features (N, Q)."""
+    convolve, leaky = functions.convolve, functions.leaky
+    h = leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
+    for i in range(detail_size(params)[1]):
+        h = h + leaky(convolve(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
+    return _shuffled(convolve(h, params["out.weight"], params["out.bias"]))
+
+
+def _mean(planes: Array) -> Array:
     """Means over the squares around, the border repeated."""
     for axis in (-2, -1):
-        wide, n = repeated(plane, axis, _MEAN), plane.shape[axis]
+        wide, n = repeated(planes, axis, _MEAN), planes.shape[axis]
         parts = (part_of(wide, axis, i, i + n) for i in range(2 * _MEAN + 1))
-        plane = sum(parts) / (2 * _MEAN + 1)
-    return plane
+        planes = sum(parts) / (2 * _MEAN + 1)
+    return planes
 
 
 def _shuffled(x: Array) -> Array:
-    """(N, 1, 2H, 2W) of (N, 4, H, W): four numbers of a sample as a square."""
+    """(N, P, 2H, 2W) of (N, 4P, H, W): four numbers of a sample as a square."""
     n, _, height, width = x.shape
-    square = namespace(x).permute_dims(x.reshape(n, 2, 2, height, width), (0, 3, 1, 4, 2))
-    return square.reshape(n, 1, 2 * height, 2 * width)
+    square = namespace(x).permute_dims(x.reshape(n, -1, 2, 2, height, width), (0, 1, 4, 2, 5, 3))
+    return square.reshape(n, -1, 2 * height, 2 * width)
 
 
 # -- the field -------------------------------------------------------------------------------------------
@@ -69,10 +97,11 @@ def share(positions: Doubles) -> Floats:
 
 
 def between(weights: Floats, origin: tuple[int, int], positions: list[Doubles]) -> Floats:
-    """The detail (n_0, n_1) on the grid of native positions, from weights (2H, 2W) of the samples from ``origin``."""
-    for axis, (first, where) in enumerate(zip(origin, positions, strict=True)):
+    """The detail (S, n_0, n_1) on the grid of native positions, from weights (S, 2H, 2W) of the samples from
+    ``origin``."""
+    for axis, (first, where) in enumerate(zip(origin, positions, strict=True), 1):
         low, part = _tents(where - first, weights.shape[axis])
-        part = part[:, None] if axis == 0 else part
+        part = part[:, None] if axis == 1 else part
         below, above = weights.take(low, axis), weights.take(low + 1, axis)
         weights = below + part * (above - below)
     down, across = (1.0 - share(p) for p in positions)
@@ -80,10 +109,10 @@ def between(weights: Floats, origin: tuple[int, int], positions: list[Doubles]) 
 
 
 def between_points(weights: Floats, origin: tuple[int, int], positions: Doubles) -> Floats:
-    """:func:`between` at scattered positions (N, 2): (N,)."""
-    (y, down), (x, across) = (_tents(positions[:, a] - origin[a], weights.shape[a]) for a in (0, 1))
-    above = weights[y, x] * (1.0 - across) + weights[y, x + 1] * across
-    below = weights[y + 1, x] * (1.0 - across) + weights[y + 1, x + 1] * across
+    """:func:`between` at scattered positions (N, 2): (S, N)."""
+    (y, down), (x, across) = (_tents(positions[:, a] - origin[a], weights.shape[1 + a]) for a in (0, 1))
+    above = weights[:, y, x] * (1.0 - across) + weights[:, y, x + 1] * across
+    below = weights[:, y + 1, x] * (1.0 - across) + weights[:, y + 1, x + 1] * across
     outside = 1.0 - np.prod(1.0 - share(positions), axis=1)
     return np.asarray((above * (1.0 - down) + below * down) * outside, np.float32)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.context import FULL, Context
-from nfcodec.lattice.enlarge import detail_shapes
+from nfcodec.lattice.enlarge import detail_shapes, detail_size
 from nfcodec.lattice.masking import LARGEST_GAIN, cell_sizes
 from nfcodec.lattice.native import check_table
 from nfcodec.lattice.planes import PlaneSet, places, planes_of
@@ -113,8 +113,7 @@ class Level:
         if self.detail and spec.axes != 2:
             raise CorruptError(f"init {name}: detail is of pictures, not of {spec.axes} axes")
         if self.detail:
-            width = len(self.detail.get("in.weight", ()))
-            _expect(name, self.detail, detail_shapes(width, order.QUALITY_LEVELS))
+            _expect(name, self.detail, detail_shapes(*detail_size(self.detail), order.QUALITY_LEVELS))
         self.prior.validate()
 
     def _check_steps(self, name: str) -> None:

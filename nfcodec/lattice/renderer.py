@@ -118,7 +118,7 @@ class LatticeRenderer:
         if not last.detail:
             return None
         height, width = self._sizes
-        return Detail(last.detail, last.hats(quality), (height, width), self._first)
+        return Detail(last.detail, last.hats(quality), (height, width), self._span_planes)
 
     def _summed(self, parts: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:
         """The planes of the set from those of all levels: sums of whole numbers are exact."""
@@ -150,10 +150,6 @@ class LatticeRenderer:
         """Planes (P, n_0, …) of the samples in spans of each axis."""
         return self.planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
 
-    def _first(self, spans: list[Span]) -> Floats:
-        first: Floats = self._span_planes(spans)[0]
-        return first
-
     def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on a grid that is denser than the samples only to be low-passed: from the samples.
 
@@ -174,7 +170,7 @@ class LatticeRenderer:
         planes = self.planes(positions)
         detail = self._detail.grid(positions) if self._detail else None
         if detail is not None:
-            planes[0] += detail
+            planes[: len(detail)] += detail
         return self._values(planes)
 
     def render_dense(self, positions: list[Positions]) -> Floats:
@@ -192,7 +188,7 @@ class LatticeRenderer:
             return whole_to_values(whole, self.channels, self.offset)
         planes = self._summed(level.points(positions) for level in self.levels)
         if self._detail:
-            planes[0] += self._detail.points(np.clip(positions, 0.0, self._sizes))
+            planes[: self._detail.shown] += self._detail.points(np.clip(positions, 0.0, self._sizes))
         return self._values(planes)
 
     def _values(self, planes: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -14,9 +15,13 @@ from nfcodec import zoo
 from nfcodec.api import open as open_field
 from nfcodec.coords import sample_positions
 from nfcodec.decoder import Decoder
+from nfcodec.errors import CorruptError
 from nfcodec.lattice import detail as detail_of
 from nfcodec.lattice.convolution import filtered
-from nfcodec.lattice.enlarge import REACH, between, between_points, detail, share
+from nfcodec.lattice.detail import Detail
+from nfcodec.lattice.enlarge import Functions, between, between_points, detail, detail_shapes, detail_size, reach, share
+from nfcodec.lattice.init import Level
+from nfcodec.lattice.train.enlarge import FUNCTIONS
 from nfcodec.options import DecodeOptions
 
 INIT = "photo-lattice"
@@ -98,11 +103,14 @@ def test_share():
 
 def test_between_is_linear_between_the_points_of_the_weights():
     rng = np.random.default_rng(2)
-    weights = rng.standard_normal((8, 12)).astype(np.float32)
+    weights = rng.standard_normal((2, 8, 12)).astype(np.float32)
     points = [sample_positions(3.0, 7.0, 8), sample_positions(5.0, 11.0, 12)]
     np.testing.assert_allclose(between(weights, (3, 5), points), weights, rtol=0, atol=1e-6)
     at = [np.array([4.0, 5.31]), np.array([6.0, 9.9])]
-    grid = between(weights, (3, 5), at)
+    both = between(weights, (3, 5), at)
+    scattered = np.array([(y, x) for y in at[0] for x in at[1]])
+    np.testing.assert_allclose(between_points(weights, (3, 5), scattered), both.reshape(2, -1), rtol=0, atol=1e-6)
+    weights, grid = weights[1], both[1]
     assert grid[0, 0] == pytest.approx(weights[1:3, 1:3].mean(), abs=1e-6)  # a corner of four samples
     y, x = 2 * 2.31 - 0.5, 2 * 4.9 - 0.5
     (i, v), (j, u) = divmod(y, 1), divmod(x, 1)
@@ -110,8 +118,6 @@ def test_between_is_linear_between_the_points_of_the_weights():
     full = (1 - v) * ((1 - u) * square[0, 0] + u * square[0, 1]) + v * ((1 - u) * square[1, 0] + u * square[1, 1])
     m = [4 * abs(5.31 - 5.5), min(1.0, 4 * abs(9.9 - 9.5))]
     assert grid[1, 1] == pytest.approx(full * (1 - (1 - m[0]) * (1 - m[1])), abs=1e-5)
-    scattered = np.array([(y, x) for y in at[0] for x in at[1]])
-    np.testing.assert_allclose(between_points(weights, (3, 5), scattered), grid.ravel(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
@@ -124,18 +130,50 @@ def test_filtered_is_a_convolution(side):
     torch.testing.assert_close(filtered(*tensors), wanted, rtol=0, atol=1e-4)
 
 
-def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries():
-    [level] = zoo.load(INIT).levels
-    plane = np.random.default_rng(0).standard_normal((1, 1, 40, 50)).astype(np.float32)
-    found = detail(level.detail, plane, level.hats(50))
-    assert found.shape == (1, 1, 80, 100)
-    params = {n: torch.from_numpy(a) for n, a in level.detail.items()}
-    same = detail(params, torch.from_numpy(plane), torch.from_numpy(level.hats(50)))
-    np.testing.assert_allclose(same.numpy(), found, rtol=0, atol=1e-5)
-    changed = plane.copy()
-    changed[0, 0, 20, 25] += 1.0
-    moved = np.abs(detail(level.detail, changed, level.hats(50)) - found)[0, 0] > 1e-7
+def made_up(blocks, seen, shown, seed=0):
+    """An X of random numbers, small enough not to grow with its depth."""
+    rng = np.random.default_rng(seed)
+    shapes = detail_shapes(6, blocks, seen, shown, 8)
+    return {n: (0.1 * rng.standard_normal(s)).astype(np.float32) for n, s in shapes.items()}
+
+
+@pytest.mark.parametrize(("blocks", "planes", "shown"), [(0, 1, 1), (2, 3, 1), (3, 3, 3)])
+def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries(blocks, planes, shown):
+    params = made_up(blocks, planes, shown)
+    assert detail_size(params) == (6, blocks, planes, shown)
+    pictures, hats = np.random.default_rng(0).standard_normal((2, planes, 40, 50)).astype(np.float32), Level.hats(50)
+    found = detail(params, pictures, hats)
+    assert found.shape == (2, shown, 80, 100)
+    tensors = {n: torch.from_numpy(a) for n, a in params.items()}
+    each = torch.from_numpy(np.stack([hats, Level.hats(20)]))
+    for functions in (Functions(), FUNCTIONS):
+        same = detail(tensors, torch.from_numpy(pictures), each, functions).numpy()
+        np.testing.assert_allclose(same[0], found[0], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(same[1], detail(params, pictures[1:], Level.hats(20))[0], rtol=0, atol=1e-5)
+    changed, far = pictures.copy(), reach(params)
+    changed[0, -1, 20, 25] += 1.0
+    moved = (np.abs(detail(params, changed, hats) - found)[0] > 1e-9).any(0)
     y, x = np.nonzero(moved)
-    assert y.min() >= 2 * (20 - REACH) and y.max() < 2 * (20 + REACH + 1)
-    assert x.min() >= 2 * (25 - REACH) and x.max() < 2 * (25 + REACH + 1)
-    assert moved[2 * 20, 2 * 25]
+    assert y.min() == 2 * (20 - far) and y.max() == 2 * (20 + far) + 1
+    assert x.min() == 2 * (25 - far) and x.max() == 2 * (25 + far) + 1
+
+
+@pytest.mark.parametrize(("seen", "shown"), [(1, 1), (3, 1), (3, 3)])
+def test_x_of_some_planes_alone(path, seen, shown):
+    """Inits may have one that leaves colours as they are, seeing them or not."""
+    plain, one = without(path), Decoder(io.BytesIO(path.read_bytes()))
+    renderer = one.field._renderer
+    renderer._detail = Detail(made_up(2, seen, shown), Level.hats(70), SHAPE, renderer._span_planes)
+    added = rendered(one, 2.0) - rendered(plain, 2.0)
+    assert np.abs(added).max() > 1e-3 and (np.ptp(added, -1).max() > 1e-4) == (shown > 1)
+    scattered = one.field._renderer.sample(np.array([[10.25, 20.25], [11.75, 30.25]]))
+    np.testing.assert_allclose(scattered, rendered(one, 2.0)[[20, 23], [40, 60]], rtol=0, atol=1e-4)
+
+
+def test_wrong_shapes_are_refused():
+    [level] = zoo.load(INIT).levels
+    wrong = dict(level.detail)
+    del wrong["0.weight"]
+    for detail_of_level in (wrong, {"out.bias": np.zeros(4)}, {**level.detail, "9.weight": level.detail["0.weight"]}):
+        with pytest.raises(CorruptError, match=r"tensor|weight"):
+            dataclasses.replace(level, detail=detail_of_level).validate("x")

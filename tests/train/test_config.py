@@ -56,7 +56,7 @@ TRAINED = sorted(p for p in models_folder().glob("*.toml") if not p.stem.endswit
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda p: p.stem)
 def test_shipped_configs_load(path):
-    assert load_config(path).id == path.stem.removesuffix("-method").removesuffix("-perceptual")
+    assert load_config(path).id == path.stem.removesuffix("-method").removesuffix("-perceptual").removesuffix("-detail")
 
 
 @pytest.mark.parametrize(

@@ -127,14 +127,21 @@ class PerceptionConfig:
 
 @dataclass(frozen=True, slots=True)
 class DetailConfig:
-    """X, what is shown between the samples: ``width`` channels, trained for ``steps`` steps on ``batch`` pictures of
-    half the size at qualities from ``lowest`` to 100."""
+    """X, what is shown between the samples of the first ``shown`` planes: ``blocks`` residual layers of ``width``
+    channels, trained for ``steps`` steps on parts of ``batch`` pictures, ``crop`` samples of half the size on each
+    side, at qualities from ``lowest`` to 100. ``ring``: batches of eight encoded pictures that are used again and
+    again. ``average``: how much of the running mean of the weights, which is what is kept, stays in a step."""
 
     width: int = 32
-    steps: int = 2400
-    batch: int = 2
+    blocks: int = 6
+    shown: int = 1
+    steps: int = 4000
+    batch: int = 8
+    crop: int = 64
     lowest: int = 20
+    ring: int = 600
     lr: float = 2e-3
+    average: float = 0.99
 
 
 @dataclass(frozen=True, slots=True)

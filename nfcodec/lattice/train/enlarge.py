@@ -1,99 +1,157 @@
 """Train what a lattice shows between its samples (:mod:`nfcodec.lattice.enlarge`).
 
-Pictures are halved, encoded by the first step at a random quality, enlarged again and compared with their originals.
-Rates and the picture at its own size are untouched, so everything but X is frozen here.
+Pictures are halved, encoded by the first steps at random qualities, enlarged again and compared with their originals
+(:mod:`nfcodec.lattice.train.halves`). Rates and the picture at its own size are untouched, so everything but X is
+frozen here. All tunes of an init share the weights of X; biases are of a tune.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nfcodec.lattice import order
-from nfcodec.lattice.enlarge import detail, detail_shapes
-from nfcodec.lattice.planes import places
+from nfcodec.lattice.enlarge import SLOPE, Functions, detail, detail_shapes
 from nfcodec.lattice.train.config import DetailConfig
-from nfcodec.lattice.train.model import LatticeModel, encode_level, hats, of_level, shown_at
-from nfcodec.lattice.train.tasks import Pair
+from nfcodec.lattice.train.halves import Encoded, Halves, Tuned
+from nfcodec.lattice.train.model import hats
+from nfcodec.lattice.train.tasks import Pieces
 from nfcodec.train.checkpoint import grouped, moments, restore_moments
+from nfcodec.train.running import averaged
 
 Params = dict[str, Tensor]
 
+_PICKS = 10_000_079  # what a step picks depends on the seed and its number, not on the pictures' own numbers
+_CLIP = 1.0
+
+
+def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """:func:`nfcodec.lattice.convolution.filtered` as torch has it, which is several times faster with gradients."""
+    wide = F.pad(x, (weight.shape[-1] // 2,) * 4, mode="replicate")
+    return F.conv2d(wide, weight) + bias[..., None, None]
+
+
+FUNCTIONS = Functions(convolved, partial(F.leaky_relu, negative_slope=SLOPE))
+
 
 class DetailTrainer:
-    """Fits X to a lattice init that stays as it is."""
+    """Fits X to a lattice init that stays as it is, in all its ``tunes``."""
 
     def __init__(
-        self, model: LatticeModel, params: Params, config: DetailConfig, *, seed: int,
+        self, tunes: Sequence[Tuned], pieces: Pieces, config: DetailConfig, *, seed: int,
         device: torch.device | str = "cpu",
     ) -> None:  # fmt: skip
-        self.model, self.config, self.seed, self.device = model, config, seed, torch.device(device)
-        self.frozen = {n: p.detach().to(self.device) for n, p in params.items()}
-        self.params = self._start()
+        self.config, self.seed, self.device, self.tunes = config, seed, torch.device(device), len(tunes)
+        self.halves = Halves(tunes, pieces, config, seed=seed, device=self.device)
+        self.planes = tunes[0].planes
+        self.params = grown(self._start(), [t.detail for t in tunes])
+        self.average = {n: p.clone() for n, p in self.params.items()}
         self._leaves()
 
     def _leaves(self) -> None:
         self.params = {n: p.detach().to(self.device).requires_grad_() for n, p in self.params.items()}
-        self.optimizer = torch.optim.Adam(self.params.values(), lr=self.config.lr)
+        self.average = {n: p.detach().to(self.device) for n, p in self.average.items()}
+        self.optimizer = torch.optim.Adam(self.params.values(), lr=self.config.lr, betas=(0.9, 0.99))
 
     def _start(self) -> Params:
         generator = torch.Generator().manual_seed(self.seed)
+        config, features = self.config, self.tunes * order.QUALITY_LEVELS
+        shown = min(config.shown, self.planes)
         params = {}
-        for name, shape in detail_shapes(self.config.width, order.QUALITY_LEVELS).items():
+        for name, shape in detail_shapes(config.width, config.blocks, self.planes, shown, features).items():
             zero = name.endswith("bias") or name.startswith("out.")
-            fan = int(np.prod(shape[1:]))
-            params[name] = torch.zeros(shape) if zero else torch.randn(shape, generator=generator) * (1.5 / fan) ** 0.5
+            # Residual layers begin at half the usual spread, so that the sum over all of them is in the range of one.
+            spread = (1.5 / int(np.prod(shape[1:]))) ** 0.5 * (1.0 if name.startswith("in.") else 0.5)
+            params[name] = torch.zeros(shape) if zero else torch.randn(shape, generator=generator) * spread
         return params
 
-    @torch.no_grad()
-    def shown(self, small: Tensor, quality: int) -> tuple[Tensor, Tensor]:
-        """The first plane of a batch as decoded, at its own size and at twice that, without the detail."""
-        planes = small.to(self.device)
-        native = torch.zeros_like(planes)
-        double = planes.new_zeros(*planes.shape[:2], *(2 * n for n in planes.shape[2:]))
-        for i, spec in enumerate(self.model.specs):
-            own, params = places(spec, self.model.planes), of_level(self.frozen, i)
-            found = encode_level(self.model, spec, params, (planes - native)[:, own], len(planes) * [quality])
-            native[:, own] += shown_at(spec, params, found.layers, 1)
-            double[:, own] += shown_at(spec, params, found.layers, 2)
-        return native[:, :1], double[:, :1]
+    def features(self, pictures: Sequence[Encoded]) -> Tensor:
+        """Features (N, T·Q) of the tune and the quality of pictures."""
+        own = hats([p.quality for p in pictures], self.device)
+        tune = torch.tensor([p.tune for p in pictures], device=self.device)
+        return (F.one_hot(tune, self.tunes)[:, :, None] * own[:, None]).flatten(1)
 
-    def loss(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Mean squared error (N,) of the enlarged plane with and without the detail."""
-        native, double = self.shown(pair.small, pair.quality)
-        left = pair.large.to(self.device) - double
-        added = detail(self.params, native, hats([pair.quality], self.device)[0])
-        return (added - left).square().mean((1, 2, 3)), left.square().mean((1, 2, 3))
+    def batch(self, at: int) -> tuple[list[Encoded], Tensor, Tensor]:
+        """Pictures of step ``at``, and a part of each, turned: its samples (N, P, c, c) and what the field misses at
+        twice the size (N, P, 2c, 2c)."""
+        random = np.random.default_rng((self.seed, _PICKS, at))
+        chosen = [self.halves[int(i)] for i in random.integers(len(self.halves), size=self.config.batch)]
+        parts = [p.part(random, self.config.crop) for p in chosen]
+        native, missing = (torch.stack(some).float().to(self.device) for some in zip(*parts, strict=True))
+        return chosen, native, missing
 
-    def step(self, pair: Pair, at: int) -> float:
-        """Step number ``at``; returns the error with X as a share of that without."""
-        with_it, without = self.loss(pair)
-        share = with_it.mean() / without.mean()
+    def loss(self, at: int) -> Tensor:
+        """What X leaves of the squared error of the enlarged pictures of step ``at``, as a share of all of it: its mean
+        over pictures, so that PSNR counts the same in each."""
+        chosen, native, missing = self.batch(at)
+        native = native.contiguous(memory_format=torch.channels_last)
+        added = detail(self.params, native, self.features(chosen), FUNCTIONS)
+        added = F.pad(added, (0, 0, 0, 0, 0, missing.shape[1] - added.shape[1]))
+        whole = torch.tensor([p.error for p in chosen], device=self.device)
+        left: Tensor = (added - missing).square().mean((1, 2, 3)) / whole
+        return left.mean()
+
+    def step(self, at: int, hurry: float = 0.0) -> float:
+        """Step number ``at``; returns the loss. ``hurry``: the share of the time that is over."""
+        loss = self.loss(at)
         self.optimizer.zero_grad()
-        share.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.param_groups[0]["lr"] = self.config.lr * self._schedule(at)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.params.values(), _CLIP)
+        self.optimizer.param_groups[0]["lr"] = self.config.lr * self._schedule(max(at, int(hurry * self.config.steps)))
         self.optimizer.step()
-        return float(share.detach())
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                mean.copy_(averaged(self.config.average, mean, self.params[name], at // 4))
+        return float(loss.detach())
 
     def _schedule(self, at: int) -> float:
         """A short warm-up, then a cosine to zero."""
-        warm = max(1.0, 0.05 * self.config.steps)
-        return min(1.0, (at + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * at / self.config.steps))
+        warm = max(1.0, min(0.05 * self.config.steps, 50.0))
+        return min(1.0, (at + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / self.config.steps)))
 
-    def trained(self) -> Params:
-        """X as it is now."""
-        return {n: p.detach().cpu().clone() for n, p in self.params.items()}
+    def trained(self) -> list[Params]:
+        """X as it is now, of each tune."""
+        found = {n: p.detach().cpu().clone() for n, p in self.average.items()}
+        return [{n: _of_tune(n, p, tune) for n, p in found.items()} for tune in range(self.tunes)]
 
     def state(self) -> Params:
         """Everything that training goes on from, as named tensors."""
-        return {f"x/{n}": p for n, p in self.params.items()} | moments(self.optimizer, self.params.values())
+        own = {f"x/{n}": p for n, p in self.params.items()} | {f"mean/{n}": p for n, p in self.average.items()}
+        return own | moments(self.optimizer, self.params.values())
 
     def restore(self, state: Params) -> None:
         """The inverse of :meth:`state`."""
         groups = grouped(state)
         self.params = {n: groups["x"][n] for n in self.params}
+        self.average = {n: groups["mean"][n] for n in self.average}
         self._leaves()
         restore_moments(self.optimizer, self.params.values(), groups)
+
+
+def grown(new: Params, details: Sequence[Params]) -> Params:
+    """X as it starts, ``new``, with that of an init of as many channels in its place, the same of each tune or of the
+    first: what has fewer layers or planes shows the same when it grows, as new ones begin near zero."""
+    first = details[0]
+    if not first or len(first["in.weight"]) != len(new["in.weight"]) or any(n not in new for n in first):
+        return new
+    found = {n: 0.1 * p if n not in first else p for n, p in new.items()}
+    for name in first:
+        tuned = name.endswith(".bias") and name != "out.bias"
+        old = torch.cat([d[name] for d in details]) if tuned else first[name]
+        if name.endswith(".weight"):
+            found[name] = F.pad(old, (0, 0, 0, 0, 0, new[name].shape[1] - old.shape[1], 0, len(new[name]) - len(old)))
+        else:
+            found[name] = F.pad(old, (0,) * (2 * old.ndim - 1) + (len(new[name]) - len(old),))
+    return found
+
+
+def _of_tune(name: str, value: Tensor, tune: int) -> Tensor:
+    if not name.endswith(".bias") or name == "out.bias":
+        return value
+    return value[tune * order.QUALITY_LEVELS : (tune + 1) * order.QUALITY_LEVELS].clone()

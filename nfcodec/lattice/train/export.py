@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,20 @@ def export_lattice(
     init = LatticeInit(name, modality, tuple(levels), trade=(model.trade, model.span), sha256=b"")
     init.validate()
     return init
+
+
+def with_detail(init: LatticeInit, name: str, details: Sequence[Params]) -> LatticeInit:
+    """An init with another X, that of each of its tunes; everything else stays as it is."""
+
+    def one(init: LatticeInit, detail: Params) -> LatticeInit:
+        last = replace(init.levels[-1], detail=_arrays(detail))
+        return replace(init, id=name, levels=(*init.levels[:-1], last))
+
+    made = one(init, details[0])
+    if init.perceptual is not None:
+        made = replace(made, perceptual=one(init.perceptual, details[-1]))
+    made.validate()
+    return made
 
 
 def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Level:

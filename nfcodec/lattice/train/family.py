@@ -12,9 +12,11 @@ from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import TABLES, LatticeConfig, read_config
-from nfcodec.lattice.train.export import export_lattice, params_of
+from nfcodec.lattice.train.export import export_lattice, params_of, with_detail
+from nfcodec.lattice.train.halves import Tuned
 from nfcodec.lattice.train.looks import started
 from nfcodec.lattice.train.loop import LatticeTrainer
+from nfcodec.lattice.train.model import LatticeModel
 from nfcodec.lattice.train.tasks import load_pieces
 from nfcodec.train.signals import Folders
 
@@ -28,6 +30,8 @@ def new_trainer(
     must be that of the config (:class:`OptionError`)."""
     if config.perception.share and config.bootstrap.rounds:
         raise OptionError("the bootstrapped target is of squared errors: it does not go with a perceptual tune")
+    if config.perception.share and config.detail.steps:
+        raise OptionError("a perceptual tune and X are trained one after the other: set detail.steps = 0")
     params = None
     if begin is not None:
         if tuple(level.spec for level in begin.levels) != config.field.levels:
@@ -44,7 +48,13 @@ def new_trainer(
     trainer.whole = begin
     if begin is not None and not config.detail.steps:
         trainer.kept_detail = tensors(begin.levels[-1].detail)
+    if begin is not None and not config.outer.steps:
+        trainer.tunes = tuple(_tuned(trainer.model, one) for one in (begin, begin.perceptual) if one is not None)
     return trainer
+
+
+def _tuned(model: LatticeModel, init: LatticeInit) -> Tuned:
+    return Tuned(replace(model, context=init.levels[0].context), params_of(init), tensors(init.levels[-1].detail))
 
 
 def _gains(begin: LatticeInit, config: LatticeConfig) -> dict[str, Tensor]:
@@ -62,7 +72,10 @@ def finished(trainer: LatticeTrainer) -> LatticeInit:
     """The init of a trainer that has run to its end, with X as it was trained, or else as the init to go on from has
     it."""
     config = trainer.config
-    detail = trainer.detail_trainer().trained() if config.detail.steps else trainer.kept_detail
+    if trainer.tunes:
+        assert trainer.whole is not None
+        return with_detail(trainer.whole, config.id, trainer.detail_trainer().trained())
+    detail = trainer.detail_trainer().trained()[0] if config.detail.steps else trainer.kept_detail
     made = export_lattice(
         trainer.model, trainer.shipped(), name=config.id, modality=config.data.modality, detail=detail
     )  # fmt: skip
@@ -70,10 +83,10 @@ def finished(trainer: LatticeTrainer) -> LatticeInit:
         return made
     assert trainer.whole is not None
     # Trunk and tables were not trained: those of the init as they are, not as they went through floats.
-    both = zip(made.levels, trainer.whole.levels, strict=True)
+    both = zip(made.levels, trainer.whole.levels, trainer.whole.tuned("perceptual").levels, strict=True)
     levels = tuple(
-        replace(new, trunk=old.trunk, table=old.table, detail=old.detail,
+        replace(new, trunk=old.trunk, table=old.table, detail=tuned.detail,
                 first_step=new.first_step | {n: a for n, a in old.first_step.items() if n.startswith("analysis.")})
-        for new, old in both
+        for new, old, tuned in both
     )  # fmt: skip
     return replace(trainer.whole, id=config.id, perceptual=replace(made, levels=levels))

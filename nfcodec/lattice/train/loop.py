@@ -23,6 +23,7 @@ from nfcodec.lattice.train import model as lm
 from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import LatticeConfig, OuterLoop
 from nfcodec.lattice.train.enlarge import DetailTrainer
+from nfcodec.lattice.train.halves import Tuned
 from nfcodec.lattice.train.looks import SHARED, points_lost
 from nfcodec.lattice.train.sparse import SparseRounds, TrunkPruning
 from nfcodec.lattice.train.start import start_analysis, start_trunk
@@ -74,6 +75,7 @@ class LatticeTrainer(Running):
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
         self.detail: DetailTrainer | None = None
         self.kept_detail: Params = {}  # X of the init to go on from, where none is trained
+        self.tunes: tuple[Tuned, ...] = ()  # of an init to go on from of which X alone is trained
         crop = (config.outer.crop,) * config.field.axes
         self.priors = self.model.priors(crop, config.outer.batch, device=self.device)
         self.pruning = TrunkPruning(config.prune, config.outer.steps)
@@ -201,14 +203,13 @@ class LatticeTrainer(Running):
     def detail_trainer(self) -> DetailTrainer:
         """Trains X for what the outer steps ended in."""
         if self.detail is None:
-            seed, config = self.config.seed, self.config.detail
-            self.detail = DetailTrainer(self.model, self.shipped(), config, seed=seed, device=self.device)
+            tunes, config = self.tunes or (Tuned(self.model, self.shipped()),), self.config.detail
+            self.detail = DetailTrainer(tunes, self.pieces, config, seed=self.config.seed, device=self.device)
         return self.detail
 
     def _detail_step(self) -> None:
-        detail, at = self.config.detail, self.at - self.config.outer.steps
-        pair = self.pieces.pairs(self.config.seed, at, detail.batch, lowest=detail.lowest)
-        self.loss = smooth(self.loss, self.detail_trainer().step(pair, at))
+        at = self.at - self.config.outer.steps
+        self.loss = smooth(self.loss, self.detail_trainer().step(at, self.hurry if self.tunes else 0.0))
 
     # -- checkpoints --------------------------------------------------------------------------------------
     def save(self, path: Path) -> None:

@@ -38,11 +38,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Planes (N, P, c, c) of pictures, the first plane (N, 1, 2c, 2c) of what they were halved from, one quality."""
+    """Planes (N, P, c, c) of pictures, those (N, P, 2c, 2c) of what they were halved from, and a quality of each."""
 
     small: Tensor
     large: Tensor
-    quality: int
+    qualities: tuple[int, ...]
 
 
 class Pieces(Protocol):
@@ -53,7 +53,7 @@ class Pieces(Protocol):
         ...
 
     def pairs(self, seed: int, step: int, count: int, *, lowest: int) -> Pair:
-        """Pictures and their halves, and one quality from ``lowest`` to 100; :class:`OptionError` for other signals."""
+        """Pictures and their halves, at qualities from ``lowest`` to 100; :class:`OptionError` for other signals."""
         ...
 
 
@@ -113,17 +113,17 @@ class Crops:
         return planes
 
     def pairs(self, seed: int, step: int, count: int, *, lowest: int) -> Pair:
-        """Crops and their halves, by either of the two usual filters, and one quality from ``lowest`` to 100."""
+        """Crops and their halves, by either of the two usual filters, at qualities from ``lowest`` to 100."""
         random = np.random.default_rng((seed, _DETAIL, step))
-        quality = int(random.integers(lowest, 101))
+        qualities = tuple(random.integers(lowest, 101, count).tolist())
         small, large = [], []
         for _ in range(count):
             whole = self._one(random, 2 * self.size)
             filtering = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC)[int(random.integers(2))]
             half = Image.fromarray(np.ascontiguousarray(whole)).resize((self.size, self.size), filtering)
             small.append(self._planes(np.asarray(half, np.uint8)))
-            large.append(self._planes(whole)[:1])
-        return Pair(torch.stack(small), torch.stack(large), quality)
+            large.append(self._planes(whole))
+        return Pair(torch.stack(small), torch.stack(large), qualities)
 
 
 class Stretches:

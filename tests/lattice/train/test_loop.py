@@ -43,7 +43,8 @@ SMALL = NetworkConfig(d_width=6, d_blocks=1, e_width=6, e_blocks=1, hidden=4, me
 CONFIG = LatticeConfig(
     id="tiny", field=Field((SPEC,)), networks=SMALL, seed=3,
     outer=OuterLoop(steps=6, batch=2, crop=16, warmup=2, decay=0.5, double_every=2, fit=20, drawn=0.0),
-    prune=PruneConfig(share=0.5, start=0.0, stop=0.5, every=1), detail=DetailConfig(width=4, steps=3, batch=2),
+    prune=PruneConfig(share=0.5, start=0.0, stop=0.5, every=1),
+    detail=DetailConfig(width=4, blocks=1, steps=3, batch=2, crop=8, ring=1),
 )  # fmt: skip
 
 
@@ -318,7 +319,7 @@ def test_from_training_to_a_file_and_back(tmp_path):
     assert back.trade_off(0) == pytest.approx(CONFIG.outer.trade)
     [ours], [theirs] = init.levels, back.levels
     assert all(np.array_equal(theirs.trunk[n], ours.trunk[n]) for n in ours.trunk)
-    plane, hats = torch.rand(1, 1, 12, 12), torch.from_numpy(ours.hats(40))
+    plane, hats = torch.rand(1, 3, 12, 12), torch.from_numpy(ours.hats(40))
     shown = [detail(tensors(level.detail), plane, hats) for level in (ours, theirs)]
     assert torch.allclose(*shown, atol=1e-3)
     assert len(theirs.prior.groups) == len(SPEC.passes)
