@@ -20,9 +20,10 @@ from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
 from nfcodec.lattice.fit.looks import WORTH, Looks
-from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
+from nfcodec.lattice.fit.outlook import Look, Outlook
 from nfcodec.lattice.fit.tensors import on_torch
 from nfcodec.lattice.fit.through import layer_slopes
+from nfcodec.lattice.fit.tiles import tiles_around
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
