@@ -27,7 +27,7 @@ from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.order import Order
 from nfcodec.lattice.prior import Prior
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.types import Indices, Ints, Scales, Shape, Symbols
+from nfcodec.types import Floats, Indices, Ints, Scales, Shape, Symbols
 
 LARGEST_SYMBOL = 1 << 20
 _NOTHING = b"\0"  # an empty stream of symbols that are not all zero
@@ -234,9 +234,9 @@ def predict(prior: Prior, region: RegionSymbols, *, means: bool = False) -> Pred
     return Prediction(mean.reshape(shape), scale.reshape(shape), region.planes)
 
 
-def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.float64]:
-    """What the coder charges for each symbol, float64 (P, K, *cells); layers of nothing but zeros cost less."""
-    bits = np.zeros(symbols.shape)
+def region_bits(prediction: Prediction, symbols: Symbols) -> Floats:
+    """What the coder charges for each symbol, float32 (P, K, *cells); layers of nothing but zeros cost less."""
+    bits = np.zeros(symbols.shape, np.float32)
     for plane in range(prediction.planes):  # one at a time, for the memory
         mean = prediction.mean[plane]
         base = (mean + 4) >> 3

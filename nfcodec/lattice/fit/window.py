@@ -7,7 +7,8 @@ the linear analysis, which is what the neighbours leave to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,10 @@ from nfcodec.lattice.init import Level
 from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.lattice.space import Box, Space
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.trunk import overlap, plane_patches, surround
+from nfcodec.lattice.trunk import cut, overlap, plane_patches, surround
 from nfcodec.types import Span
+
+_CELLS = 1 << 9  # of a strip
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
 Sides = tuple[tuple[bool, bool], ...]
@@ -108,14 +111,70 @@ class Canvas:
 
     def __call__(self, weights: Tensor) -> Tensor:
         """(P, *(s·cells + s)) of last layers (P·K, *cells)."""
-        patches = plane_patches(self.spec, weights[None], self.functions)[0]
-        canvas: Tensor = overlap(patches, self.spec.spacing)
-        for axis, (spacing, sides) in enumerate(zip(self.spec.spacing, self.outer, strict=True), 1):
-            canvas = _mirror(canvas, axis, spacing // 2, sides)
-        return canvas
+        return self.of_strips(weights[:, rows] for rows in strips(tuple(weights.shape[1:])))
+
+    def of_strips(self, weights: Iterable[Tensor]) -> Tensor:
+        """The same of last layers strip by strip, in order, for the memory."""
+        patches = (plane_patches(self.spec, some[None], self.functions)[0] for some in weights)
+        return mirror(overlap_strips(patches, self.spec.spacing), self.spec.spacing, self.outer)
+
+    def towards(self, slopes: Tensor) -> Tensor:
+        """Slopes (P·K, *cells) towards last layers, from those towards what they show (P, *(s·cells + s))."""
+        functions = [self.of_plane(p) for p in range(len(self.spec.planes))]
+        return weighed(continued(slopes, self.spec.spacing, self.outer), self.spec.spacing, functions).flatten(0, 1)
+
+
+def strips(cells: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of cells (the first axis), some after the other, whose samples stay in the processor's cache."""
+    rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
+    return (slice(start, min(start + rows, cells[0])) for start in range(0, cells[0], rows))
+
+
+def weighed(samples: Tensor, spacing: tuple[int, ...], tables: Sequence[Tensor]) -> Tensor:
+    """What cells reach of samples (P, *(s·cells + s)), weighed by one table (K, ∏ 2s) per plane: (P, K, *cells)."""
+    s = spacing[0]
+    cells = tuple(n // m - 1 for n, m in zip(samples.shape[1:], spacing, strict=True))
+    out = samples.new_empty((len(tables), len(tables[0]), *cells))
+    for rows in strips(cells):
+        patches = cut(samples[:, s * rows.start : s * (rows.stop + 1)], spacing)
+        for plane, (own, table) in enumerate(zip(patches, tables, strict=True)):
+            out[plane, :, rows] = (own @ table.T).movedim(-1, 0)
+    return out
+
+
+def overlap_strips(patches: Iterable[Tensor], spacing: tuple[int, ...]) -> Tensor:
+    """:func:`nfcodec.lattice.trunk.overlap` of patches (P, *cells, ∏ 2s) that come strip by strip: the very same sums,
+    since every row of samples waits for both rows of cells that it hears."""
+    parts, before, s = [], None, spacing[0]
+    for some in patches:
+        own = some if before is None else torch.cat([before, some], 1)
+        made = overlap(own, spacing)
+        parts.append(made[:, 0 if before is None else s : made.shape[1] - s].clone())
+        before, last = own[:, -1:], made[:, made.shape[1] - s :].clone()
+    return torch.cat([*parts, last], 1)
+
+
+def continued(samples: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
+    """Samples (P, *(s·cells + s)) with those beyond the signal mirrored: the transpose of :func:`mirror`."""
+    inner = samples[(slice(None), *(slice(s // 2, -(s // 2)) for s in spacing))]
+    wide: Tensor = surround(inner, spacing)
+    for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
+        n = wide.shape[axis]
+        parts = [(0, s // 2, sides[0]), (s // 2, n - s // 2, True), (n - s // 2, n, sides[1])]
+        wide = torch.cat([(wide if own else samples).narrow(axis, a, b - a) for a, b, own in parts], axis)
+    return wide
+
+
+def mirror(canvas: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
+    """A canvas (P, *(s·cells + s)) with what falls outside the signal mirrored back and its place left empty."""
+    for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
+        canvas = _mirror(canvas, axis, s // 2, sides)
+    return canvas
 
 
 def _mirror(canvas: Tensor, axis: int, half: int, sides: tuple[bool, bool]) -> Tensor:
+    if not any(sides):
+        return canvas
     n = canvas.shape[axis]
     head, first, middle, last, tail = torch.split(canvas, [half, half, n - 4 * half, half, half], axis)
     if sides[0]:
