@@ -157,7 +157,7 @@ class _Group:
     high: int
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.phases[self.number][self.phase](known.features(self.number, self.phase, self.cells.flat))
+        return prior.phases[self.number][self.phase].of_parts(known.features(self.number, self.phase, self.cells.flat))
 
     def remember(self, known: Neighbourhood, values: Ints) -> None:
         known.put(self.plane, self.low, self.phase, self.cells.flat, values)
@@ -385,7 +385,7 @@ class Known:
     """A :class:`RegionCoder` that knows the ``symbols`` of some payloads, which have been decoded when they were made
     (:func:`encode_regions`); ``other`` codes all others."""
 
-    symbols: Mapping[KnownKey, Symbols]
+    symbols: Mapping[KnownKey, Ints]
     other: RegionCoder = ALONE
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
@@ -395,4 +395,4 @@ class Known:
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
         """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
         found = self.symbols.get((prior, tuple(region.payloads), region.shape, region.quality, region.planes))
-        return self.other.decode(prior, region) if found is None else found
+        return self.other.decode(prior, region) if found is None else found.astype(np.int32)

@@ -10,7 +10,6 @@ exactly, and tensors of torch with gradients.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
 from nfcodec.lattice.convolution import repeated
+from nfcodec.lattice.space import strips
 from nfcodec.parallel import ordered_map
 
 UNIT = 256  # the output counts 256ths of a step
@@ -51,12 +51,20 @@ class Restore:
         """256ths of a step (…, P·K, *cells) for features (…, C, *cells) of a lattice of ``axes`` axes; the border of
         the lattice is repeated."""
         cells = features.shape[features.ndim - axes :]
-        xp = namespace(features)
-        stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
+        stream = self.through(_unflat(self.enter(_flat(features, axes)), cells), axes)
+        return _unflat(self.leaving(_flat(activation(stream), axes)), cells)
+
+    def through(self, stream: Array, axes: int) -> Array:
+        """The last stream (…, width, *cells) of the first one, which may be lost."""
+        stream = _clip(stream, LARGEST_STREAM)
         for block in self.blocks:
-            active = _unflat(activation(stream), cells)
-            stream = _clip(xp, stream + self.around(block, active, axes), LARGEST_STREAM)
-        return _unflat(_clip(xp, self.leave(activation(stream)), LARGEST_OUTPUT), cells)
+            around = self.around(block, activated(stream, axes), axes).reshape(stream.shape)
+            stream = _clip(_add(stream, around), LARGEST_STREAM)
+        return stream
+
+    def leaving(self, active: Array) -> Array:
+        """256ths of a step (…, P·K, cells) for the last activations (…, width, cells)."""
+        return _clip(self.leave(active), LARGEST_OUTPUT)
 
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
@@ -93,8 +101,31 @@ class Restore:
             raise CorruptError(f"D has {len(self.leave.bias)} outputs for {outputs} weights")
 
 
-def _clip(xp: Any, x: Array, largest: int) -> Array:
-    return xp.clip(x, -largest, largest)
+def _clip(x: Array, largest: int) -> Array:
+    """An array within bounds; where no gradient asks for it, it is changed itself."""
+    if isinstance(x, np.ndarray):
+        found: Array = np.clip(x, -largest, largest, out=x)
+        return found
+    return namespace(x).clip(x, -largest, largest)
+
+
+def _add(x: Array, more: Array) -> Array:
+    """A sum, which an array of numpy becomes itself."""
+    if isinstance(x, np.ndarray):
+        x += more
+        return x
+    return x + more
+
+
+def activated(stream: Array, axes: int) -> Array:
+    """:func:`activation` of a stream (…, width, *cells), of numpy strip by strip."""
+    if not isinstance(stream, np.ndarray):
+        return activation(stream)
+    out = np.empty_like(stream)
+    for rows in strips(stream.shape[stream.ndim - axes :], _CELLS):
+        at: tuple[Any, ...] = (..., rows, *(slice(None),) * (axes - 1))
+        out[at] = activation(stream[at])
+    return out
 
 
 def activation(stream: Array) -> Array:
@@ -118,13 +149,11 @@ def _surroundings(active: Array, axes: int) -> Iterator[Array]:
     xp, first = namespace(active), active.ndim - axes
     cells = active.shape[first:]
     wide = repeated_border(active, axes)
-    rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
-    for start in range(0, cells[0], rows):
-        stop = min(start + rows, cells[0])
+    for rows in strips(cells, _CELLS):
         seen = []
         for offset in itertools.product(range(3), repeat=axes):
             at = [slice(o, o + n) for o, n in zip(offset, cells, strict=True)]
-            at[0] = slice(start + offset[0], stop + offset[0])
+            at[0] = slice(rows.start + offset[0], rows.stop + offset[0])
             seen.append(wide[(..., *at)])
         yield _flat(xp.concat(seen, axis=first - 1), axes)
 

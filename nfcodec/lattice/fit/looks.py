@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from nfcodec.lattice.fit.tensors import tensors
-from nfcodec.lattice.fit.window import Window, continued, mirror, overlap_strips, strips, weighed
+from nfcodec.lattice.fit.window import Window, continued, mirror, overlap_strips, weighed
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import strips
 from nfcodec.lattice.trunk import cut, overlap
 from nfcodec.types import Doubles, Floats
 

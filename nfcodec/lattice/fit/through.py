@@ -22,8 +22,10 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice import restore, steps
 from nfcodec.lattice.fit.tensors import Convolved
-from nfcodec.lattice.fit.window import Canvas, strips
+from nfcodec.lattice.fit.window import Canvas
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import strips
+from nfcodec.lattice.synthesis import entered
 from nfcodec.types import Floats, Symbols
 
 Shorts = npt.NDArray[np.int16]
@@ -44,8 +46,7 @@ class Through:
     """D of a level at a quality."""
 
     def __init__(self, level: Level, quality: int) -> None:
-        self.level, self.d = level, level.restore
-        self._row = restore.quality_row(quality)
+        self.level, self.d, self.quality = level, level.restore, quality
         blocks = [Layer(torch.from_numpy(b.weight), torch.from_numpy(b.bias), b.shift) for b in self.d.blocks]
         self._blocks = [(Convolved.kernel(b, level.spec.axes), b.shifted[1]) for b in blocks]
 
@@ -54,30 +55,20 @@ class Through:
     @single_threaded
     def forward(self, symbols: Symbols, sizes: Floats, canvas: Canvas) -> tuple[Tensor, Passed]:
         """What the canvas shows of symbols (P, K, *cells) with steps ``sizes``, (P, K) or (P, K, *cells)."""
-        stream, cells = self._entered(symbols), symbols.shape[2:]
+        stream, cells = entered(self.d, symbols, self.quality), symbols.shape[2:]
         kept = [_shortened(stream)]
         for kernel, bias in self._blocks:
-            wide = restore.repeated_border(torch.from_numpy(_activated(stream)), len(cells))
-            around = (F.conv1d, F.conv2d, F.conv3d)[len(cells) - 1](wide[None], kernel)[0].flatten(1)
             _clip(stream, restore.LARGEST_STREAM)
+            wide = restore.repeated_border(torch.from_numpy(restore.activated(stream, len(cells))), len(cells))
+            around = (F.conv1d, F.conv2d, F.conv3d)[len(cells) - 1](wide[None], kernel)[0].flatten(1)
             stream += around.add_(bias).floor_().numpy().reshape(stream.shape)
             kept.append(_shortened(stream))
         free = np.empty((self.level.spec.coded, *cells), bool)
-        active = _activated(stream)
+        _clip(stream, restore.LARGEST_STREAM)
+        active = restore.activated(stream, len(cells))
         del stream
         shown = canvas.of_strips(self._layers(symbols, sizes, active, free))
         return shown, Passed(tuple(kept), free)
-
-    def _entered(self, symbols: Symbols) -> Floats:
-        """The first stream (width, *cells), not clipped."""
-        cells = symbols.shape[2:]
-        stream = np.empty((len(self.d.enter.bias), *cells), np.float32)
-        for rows in strips(cells):
-            start, stop = max(0, rows.start - 1), rows.stop + 1  # what is seen of the means around
-            features = restore.features(symbols[:, :, start:stop], self._row)
-            own = features[:, rows.start - start : rows.stop - start]
-            stream[:, rows] = self.d.enter(own.reshape(len(own), -1)).reshape(len(stream), -1, *cells[1:])
-        return stream
 
     def _layers(
         self, symbols: Symbols, sizes: Floats, active: Floats, free: npt.NDArray[np.bool_]
@@ -150,14 +141,6 @@ def _of_strip(sizes: Floats, rows: slice, lead: tuple[int, ...]) -> Floats:
 def _shortened(stream: Floats) -> Shorts:
     """A stream as far as one beyond its bound."""
     return np.clip(stream, -_BEYOND, _BEYOND).astype(np.int16)
-
-
-def _activated(stream: Floats) -> Floats:
-    """The activations of a stream that is not clipped."""
-    out = np.empty_like(stream)
-    for rows in strips(stream.shape[1:]):
-        out[:, rows] = restore.activation(np.clip(stream[:, rows], -restore.LARGEST_STREAM, restore.LARGEST_STREAM))
-    return out
 
 
 def _clip(x: Floats, largest: int) -> None:

@@ -7,8 +7,7 @@ the linear analysis, which is what the neighbours leave to it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,10 @@ from torch import Tensor
 
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.native import TABLE_BITS
-from nfcodec.lattice.space import Box, Space
+from nfcodec.lattice.space import Box, Space, strips
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import cut, overlap, plane_patches, surround
 from nfcodec.types import Span
-
-_CELLS = 1 << 9  # of a strip
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
 Sides = tuple[tuple[bool, bool], ...]
@@ -40,23 +37,27 @@ def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What :func:`mirrored` would make of ``planes`` (P, *n), made part by part: a large picture is held once."""
+    """What :func:`mirrored` would make of ``planes`` (P, *n), made part by part: a large picture is held once.
+    ``made``: what makes planes of such parts, where it is values (*n, C) that are held."""
 
     planes: Tensor
     space: Space
     spacing: tuple[int, ...]
+    made: Callable[[Tensor], Tensor] | None = None
 
     def part(self, spans: Sequence[Span]) -> Tensor:
         """The samples in ``spans``, one for each axis, of all that there would be."""
         found = self.planes
-        for axis, (span, cells, s) in enumerate(zip(spans, self.space.cells, self.spacing, strict=True), 1):
+        for axis, (span, cells, s) in enumerate(
+            zip(spans, self.space.cells, self.spacing, strict=True), 0 if self.made else 1
+        ):
             at = np.arange(span[0] - s // 2, span[1] - s // 2)
             at = np.where(at < 0, -1 - at, np.where(at >= cells * s, 2 * cells * s - 1 - at, at))
             at = np.minimum(at, self.planes.shape[axis] - 1)
             inside = len(at) and (np.diff(at) == 1).all()
             index = torch.from_numpy(at)
             found = found.narrow(axis, int(at[0]), len(at)) if inside else found.index_select(axis, index)
-        return found
+        return self.made(found) if self.made else found
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,6 @@ class Canvas:
         """Slopes (P·K, *cells) towards last layers, from those towards what they show (P, *(s·cells + s))."""
         functions = [self.of_plane(p) for p in range(len(self.spec.planes))]
         return weighed(continued(slopes, self.spec.spacing, self.outer), self.spec.spacing, functions).flatten(0, 1)
-
-
-def strips(cells: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of cells (the first axis), some after the other, whose samples stay in the processor's cache."""
-    rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
-    return (slice(start, min(start + rows, cells[0])) for start in range(0, cells[0], rows))
 
 
 def weighed(samples: Tensor, spacing: tuple[int, ...], tables: Sequence[Tensor]) -> Tensor:
