@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nfcodec.lattice.fit.palette import BLOCK, Draft, blocky, draft, even_blocks, final, grown, per_block
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Doubles, Mask
+from nfcodec.types import Doubles, Ints, Mask
 
 # With fewer blocks of few colours and edges the picture is taken for a photograph, and no time is spent on it: 7 of 8
 # photographs have less, 23 of 24 drawings more.
