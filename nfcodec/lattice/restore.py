@@ -10,6 +10,7 @@ exactly, and tensors of torch with gradients.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from nfcodec.lattice import order
 from nfcodec.lattice.convolution import repeated
 from nfcodec.lattice.space import strips
 from nfcodec.parallel import ordered_map
+from nfcodec.types import Floats
 
 UNIT = 256  # the output counts 256ths of a step
 STREAM = 4  # numbers of the stream count quarters of an activation
@@ -68,8 +70,11 @@ class Restore:
 
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
-        seen = _surroundings(active, axes)
-        parts = list(ordered_map(block, seen) if isinstance(active, np.ndarray) else map(block, seen))
+        if isinstance(active, np.ndarray):
+            lead = active.shape[: active.ndim - axes - 1]
+            every = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            return np.stack(every).reshape(*lead, *every[0].shape) if lead else every[0]
+        parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
     @property
@@ -142,6 +147,35 @@ def _flat(x: Array, axes: int) -> Array:
 
 def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
     return x.reshape((*x.shape[:-1], *cells))
+
+
+def _products(block: Layer, active: Floats) -> Floats:
+    """The outputs (width, cells) of a block for activations (width, *cells), strip by strip.
+
+    One product for each of the 3^d neighbours: with the border in place, what all cells see at one offset is a slice of
+    the flat array, of which nothing needs to be copied.
+    """
+    width, *cells = active.shape
+    shape = [n + 2 for n in cells]
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    wide = np.zeros((width, math.prod(shape) + 2 * sum(steps[1:])), np.float32)
+    wide[:, : math.prod(shape)].reshape(width, *shape)[...] = repeated_border(active, len(cells))
+    places = [int(np.dot(offset, steps)) for offset in itertools.product(range(3), repeat=len(cells))]
+    weight, bias = block.shifted
+
+    def outputs(rows: slice) -> Any:
+        start, stop = rows.start * steps[0], rows.stop * steps[0]
+        total, room = (np.empty((len(weight), stop - start), np.float32) for _ in range(2))
+        for i, place in enumerate(places):
+            own = weight[:, i * width : (i + 1) * width]
+            np.matmul(own, wide[:, start + place : stop + place], out=room if i else total)
+            total += room if i else bias
+        np.floor(total, out=total)
+        # The last two cells of every row are beyond the border.
+        inside: tuple[Any, ...] = (..., *(slice(n) for n in cells[1:]))
+        return total.reshape(len(weight), -1, *shape[1:])[inside].reshape(len(weight), -1)
+
+    return np.concatenate(list(ordered_map(outputs, strips(cells, _CELLS))), 1)
 
 
 def _surroundings(active: Array, axes: int) -> Iterator[Array]:
