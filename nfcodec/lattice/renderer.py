@@ -29,8 +29,8 @@ from nfcodec.types import Doubles, Floats, Indices, Positions, Span, Symbols
 
 T = TypeVar("T", np.float32, np.float64)
 
-# Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
-_ROWS_KEPT = 3
+# Rendering goes down a picture band by band, and a band touches at most two rows of regions.
+_ROWS_KEPT = 2
 # Grids of samples that lie farther apart than this are rendered as any other grid.
 _SPARSE = 4
 # Samples apart: a grid that is denser, and not to show more, is there to be low-passed.

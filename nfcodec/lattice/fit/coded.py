@@ -84,9 +84,11 @@ class LevelFit:
         if not planes:
             return CodedRegion.of(self.number, symbols, ())
         if wide is not None:
-            window = cut_window(wide, shape, space, box, spec.spacing)
-            weights = region_weights(level, wide, shape, space, box)
-            symbols = adapt_region(level, window, weights, plan, planes=planes, trade=plan.trade(self.init))
+            symbols = adapt_region(
+                level, cut_window(wide, shape, space, box, spec.spacing),
+                region_weights(level, wide, shape, space, box),
+                plan, planes=planes, trade=plan.trade(self.init),
+            )  # fmt: skip
         payloads = coder.encode(level.prior, RegionSymbols(symbols, plan.quality, planes))
         return CodedRegion.of(self.number, symbols, tuple(payloads))
 

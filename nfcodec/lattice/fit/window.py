@@ -144,39 +144,37 @@ def overlap_strips(patches: Iterable[Tensor], spacing: tuple[int, ...]) -> Tenso
     for some in patches:
         own = some if before is None else torch.cat([before, some], 1)
         made = overlap(own, spacing)
-        parts.append(made[:, 0 if before is None else s : made.shape[1] - s].clone())
-        before, last = own[:, -1:], made[:, made.shape[1] - s :].clone()
+        parts.append(made[:, 0 if before is None else s : made.shape[1] - s])
+        before, last = own[:, -1:].clone(), made[:, made.shape[1] - s :]
     return torch.cat([*parts, last], 1)
 
 
 def continued(samples: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
     """Samples (P, *(s·cells + s)) with those beyond the signal mirrored: the transpose of :func:`mirror`."""
-    inner = samples[(slice(None), *(slice(s // 2, -(s // 2)) for s in spacing))]
-    wide: Tensor = surround(inner, spacing)
+    if any(map(any, outer)):
+        samples = samples.clone()
     for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
-        n = wide.shape[axis]
-        parts = [(0, s // 2, sides[0]), (s // 2, n - s // 2, True), (n - s // 2, n, sides[1])]
-        wide = torch.cat([(wide if own else samples).narrow(axis, a, b - a) for a, b, own in parts], axis)
-    return wide
+        for side, (beyond, inner) in zip(sides, _ends(samples, axis, s // 2), strict=True):
+            if side:
+                beyond.copy_(inner.flip(axis))
+    return samples
 
 
 def mirror(canvas: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
-    """A canvas (P, *(s·cells + s)) with what falls outside the signal mirrored back and its place left empty."""
+    """A canvas (P, *(s·cells + s)), with what falls outside the signal mirrored back and its place left empty."""
     for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
-        canvas = _mirror(canvas, axis, s // 2, sides)
+        for side, (beyond, inner) in zip(sides, _ends(canvas, axis, s // 2), strict=True):
+            if side:
+                inner.add_(beyond.flip(axis))
+                beyond.zero_()
     return canvas
 
 
-def _mirror(canvas: Tensor, axis: int, half: int, sides: tuple[bool, bool]) -> Tensor:
-    if not any(sides):
-        return canvas
-    n = canvas.shape[axis]
-    head, first, middle, last, tail = torch.split(canvas, [half, half, n - 4 * half, half, half], axis)
-    if sides[0]:
-        first, head = first + head.flip(axis), torch.zeros_like(head)
-    if sides[1]:
-        last, tail = last + tail.flip(axis), torch.zeros_like(tail)
-    return torch.cat([head, first, middle, last, tail], axis)
+def _ends(x: Tensor, axis: int, half: int) -> list[tuple[Tensor, Tensor]]:
+    """Before and behind: the outermost samples along an axis, and as many next to them."""
+    n = x.shape[axis]
+    starts = [(0, half), (n - half, n - 2 * half)]
+    return [(x.narrow(axis, a, half), x.narrow(axis, b, half)) for a, b in starts]
 
 
 def own_samples(window: Window, spacing: tuple[int, ...]) -> tuple[slice, ...]:
