@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -100,14 +100,11 @@ class View:
         along = zip(corner, self.tiles.size, more, strict=True)
         return (..., *(slice(int(c), int(c) + n + m) for c, n, m in along))
 
-    def _at(self, offset: Offset) -> tuple[slice, ...]:
-        return (slice(None), *shifted(offset, self.tiles.size))
-
     def features(self, number: int, inputs: Inputs, room: Floats) -> Floats:
-        """Inputs (F, cells) of the network of a pass, kept in ``room`` (F, cells); see :meth:`_places` for their
+        """Inputs (F, cells) of the network of a pass, kept in ``room`` (F, cells); see :func:`_places` for their
         order."""
         found, end = room.reshape(-1, *self.shape), 0
-        for place in self._places(number):
+        for place in _places(self.order, number, self.tiles.size):
             end = place.rows.stop
             source = (inputs.near if place.symbols else inputs.around)[place.source]
             if place.near is None:
@@ -122,34 +119,11 @@ class View:
 
     def scatter(self, number: int, slopes: Floats, towards: Inputs) -> None:
         """Add slopes towards the features (F, cells) of a pass to those towards what they were taken from."""
-        for place in self._places(number):
+        for place in _places(self.order, number, self.tiles.size):
             part = slopes[place.rows].reshape(-1, *self.shape)
             if place.near is not None:
                 part = part * self._known[place.near]
             (towards.near if place.symbols else towards.around)[place.source] += part
-
-    def _places(self, number: int) -> Iterator[_Place]:
-        """Where the features of a pass come from: own symbols that are known in all cells around, those of this pass
-        that earlier phases have coded, differences of the means, and what is known of other planes."""
-        order = self.order
-        plane, low, high = order.spec.passes[number]
-        here = self._at((0,) * order.axes)
-        sources: list[tuple[int, bool, tuple[Any, ...], int | None]] = [
-            (low - 1, True, (plane, slice(0, low - 1), *self._at(offset)), None) for offset in order.block
-        ]
-        sources += [
-            (high - low, True, (plane, slice(low - 1, high - 1), *self._at(offset)), i)
-            for i, offset in enumerate(order.near)
-        ]
-        sources.append((len(order.ring), False, (plane,), None))
-        sources += [(len(order.close), False, (p, list(order.close)), None) for p in order.others(plane)]
-        for p in order.others(plane):
-            known = order.known_before(number, p) - 1
-            sources.append((known, True, (p, slice(0, known), *here), None))
-        at = 0
-        for count, symbols, source, near in sources:
-            yield _Place(slice(at, at + count), symbols, source, near)
-            at += count
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +135,28 @@ class _Place:
     symbols: bool
     source: tuple[Any, ...]
     near: int | None
+
+
+@lru_cache(maxsize=512)
+def _places(order: Order, number: int, size: Shape) -> tuple[_Place, ...]:
+    """Where the features of a pass come from in tiles of ``size``: own symbols that are known in all cells around,
+    those of this pass that earlier phases have coded, differences of the means, and what is known of other planes."""
+    plane, low, high = order.spec.passes[number]
+    at = {offset: (slice(None), *shifted(offset, size)) for offset in order.block}
+    sources: list[tuple[int, bool, tuple[Any, ...], int | None]] = [
+        (low - 1, True, (plane, slice(0, low - 1), *at[offset]), None) for offset in order.block
+    ]
+    sources += [
+        (high - low, True, (plane, slice(low - 1, high - 1), *at[offset]), i) for i, offset in enumerate(order.near)
+    ]
+    sources.append((len(order.ring), False, (plane,), None))
+    sources += [(len(order.close), False, (p, list(order.close)), None) for p in order.others(plane)]
+    for p in order.others(plane):
+        known = order.known_before(number, p) - 1
+        sources.append((known, True, (p, slice(0, known), *at[(0,) * order.axes]), None))
+    stops = np.cumsum([count for count, *_ in sources]).tolist()
+    pairs = zip(stops, sources, strict=True)
+    return tuple(_Place(slice(n - count, n), symbols, source, near) for n, (count, symbols, source, near) in pairs)
 
 
 # -- cells around ----------------------------------------------------------------------------------------
