@@ -33,9 +33,9 @@ from nfcodec import zoo
 from nfcodec.lattice.fit.adapt import Plan, region_weights, rounded
 from nfcodec.lattice.fit.blocks import pooled
 from nfcodec.lattice.fit.first_step import corrected
-from nfcodec.lattice.fit.outlook import tiles_around
 from nfcodec.lattice.fit.rounds import Problem, State, proposals, refine
 from nfcodec.lattice.fit.scores import block_scores, sample_norms, sample_scores
+from nfcodec.lattice.fit.tiles import tiles_around
 from nfcodec.lattice.fit.window import cut_window, mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.planes import offset_of

@@ -36,7 +36,7 @@ class Layer:
         with np.errstate(all="ignore"):
             out = weight @ x
         out += bias
-        return floor(out)
+        return np.floor(out, out=out) if isinstance(out, np.ndarray) else floor(out)
 
     @cached_property
     def shifted(self) -> tuple[Array, Array]:

@@ -27,7 +27,7 @@ from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.order import Order
 from nfcodec.lattice.prior import Prior
 from nfcodec.limits import DEFAULT_LIMITS, Limits
-from nfcodec.types import Indices, Ints, Scales, Shape, Symbols
+from nfcodec.types import Floats, Indices, Ints, Scales, Shape, Symbols
 
 LARGEST_SYMBOL = 1 << 20
 _NOTHING = b"\0"  # an empty stream of symbols that are not all zero
@@ -157,7 +157,7 @@ class _Group:
     high: int
 
     def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.phases[self.number][self.phase](known.features(self.number, self.phase, self.cells.flat))
+        return prior.phases[self.number][self.phase].of_parts(known.features(self.number, self.phase, self.cells.flat))
 
     def remember(self, known: Neighbourhood, values: Ints) -> None:
         known.put(self.plane, self.low, self.phase, self.cells.flat, values)
@@ -234,9 +234,9 @@ def predict(prior: Prior, region: RegionSymbols, *, means: bool = False) -> Pred
     return Prediction(mean.reshape(shape), scale.reshape(shape), region.planes)
 
 
-def region_bits(prediction: Prediction, symbols: Symbols) -> npt.NDArray[np.float64]:
-    """What the coder charges for each symbol, float64 (P, K, *cells); layers of nothing but zeros cost less."""
-    bits = np.zeros(symbols.shape)
+def region_bits(prediction: Prediction, symbols: Symbols) -> Floats:
+    """What the coder charges for each symbol, float32 (P, K, *cells); layers of nothing but zeros cost less."""
+    bits = np.zeros(symbols.shape, np.float32)
     for plane in range(prediction.planes):  # one at a time, for the memory
         mean = prediction.mean[plane]
         base = (mean + 4) >> 3
@@ -385,7 +385,7 @@ class Known:
     """A :class:`RegionCoder` that knows the ``symbols`` of some payloads, which have been decoded when they were made
     (:func:`encode_regions`); ``other`` codes all others."""
 
-    symbols: Mapping[KnownKey, Symbols]
+    symbols: Mapping[KnownKey, Ints]
     other: RegionCoder = ALONE
 
     def encode(self, prior: Prior, region: RegionSymbols) -> list[bytes]:
@@ -395,4 +395,4 @@ class Known:
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
         """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
         found = self.symbols.get((prior, tuple(region.payloads), region.shape, region.quality, region.planes))
-        return self.other.decode(prior, region) if found is None else found
+        return self.other.decode(prior, region) if found is None else found.astype(np.int32)

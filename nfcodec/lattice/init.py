@@ -73,7 +73,7 @@ class Level:
         """Step sizes (P, K) of a quality 0 … 100; where they grow with activity, those of a usual cell."""
         return steps.step_sizes(self.log_step, quality).astype(np.float32)
 
-    def sizes(self, symbols: npt.NDArray[np.int32], quality: int) -> Doubles:
+    def sizes(self, symbols: npt.NDArray[np.int32], quality: int) -> Doubles | Floats:
         """Step sizes (P, K), or (P, K, *cells), of symbols (P, K, *cells): exact."""
         if self.masking is None:
             return steps.step_sizes(self.log_step, quality)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from nfcodec.arrays import Array, device, namespace
 from nfcodec.lattice import steps
 from nfcodec.lattice.convolution import repeated
-from nfcodec.types import Doubles
+from nfcodec.types import Floats
 
 FLOOR, LARGEST_SUM, SUM_BITS, USUAL = 8, 8191, 10, 1638
 LARGEST_GAIN = 512  # of γ, in 256ths
@@ -38,10 +38,10 @@ def activities() -> npt.NDArray[np.int16]:
 
 
 @lru_cache(maxsize=1)
-def _all_sizes() -> Doubles:
-    """Every step size by its exponent from the lowest on."""
+def _all_sizes() -> Floats:
+    """Every step size by its exponent from the lowest on; float32 holds their 17 bits."""
     e = np.arange(steps.LOWEST * steps.OCTAVE, steps.HIGHEST * steps.OCTAVE)
-    return np.ldexp(steps.mantissas(e).astype(np.float64), e // steps.OCTAVE - steps.WEIGHT_BITS)
+    return np.ldexp(steps.mantissas(e).astype(np.float32), e // steps.OCTAVE - steps.WEIGHT_BITS)
 
 
 def activity(means: Array, axes: int) -> Array:
@@ -67,14 +67,18 @@ def plain_means(symbols: Array, size: Array) -> Array:
 def cell_sizes(
     log_step: npt.NDArray[np.integer[Any]], gains: npt.NDArray[np.integer[Any]], quality: int,
     means: npt.NDArray[np.integer[Any]],
-) -> Doubles:  # fmt: skip
+) -> Floats:  # fmt: skip
     """Step sizes (P, K, *cells) of a quality for the symbols (*cells) of the means of the first plane; ``gains``: γ
     (8, P, K) of the anchors."""
     e = steps.exponents(log_step, quality)
     size = steps.step_sizes(log_step[:, :1, :1], quality)[0, 0]
-    active = activity(plain_means(means.astype(np.float64), size), means.ndim).astype(np.int64)
-    gain = steps.exponents(gains, quality)
-    lead = (..., *(None,) * means.ndim)
-    moved = e[lead] + ((gain[lead] * active + 128) >> 8)
-    found: Doubles = _all_sizes()[np.clip(moved - steps.LOWEST * steps.OCTAVE, 0, len(_all_sizes()) - 1)]
+    active = activity(plain_means(means.astype(np.float64), size), means.ndim).astype(np.int32)
+    gain = steps.exponents(gains, quality).astype(np.int32)
+    lead, found = (..., *(None,) * means.ndim), np.empty((*e.shape, *means.shape), np.float32)
+    for plane, own in enumerate(found):  # one at a time, for the memory
+        moved = gain[plane][lead] * active
+        moved += 128
+        moved >>= 8
+        moved += (e[plane] - steps.LOWEST * steps.OCTAVE).astype(np.int32)[lead]
+        _all_sizes().take(moved, out=own, mode="clip")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy.typing as npt
 
 from nfcodec.lattice.mosaic import MeanPass, Mosaic
 from nfcodec.lattice.order import HAT, LEVEL_CLASSES, QUALITY_LEVELS, Offset, Order, compand, quality_features
+from nfcodec.lattice.space import strips
 from nfcodec.types import Floats, Indices, Ints
 
 # What a feature is copied from: one slot of a neighbourhood's store. First one of zeros and one of ones, then the
 # quality features, then for every plane and phase the symbols but the mean and the differences of the means.
 _NOTHING, _ONES, _QUALITY, _PLANES = 0, 1, 2, 2 + QUALITY_LEVELS
+
+# Cells whose features are gathered at once: they stay near the processor's cache.
+_CELLS = 1 << 10
 
 
 def _slots(order: Order) -> int:
@@ -114,27 +119,35 @@ class Neighbourhood:
         grid = self._grids[(plane, *self.order.phases[phase])]
         grid[(slice(low - 1, low - 1 + len(values)), *(1 + along // 2 for along in at))] = compand(values)
 
-    def features(self, number: int, phase: int, cells: Indices) -> Floats:
-        """Features (S, n) of pass ``number`` at positions ``cells`` (n,) of a phase; in order of the axes where these
-        are all of the canvas. They are those of :func:`seen_features`, the others are zero."""
+    def features(self, number: int, phase: int, cells: Indices) -> Iterator[Floats]:
+        """Features (S, n) of pass ``number`` at positions ``cells`` (n,) of a phase, some cells after the other; in
+        order of the axes where these are all of the canvas. They are those of :func:`seen_features`, the others are
+        zero."""
         if not self._compared:
             self._compare()
         slots, *first = _seen_places(self.order, number, phase)
         if self.planes < self.order.planes:
             slots = np.where(slots < len(self._store), slots, _NOTHING)
         counts = [len(range(n)[s]) for n, s in zip(self.mosaic.shape, self.order.phase_cells(phase), strict=True)]
+        if len(cells) == math.prod(counts):
+            for rows in strips(counts, _CELLS):
+                box = self._boxes(slots, [first[0] + rows.start, *first[1:]], [rows.stop - rows.start, *counts[1:]])
+                yield box.reshape(len(slots), -1)
+            return
+        at = [along // 2 for along in np.unravel_index(cells, self.mosaic.shape)]
+        every = self._boxes(slots, first, counts).reshape(len(slots), -1)
+        yield every.take(np.ravel_multi_index(at, counts), axis=1)
+
+    def _boxes(self, slots: Indices, first: Sequence[Indices], counts: Sequence[int]) -> Floats:
+        """The boxes (S, *counts) of the store from cells ``first`` of its axes (S,) each."""
         steps = [step // self._store.itemsize for step in self._store.strides]
         # Every box of this size, by the position of its first value.
         last = self._store.size - 1 - sum((n - 1) * step for n, step in zip(counts, steps[1:], strict=True))
         strides = tuple(self._store.itemsize * step for step in (1, *steps[1:]))
         boxes = np.lib.stride_tricks.as_strided(self._store, (last + 1, *counts), strides, writeable=False)
         where = sum(along * step for along, step in zip((slots, *first), steps, strict=True))
-        found: Floats = boxes[where].reshape(len(slots), -1)
-        if len(cells) == found.shape[1]:
-            return found
-        at = [along // 2 for along in np.unravel_index(cells, self.mosaic.shape)]
-        few: Floats = found.take(np.ravel_multi_index(at, counts), axis=1)
-        return few
+        found: Floats = boxes[where]
+        return found
 
     def _compare(self) -> None:
         """Keep the differences of the means."""

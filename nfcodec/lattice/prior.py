@@ -10,7 +10,7 @@ Every number is whole (:mod:`nfcodec.entropy.networks`); :meth:`Prior.validate` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -45,6 +45,11 @@ class Network:
         n = len(out) // 2
         mean = np.clip(out[:n], -LARGEST_MEAN, LARGEST_MEAN).astype(np.int32)
         return mean, np.clip(out[n:], 0, logistic.SCALES - 1).astype(np.uint8)
+
+    def of_parts(self, features: Iterable[Floats]) -> tuple[Symbols, Scales]:
+        """The same of features (F, cells) that come part by part."""
+        means, scales = zip(*map(self, features), strict=True)
+        return (means[0], scales[0]) if len(means) == 1 else (np.concatenate(means, 1), np.concatenate(scales, 1))
 
     def only(self, inputs: Ints) -> Network:
         """The network of some of the inputs; the others are zero."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -20,6 +21,7 @@ from nfcodec.lattice.space import Box as Cells
 from nfcodec.lattice.space import Space, box_of
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import region_layers, whole_to_values
+from nfcodec.parallel import ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import SignalInfo
@@ -27,12 +29,14 @@ from nfcodec.types import Doubles, Floats, Indices, Positions, Span, Symbols
 
 T = TypeVar("T", np.float32, np.float64)
 
-# Rendering goes through a picture row of regions by row of regions, and each needs its neighbours' borders.
-_ROWS_KEPT = 3
+# Rendering goes down a picture band by band, and a band touches at most two rows of regions.
+_ROWS_KEPT = 2
 # Grids of samples that lie farther apart than this are rendered as any other grid.
 _SPARSE = 4
 # Samples apart: a grid that is denser, and not to show more, is there to be low-passed.
 _DENSER = 1.0 - 1e-9
+# Of samples that are rendered at once: whole planes in float64 are three times as large as what comes out.
+_BAND_SAMPLES, _BAND_ROWS = 1 << 19, 32
 
 
 class LevelRenderer:
@@ -51,11 +55,20 @@ class LevelRenderer:
 
     def _weights(self, region: Cells) -> Floats:
         """Last layers (F, *cells) of a region, in 2^-16."""
-        return self._recent.get(region.index, lambda r: region_layers(self.level, self._symbols_of(r), self.quality))
+        return self._recent.get(region.index, self._made)
+
+    def _made(self, region: int) -> Floats:
+        return region_layers(self.level, self._symbols_of(region), self.quality)
 
     def _window(self, spans: list[Span]) -> Floats:
         """Last layers (F, …) of the cells in ``spans``, in 2^-16."""
-        return gathered(self.space, box_of(spans), self._weights)
+        part = box_of(spans)
+        touched = list(self.space.touched(part))
+        missing = [r.index for r in touched if not self._recent.has(r.index)]
+        if len(missing) > 1 and len(touched) <= _ROWS_KEPT * self.space.row_size:
+            for index, layers in zip(missing, ordered_map(self._made, missing), strict=True):
+                self._recent.put(index, layers)
+        return gathered(self.space, part, self._weights)
 
     def _scattered_floats(self, cells: Indices) -> Floats:
         """Last layers (N, F) of cells (N, d)."""
@@ -166,12 +179,29 @@ class LatticeRenderer:
         """Values (n_0, …, C) of the field on the grid of native positions; of samples exactly."""
         native = self._native(positions)
         if native is not None:
-            return whole_to_values(self._whole(native), self.channels, self.offset)
+            return self._native_values(native)
         planes = self.planes(positions)
         detail = self._detail.grid(positions) if self._detail else None
         if detail is not None:
             planes[: len(detail)] += detail
         return self._values(planes)
+
+    def _native_values(self, index: list[Indices]) -> Floats:
+        """Values (n_0, …, C) of a grid of samples, some rows after the other, for the memory."""
+        rows, *rest = index
+        out = np.empty((*(len(i) for i in index), self.channels), np.float32)
+        step = max(1, _BAND_SAMPLES // math.prod(len(i) for i in rest) // _BAND_ROWS) * _BAND_ROWS
+
+        def fill(piece: tuple[int, Doubles]) -> None:
+            start, planes = piece
+            out[start : start + planes.shape[1]] = whole_to_values(planes, self.channels, self.offset)
+
+        for start in range(0, len(rows), step):
+            planes = self._whole([rows[start : start + step], *rest])
+            pieces = range(0, planes.shape[1], _BAND_ROWS)
+            for _ in ordered_map(fill, ((start + i, planes[:, i : i + _BAND_ROWS]) for i in pieces)):
+                pass
+        return out
 
     def render_dense(self, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) on a grid that is there to be low-passed."""

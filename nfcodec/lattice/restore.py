@@ -24,7 +24,9 @@ from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
 from nfcodec.lattice.convolution import repeated
+from nfcodec.lattice.space import strips
 from nfcodec.parallel import ordered_map
+from nfcodec.types import Floats
 
 UNIT = 256  # the output counts 256ths of a step
 STREAM = 4  # numbers of the stream count quarters of an activation
@@ -51,17 +53,28 @@ class Restore:
         """256ths of a step (…, P·K, *cells) for features (…, C, *cells) of a lattice of ``axes`` axes; the border of
         the lattice is repeated."""
         cells = features.shape[features.ndim - axes :]
-        xp = namespace(features)
-        stream = _clip(xp, self.enter(_flat(features, axes)), LARGEST_STREAM)
+        stream = self.through(_unflat(self.enter(_flat(features, axes)), cells), axes)
+        return _unflat(self.leaving(_flat(activation(stream), axes)), cells)
+
+    def through(self, stream: Array, axes: int) -> Array:
+        """The last stream (…, width, *cells) of the first one, which may be lost."""
+        stream = _clip(stream, LARGEST_STREAM)
         for block in self.blocks:
-            active = _unflat(activation(stream), cells)
-            stream = _clip(xp, stream + self.around(block, active, axes), LARGEST_STREAM)
-        return _unflat(_clip(xp, self.leave(activation(stream)), LARGEST_OUTPUT), cells)
+            around = self.around(block, activated(stream, axes), axes).reshape(stream.shape)
+            stream = _clip(_add(stream, around), LARGEST_STREAM)
+        return stream
+
+    def leaving(self, active: Array) -> Array:
+        """256ths of a step (…, P·K, cells) for the last activations (…, width, cells)."""
+        return _clip(self.leave(active), LARGEST_OUTPUT)
 
     def around(self, block: Layer, active: Array, axes: int) -> Array:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
-        seen = _surroundings(active, axes)
-        parts = list(ordered_map(block, seen) if isinstance(active, np.ndarray) else map(block, seen))
+        if isinstance(active, np.ndarray):
+            lead = active.shape[: active.ndim - axes - 1]
+            every = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            return np.stack(every).reshape(*lead, *every[0].shape) if lead else every[0]
+        parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
     @property
@@ -93,8 +106,31 @@ class Restore:
             raise CorruptError(f"D has {len(self.leave.bias)} outputs for {outputs} weights")
 
 
-def _clip(xp: Any, x: Array, largest: int) -> Array:
-    return xp.clip(x, -largest, largest)
+def _clip(x: Array, largest: int) -> Array:
+    """An array within bounds; where no gradient asks for it, it is changed itself."""
+    if isinstance(x, np.ndarray):
+        found: Array = np.clip(x, -largest, largest, out=x)
+        return found
+    return namespace(x).clip(x, -largest, largest)
+
+
+def _add(x: Array, more: Array) -> Array:
+    """A sum, which an array of numpy becomes itself."""
+    if isinstance(x, np.ndarray):
+        x += more
+        return x
+    return x + more
+
+
+def activated(stream: Array, axes: int) -> Array:
+    """:func:`activation` of a stream (…, width, *cells), of numpy strip by strip."""
+    if not isinstance(stream, np.ndarray):
+        return activation(stream)
+    out = np.empty_like(stream)
+    for rows in strips(stream.shape[stream.ndim - axes :], _CELLS):
+        at: tuple[Any, ...] = (..., rows, *(slice(None),) * (axes - 1))
+        out[at] = activation(stream[at])
+    return out
 
 
 def activation(stream: Array) -> Array:
@@ -113,18 +149,45 @@ def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
     return x.reshape((*x.shape[:-1], *cells))
 
 
+def _products(block: Layer, active: Floats) -> Floats:
+    """The outputs (width, cells) of a block for activations (width, *cells), strip by strip.
+
+    One product for each of the 3^d neighbours: with the border in place, what all cells see at one offset is a slice of
+    the flat array, of which nothing needs to be copied.
+    """
+    width, *cells = active.shape
+    shape = [n + 2 for n in cells]
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    wide = np.zeros((width, math.prod(shape) + 2 * sum(steps[1:])), np.float32)
+    wide[:, : math.prod(shape)].reshape(width, *shape)[...] = repeated_border(active, len(cells))
+    places = [int(np.dot(offset, steps)) for offset in itertools.product(range(3), repeat=len(cells))]
+    weight, bias = block.shifted
+
+    def outputs(rows: slice) -> Any:
+        start, stop = rows.start * steps[0], rows.stop * steps[0]
+        total, room = (np.empty((len(weight), stop - start), np.float32) for _ in range(2))
+        for i, place in enumerate(places):
+            own = weight[:, i * width : (i + 1) * width]
+            np.matmul(own, wide[:, start + place : stop + place], out=room if i else total)
+            total += room if i else bias
+        np.floor(total, out=total)
+        # The last two cells of every row are beyond the border.
+        inside: tuple[Any, ...] = (..., *(slice(n) for n in cells[1:]))
+        return total.reshape(len(weight), -1, *shape[1:])[inside].reshape(len(weight), -1)
+
+    return np.concatenate(list(ordered_map(outputs, strips(cells, _CELLS))), 1)
+
+
 def _surroundings(active: Array, axes: int) -> Iterator[Array]:
     """What the cells see of the 3^d cells around them: (…, 3^d · F, n) for some rows of cells after the other."""
     xp, first = namespace(active), active.ndim - axes
     cells = active.shape[first:]
     wide = repeated_border(active, axes)
-    rows = max(1, _CELLS // max(1, math.prod(cells[1:])))
-    for start in range(0, cells[0], rows):
-        stop = min(start + rows, cells[0])
+    for rows in strips(cells, _CELLS):
         seen = []
         for offset in itertools.product(range(3), repeat=axes):
             at = [slice(o, o + n) for o, n in zip(offset, cells, strict=True)]
-            at[0] = slice(start + offset[0], stop + offset[0])
+            at[0] = slice(rows.start + offset[0], rows.stop + offset[0])
             seen.append(wide[(..., *at)])
         yield _flat(xp.concat(seen, axis=first - 1), axes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class LatticeField:
     ) -> None:  # fmt: skip
         self.init, self.reader, self.info, self.limits, self._coder = init, reader, info, limits, coder
         self.header: Header = reader.header
+        self._reading = Lock()
         self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
         if self.header.chunk_rows != self.space.chunk_rows:
             raise CorruptError(f"{self.header.chunk_rows} rows of cells per chunk do not fit a lattice")
@@ -128,7 +130,9 @@ class LatticeField:
         payloads: list[bytes] = []
         for entry in self._entries.get((region, level), ()):
             if len(payloads) < layers:
-                payloads += unpack_run(self.reader.read(entry).payload, len(self.spaces)).payloads
+                with self._reading:  # regions are decoded on threads
+                    data = self.reader.read(entry).payload
+                payloads += unpack_run(data, len(self.spaces)).payloads
         shape, quality, planes = self.spaces[level].box(region).shape, self.header.quality, self._planes[level]
         return RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
 
@@ -146,7 +150,6 @@ class LatticeField:
 
         part = box_of([rows, columns])
         touched = [region.index for region in self.space.touched(part)]
-        # Read here, one after the other; decoded on threads.
         found = ordered_map(weights, (self._coded(index, 0, layers) for index in touched))
         known = dict(zip(touched, found, strict=True))
         return gathered(self.space, part, lambda region: known[region.index])

@@ -9,6 +9,7 @@ from nfcodec.arrays import Array, namespace
 from nfcodec.blas import single_threaded
 from nfcodec.lattice import restore, steps
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import strips
 from nfcodec.rotations import whole_rotation
 from nfcodec.types import Doubles, Floats
 
@@ -32,13 +33,13 @@ def last_layers(level: Level, symbols: Array, quality: int) -> Array:
     return restored(level.restore, symbols, xp.broadcast_to(row, (*lead, len(row))), *rest)
 
 
-def _sizes(level: Level, symbols: Array, quality: int) -> Doubles:
+def _sizes(level: Level, symbols: Array, quality: int) -> Doubles | Floats:
     """Step sizes (P, K), or (…, P, K, *cells) where they grow with activity."""
     if level.masking is None:
         return steps.step_sizes(level.log_step, quality)
     whole = symbols if isinstance(symbols, np.ndarray) else symbols.detach().cpu().numpy()
     shape = whole.shape[-2 - level.spec.axes :]
-    found = np.stack([level.sizes(one, quality) for one in whole.reshape(-1, *shape)])
+    found: Doubles = np.stack([level.sizes(one, quality) for one in whole.reshape(-1, *shape)])
     return found.reshape(whole.shape)
 
 
@@ -62,9 +63,32 @@ def restored(
 
 @single_threaded
 def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) -> Floats:
-    """W̃ (P·K, *cells) of the symbols (P, K, *cells) of one region: whole numbers in 2^-16, which float32 holds."""
-    layers: Doubles = last_layers(level, symbols, quality)
-    return layers.astype(np.float32)
+    """W̃ (P·K, *cells) of the symbols (P, K, *cells) of one region: whole numbers in 2^-16, which float32 holds. The
+    very numbers of :func:`last_layers`, strip by strip."""
+    d, axes, cells = level.restore, level.spec.axes, symbols.shape[2:]
+    sizes, alone = level.sizes(symbols, quality), (-1, *(1 for _ in cells))
+    offset = None if level.offset is None else level.offset.astype(np.float64).reshape(alone)
+    stream = d.through(entered(d, symbols, quality), axes)
+    out = np.empty((level.spec.coded, *cells), np.float32)
+    for rows in strips(cells):
+        active = restore.activation(stream[:, rows])
+        shape = (-1, *active.shape[1:])
+        correction = d.leaving(active.reshape(len(active), -1)).reshape(shape)
+        size = sizes[:, :, rows].reshape(shape) if sizes.ndim > 2 else sizes.reshape(alone)
+        out[:, rows] = steps.weights(symbols[:, :, rows].reshape(shape), correction, size, offset)
+    return out
+
+
+def entered(d: restore.Restore, symbols: npt.NDArray[np.int32], quality: int) -> Floats:
+    """The first stream (width, *cells) of D for symbols (P, K, *cells), before it is clipped."""
+    cells, row = symbols.shape[2:], restore.quality_row(quality)
+    stream = np.empty((len(d.enter.bias), *cells), np.float32)
+    for rows in strips(cells):
+        start, stop = max(0, rows.start - 1), rows.stop + 1  # what is seen of the means around
+        features = restore.features(symbols[:, :, start:stop], row)
+        own = features[:, rows.start - start : rows.stop - start]
+        stream[:, rows] = d.enter(own.reshape(len(own), -1)).reshape(len(stream), -1, *cells[1:])
+    return stream
 
 
 @single_threaded

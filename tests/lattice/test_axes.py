@@ -123,7 +123,9 @@ def test_features_are_those_of_training(name, shape, monkeypatch):
         where = cells[order.phase_cells(phase)].ravel()
         if len(where):
             found = np.zeros((order.feature_count(number), len(where)), np.float32)
-            found[seen_features(order, number, phase)] = known.features(number, phase, known.mosaic.phase(phase).flat)
+            found[seen_features(order, number, phase)] = np.concatenate(
+                list(known.features(number, phase, known.mosaic.phase(phase).flat)), 1
+            )
             assert np.array_equal(found, seen[f"p.{number}"][:, where]) and np.abs(found).max() <= LARGEST_FEATURE
     for plane, kind in itertools.product(range(len(spec.planes)), range(len(order.mean_classes))):
         steps = [step for step in known.mosaic.mean_passes if step.kind == kind]

@@ -74,4 +74,5 @@ def adapt_region(
     problem = Problem(
         level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, thrift=plan.thrift
     )
+    del window, weights  # tens of megabytes
     return refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline).symbols

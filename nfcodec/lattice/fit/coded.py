@@ -14,7 +14,7 @@ from nfcodec.lattice.fit.window import Mirrored, cut_window
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.space import Box, LayerRun, Space
 from nfcodec.signal import SignalInfo
-from nfcodec.types import Symbols
+from nfcodec.types import Ints, Symbols
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
 SPLIT_FROM = 4096
@@ -31,11 +31,24 @@ def check_field(init: LatticeInit, info: SignalInfo) -> None:
 
 @dataclass(frozen=True)
 class CodedRegion:
-    """Symbols of one region of one level, and the payloads of its layers; none where the level is not coded."""
+    """Symbols of one region of one level, and the payloads of its layers; none where the level is not coded. A picture
+    has as many symbols as samples, so they are ``kept`` in as few bytes each as hold them."""
 
     level: int
-    symbols: Symbols
+    kept: Ints
     payloads: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, level: int, symbols: Symbols, payloads: tuple[bytes, ...]) -> CodedRegion:
+        """From symbols int32 (P, K, *cells)."""
+        largest = np.abs(symbols).max()
+        kinds = (kind for kind in (np.int8, np.int16) if largest <= np.iinfo(kind).max)
+        return cls(level, symbols.astype(next(kinds, np.int32)), payloads)
+
+    @property
+    def symbols(self) -> Symbols:
+        """The symbols int32 (P, K, *cells), anew at each call."""
+        return self.kept.astype(np.int32)
 
     def runs(self, region: int, *, split: bool = True) -> list[LayerRun]:
         """The sections that hold the region; ``split``: a large one has a section for each layer."""
@@ -69,15 +82,17 @@ class LevelFit:
         spec = level.spec
         symbols = np.zeros((len(spec.planes), spec.bases, *box.shape), np.int32)
         if not planes:
-            return CodedRegion(self.number, symbols, ())
+            return CodedRegion.of(self.number, symbols, ())
         if wide is not None:
-            window = cut_window(wide, shape, space, box, spec.spacing)
-            weights = region_weights(level, wide, shape, space, box)
-            symbols = adapt_region(level, window, weights, plan, planes=planes, trade=plan.trade(self.init))
+            symbols = adapt_region(
+                level, cut_window(wide, shape, space, box, spec.spacing),
+                region_weights(level, wide, shape, space, box),
+                plan, planes=planes, trade=plan.trade(self.init),
+            )  # fmt: skip
         payloads = coder.encode(level.prior, RegionSymbols(symbols, plan.quality, planes))
-        return CodedRegion(self.number, symbols, tuple(payloads))
+        return CodedRegion.of(self.number, symbols, tuple(payloads))
 
-    def known(self, coded: CodedRegion, quality: int) -> dict[KnownKey, Symbols]:
+    def known(self, coded: CodedRegion, quality: int) -> dict[KnownKey, Ints]:
         """The symbols of a region by what a decoder reads."""
-        key = self.init.levels[self.number].prior, coded.payloads, coded.symbols.shape[2:], quality, self.planes
-        return {key: coded.symbols} if coded.payloads else {}
+        key = self.init.levels[self.number].prior, coded.payloads, coded.kept.shape[2:], quality, self.planes
+        return {key: coded.kept} if coded.payloads else {}

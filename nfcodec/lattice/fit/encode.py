@@ -43,7 +43,7 @@ from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
 from nfcodec.silence import Silence, pack_silence
-from nfcodec.types import Positions, Symbols
+from nfcodec.types import Positions
 
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5
@@ -76,11 +76,11 @@ class CodedPicture:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture (*n, C), what the lattice is to show of it as planes (P, *n), and what lies over that, chunk by chunk.
-    ``empty``: nothing of the lattice shows."""
+    """A picture (*n, C), what the lattice is to show of it (*n, C), and what lies over that, chunk by chunk. ``empty``:
+    nothing of the lattice shows."""
 
     values: Floats
-    planes: Tensor
+    below: Floats
     overlays: tuple[Draft | None, ...] = ()
     empty: bool = False
 
@@ -125,7 +125,7 @@ class LatticeEncoder(Encoder):
         self.coder = Known(self._known(picture), self.coder)
         return len(values)
 
-    def _known(self, picture: CodedPicture) -> dict[KnownKey, Symbols]:
+    def _known(self, picture: CodedPicture) -> dict[KnownKey, Ints]:
         """The symbols of all regions by what a decoder reads."""
         every = [(fit, region) for fit, level in zip(self.fits, picture.levels, strict=True) for region in level]
         return {key: found for fit, r in every for key, found in fit.known(r, picture.quality).items()}
@@ -152,7 +152,7 @@ class LatticeEncoder(Encoder):
         plain = len(self.spaces) == 1 and self.init.axes == 2
         values, parts = self._seen(values, plain=plain)
         labels = label_overlays(values, self.info, self._chunk_length) if plain else None
-        scene = Scene(values, self._planes(values))
+        scene = Scene(values, values)
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
@@ -209,15 +209,15 @@ class LatticeEncoder(Encoder):
         return front_size(replace(self.header(), sections=len(payloads))) + sum(section_size(len(p)) for p in payloads)
 
     # -- overlays ----------------------------------------------------------------------------------------
-    def _planes(self, values: Floats) -> Tensor:
-        """Planes (P, *n) of the whole picture."""
-        planes: Tensor = self.init.planes.to_planes(torch.from_numpy(values), self.offset)
+    def _planes(self, values: Tensor) -> Tensor:
+        """Planes (P, *n) of values (*n, C)."""
+        planes: Tensor = self.init.planes.to_planes(values, self.offset)
         return planes
 
     def _below(self, values: Floats, overlays: Overlays) -> Scene:
         """The picture with ``overlays``."""
-        planes = self._planes(filled(values, overlays.opaque))
-        return Scene(values, planes, overlays.drafts, bool(overlays.opaque.all()))
+        below = filled(values, overlays.opaque)
+        return Scene(values, below, overlays.drafts, bool(overlays.opaque.all()))
 
     def _overlaid(self, scene: Scene, parts: EvenParts, plan: Plan, effort: int) -> CodedPicture:
         """The picture with an overlay where that pays, seen at effort 1, and without one where it does not."""
@@ -270,7 +270,7 @@ class LatticeEncoder(Encoder):
     ) -> npt.NDArray[np.float64]:  # fmt: skip
         """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
         errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
-        regions = [(r.symbols, sum(map(len, r.payloads))) for r in picture.levels[0]]
+        regions = [(r.kept, sum(map(len, r.payloads))) for r in picture.levels[0]]
         bits = lattice_costs(regions, self.space.row_size, self.init.levels[0].spec.spacing[0])
         return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
 
@@ -286,18 +286,27 @@ class LatticeEncoder(Encoder):
 
     def _coded(self, scene: Scene, plan: Plan) -> CodedPicture:
         """The picture before its error is known: level after level, each fitted to what those before it left."""
-        left, levels = scene.planes, list[list[CodedRegion]]()
+        levels = list[list[CodedRegion]]()
+        shown = None if self.constant or scene.empty else torch.from_numpy(scene.below)
+        # One level has its planes made region by region.
+        left = self._planes(shown) if shown is not None and len(self.spaces) > 1 else None
         for number in range(len(self.spaces)):
-            levels.append(list(self._encoded(number, None if self.constant or scene.empty else left, plan)))
-            if number + 1 < len(self.spaces):
+            levels.append(list(self._encoded(number, self._wide(number, shown, left), plan)))
+            if left is not None and number + 1 < len(self.spaces):
                 left = left - self._shown(number, levels[-1], plan.quality)
         return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays)
 
-    def _encoded(self, number: int, planes: Tensor | None, plan: Plan) -> Iterator[CodedRegion]:
-        """Every region of a level alone, on one thread each; a single one has all threads to itself. ``planes`` (P,
-        *n): what the level is to show; None for nothing."""
+    def _wide(self, number: int, shown: Tensor | None, left: Tensor | None) -> Mirrored | None:
+        """What a level is to show: the planes (P, *n) that are ``left``, or those of the values ``shown`` (*n, C)."""
+        space, spacing = self.spaces[number], self.init.levels[number].spec.spacing
+        if left is not None:
+            return Mirrored(self._of_level(number, left), space, spacing)
+        return None if shown is None else Mirrored(shown, space, spacing, self._planes)
+
+    def _encoded(self, number: int, wide: Mirrored | None, plan: Plan) -> Iterator[CodedRegion]:
+        """Every region of a level alone, on one thread each; a single one has all threads to itself. ``wide``: what the
+        level is to show; None for nothing."""
         space, spec = self.spaces[number], self.init.levels[number].spec
-        wide = None if planes is None else Mirrored(self._of_level(number, planes), space, spec.spacing)
         many = space.count > 1
         workers = thread_count() if many else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,9 @@ from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.context import Context
 from nfcodec.lattice.fit.scores import best_blocks, block_scores, sample_norms, sample_scores
 from nfcodec.lattice.fit.tensors import tensors
-from nfcodec.lattice.fit.window import Canvas, Window
+from nfcodec.lattice.fit.window import Canvas, Window, weighed
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.space import strips
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import Params, cut, surround
 from nfcodec.types import Symbols
@@ -32,33 +34,39 @@ def analysis(level: Level, window: Window) -> Tensor:
     Along the sides where the signal goes on, as many rows of cells as there are further steps come out wrong, for want
     of their neighbours.
     """
-    canvas, spacing = Canvas(level, window.outer), level.spec.spacing
-    native = tuple(slice(s // 2, -(s // 2)) for s in spacing)
+    canvas, spec = Canvas(level, window.outer), level.spec
+    params = tensors(level.first_step)
+    tables = [params[f"analysis.{plane.functions}"] for plane in spec.planes]
+    native = tuple(slice(s // 2, -(s // 2)) for s in spec.spacing)
 
     def missing(weights: Tensor) -> Tensor:
-        left = window.samples - canvas(weights[0].flatten(0, 1))
-        found: Tensor = cut(surround(left[(slice(None), *native)], spacing), spacing)
-        return found[None]
+        left = canvas(weights[0].flatten(0, 1)).neg_().add_(window.samples)
+        wide: Tensor = surround(left[(slice(None), *native)], spec.spacing)
+        return wide
 
-    factor = None if level.context.full else Rescaling(level.context, sample_norms(level.spec, canvas.functions))
-    params, patches = tensors(level.first_step), cut(window.samples, spacing)[None]
-    return descend(level.spec, params, patches, missing, factor)[0]
+    def asked(samples: Tensor) -> Tensor:
+        return weighed(samples, spec.spacing, tables)[None]
+
+    norms = sample_norms(spec, canvas.functions)
+    factor = None if level.context.full else _OfSamples(level.context, norms, spec.spacing)
+    return descend(spec, params, window.samples, missing, factor, asked)[0]
 
 
 def descend(
     spec: LatticeSpec, params: Params, patches: Tensor, missing: Callable[[Tensor], Tensor],
-    factor: Factor | None = None,
-) -> Tensor:  # fmt: skip
+    factor: Factor | None = None, asked: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:  # fmt: skip  # fmt: skip
     """Last layers (N, P, K, *cells) for patches (N, P, *cells, samples) of planes, by preconditioned gradient steps.
 
     The field is linear in its last layers, so the first step is a transform of the signal, and every further one the
     transform of the patches that are still ``missing`` with the weights so far, times the ``factor`` of its context.
+    ``asked``: the transform (N, P, K, *cells) of whatever stands for patches, :func:`precondition` if of patches.
     """
-    alone = (..., *(None,) * spec.axes)
-    weights = precondition(spec, params, patches) * torch.exp2(params["log_gain"])[alone]
+    alone, asked = (..., *(None,) * spec.axes), asked or partial(precondition, spec, params)
+    weights = asked(patches) * torch.exp2(params["log_gain"])[alone]
     for gain in torch.exp2(params.get("log_again", weights.new_zeros(0))):
         left = missing(weights)
-        step = precondition(spec, params, left) * gain[alone]
+        step = asked(left) * gain[alone]
         weights = weights + (step if factor is None else step * factor(left, step))
     return weights
 
@@ -85,9 +93,12 @@ class Pruning:
 
     def __call__(self, left: Tensor, step: Tensor) -> Tensor:
         """(N, 1, 1, *cells): 1/γ for the chosen cells, 0 for the others."""
-        chosen = context_of(self.context, self.norms, left, step)
+        chosen = self._chosen(left, step)
         share = chosen.flatten(1).float().mean(1)[(..., *(None,) * (chosen.ndim - 1))]
         return (chosen / share)[:, None, None]
+
+    def _chosen(self, left: Tensor, step: Tensor) -> Tensor:
+        return context_of(self.context, self.norms, left, step)
 
 
 class Rescaling(Pruning):
@@ -100,6 +111,22 @@ class Rescaling(Pruning):
         found: Tensor = pruned / step.flatten(1).norm(dim=1).clamp(min=1e-12)
         log.info("step on all cells re-scaled by %s", " ".join(f"{f:.3f}" for f in found.tolist()))
         return found[(..., *(None,) * (step.ndim - 1))]
+
+
+class _OfSamples(Rescaling):
+    """The same for one signal, of which the samples (P, *(s·cells + s)) that are left are given instead of patches."""
+
+    def __init__(self, context: Context, norms: Tensor, spacing: tuple[int, ...]) -> None:
+        super().__init__(context, norms)
+        self._spacing = spacing
+
+    def _chosen(self, left: Tensor, step: Tensor) -> Tensor:
+        if self.context.score != "samples":
+            return super()._chosen(left, step)
+        s, rows = self._spacing[0], strips(tuple(step.shape[3:]))
+        parts = (left[:, s * r.start : s * (r.stop + 1)] for r in rows)
+        scores = torch.cat([sample_scores(cut(part, self._spacing)[None], self.norms) for part in parts], 1)
+        return best_blocks(scores, self.context.share, side=self.context.side)
 
 
 def precondition(spec: LatticeSpec, params: Params, patches: Tensor) -> Tensor:

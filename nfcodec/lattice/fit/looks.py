@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfcodec.lattice.fit.first_step import precondition
 from nfcodec.lattice.fit.tensors import tensors
-from nfcodec.lattice.fit.window import Window
+from nfcodec.lattice.fit.window import Window, continued, mirror, overlap_strips, weighed
 from nfcodec.lattice.init import Level
-from nfcodec.lattice.trunk import cut, overlap, surround
+from nfcodec.lattice.space import strips
+from nfcodec.lattice.trunk import cut, overlap
 from nfcodec.types import Doubles, Floats
 
 # Bits that an error of one step in one symbol is worth. Training of squared errors comes to steps of √(14.5 λ), whose
@@ -29,16 +29,32 @@ class Looks:
 
     def __init__(self, level: Level, window: Window, *, worth: float = WORTH) -> None:
         self.level, self.window, self.worth = level, window, worth
-        self._params = tensors(level.first_step)
-        self._gain = torch.exp2(self._params["log_gain"].float())[(..., *(None,) * level.spec.axes)]
+        params = tensors(level.first_step)
+        self._tables = [params[f"analysis.{plane.functions}"].float() for plane in level.spec.planes]
+        self._gain = torch.exp2(params["log_gain"].float())[(..., *(None,) * level.spec.axes)]
 
-    def bits(self, left: Tensor, sizes: Doubles) -> Tensor:
-        """The error in bits of samples (P, *(s·cells + s)) of a window that are missing; ``sizes`` (P, K, *cells)."""
+    def asked(self, left: Tensor, sizes: Tensor) -> Tensor:
+        """What samples (P, *(s·cells + s)) of a window that are missing ask for, in steps of ``sizes`` (P, K, *cells):
+        (P, K, *cells)."""
         spacing = self.level.spec.spacing
-        patches = cut(self._continued(left), spacing)[None]
-        asked = precondition(self.level.spec, self._params, patches)[0] * self._gain
-        error: Tensor = (asked / torch.from_numpy(sizes.astype(np.float32))).square().sum()
-        return self.worth * error
+        wide = continued(left, spacing, self.window.outer)
+        return weighed(wide, spacing, self._tables).mul_(self._gain).div_(sizes)
+
+    def bits(self, asked: Tensor) -> Tensor:
+        """The error in bits of what is :meth:`asked` for."""
+        return self.worth * asked.square().sum()
+
+    def slopes(self, asked: Tensor, sizes: Tensor) -> Tensor:
+        """Slopes of the bits (P, *(s·cells + s)) towards the samples that are missing."""
+        spec = self.level.spec
+        towards = (2.0 * self.worth * asked).div_(sizes).mul_(self._gain)
+        patches = (self._patches(towards[:, :, rows]) for rows in strips(tuple(asked.shape[2:])))
+        return mirror(overlap_strips(patches, spec.spacing), spec.spacing, self.window.outer)
+
+    def _patches(self, towards: Tensor) -> Tensor:
+        """(P, *cells, ∏ 2s) of slopes towards what cells ask for (P, K, *cells)."""
+        pairs = zip(towards.movedim(1, -1), self._tables, strict=True)
+        return torch.stack([own @ table for own, table in pairs])
 
     def curvature(self, functions: Tensor, sizes: Floats) -> Doubles:
         """What a change by one of each symbol alone makes of the bits, (P, K, 1, …), at usual sizes (P, K);
@@ -49,19 +65,7 @@ class Looks:
             patches = own.new_zeros((spec.bases, *(3,) * spec.axes, own.shape[1]))
             patches[(slice(None), *(1,) * spec.axes)] = own  # the middle one of 3^d cells
             seen = cut(overlap(patches, spec.spacing), spec.spacing)
-            table = self._params[f"analysis.{spec.planes[plane].functions}"].float()
-            asked = (seen @ table.T) * self._gain[plane].flatten() / size[plane]
+            asked = (seen @ self._tables[plane].T) * self._gain[plane].flatten() / size[plane]
             found.append(asked.flatten(1).square().sum(1) * size[plane].square())
         bits = (self.worth * torch.stack(found)).double()[(..., *(None,) * spec.axes)]
         return np.asarray(bits.numpy(), np.float64)
-
-    def _continued(self, left: Tensor) -> Tensor:
-        """The samples with those beyond the signal mirrored."""
-        spacing = self.level.spec.spacing
-        inner = left[(slice(None), *(slice(s // 2, -(s // 2)) for s in spacing))]
-        wide: Tensor = surround(inner, spacing)
-        for axis, (s, sides) in enumerate(zip(spacing, self.window.outer, strict=True), 1):
-            n = wide.shape[axis]
-            parts = [(0, s // 2, sides[0]), (s // 2, n - s // 2, True), (n - s // 2, n, sides[1])]
-            wide = torch.cat([(wide if own else left).narrow(axis, a, b - a) for a, b, own in parts], axis)
-        return wide

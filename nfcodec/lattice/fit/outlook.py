@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +19,15 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict
-from nfcodec.lattice.order import HAT, LARGEST_FEATURE, Offset, Order, compand, quality_features
-from nfcodec.lattice.prior import DEPTH, LARGEST_HIDDEN, LARGEST_MEAN, Network, Prior
-from nfcodec.types import Floats, Indices, Shape, Symbols
+from nfcodec.lattice.fit.tiles import Tiles, tiles_of
+from nfcodec.lattice.fit.views import Inputs, View
+from nfcodec.lattice.order import Order, quality_features
+from nfcodec.lattice.prior import LARGEST_HIDDEN, LARGEST_MEAN, Network, Prior
+from nfcodec.types import Floats, Indices, Scales, Shape, Symbols
 
 _Bools = npt.NDArray[np.bool_]
 
 _EIGHTHS = logistic.EIGHTHS
-# Cells beyond a region or a tile that contexts of means and symbols reach.
-_HALO = 2
-# Of a region: where tiles are more, looking at it as a whole takes no longer.
-_MOST_IN_TILES = 0.5
 # Eighths of a step from the mean, beyond which slopes count as those at this distance.
 _FARTHEST = 200 * _EIGHTHS
 _SCALE_UNIT, _SCALE_ZERO = 4.0, 18.0  # scale indices per octave, and the index of a width of one step
@@ -59,21 +56,6 @@ def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return found
 
 
-@lru_cache(maxsize=1)
-def _compand_slopes() -> Floats:
-    """Slopes of :func:`nfcodec.lattice.order.compand` at 0 … 255: between the next whole numbers on both sides, what a
-    symbol can change by; 0 where the feature is at its limit."""
-    at = np.arange(256.0)
-    slopes = np.where(at < 1.0, 1.0, 0.5 * np.log2((2.0 + at) / np.maximum(at, 1.0)))
-    found: Floats = (HAT * slopes * (compand(np.arange(256)) < LARGEST_FEATURE)).astype(np.float32)
-    return found
-
-
-def _slopes_at(values: Symbols) -> Floats:
-    found: Floats = _compand_slopes().take(np.minimum(np.abs(values), 255))
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """Of one pass: which activations (width, cells) of both hidden layers, and which means and scales (2n, cells), were
@@ -87,18 +69,30 @@ class _Kept:
         """The layers (rows, cells) in their order."""
         return cls(tuple(np.packbits(layer, axis=1) for layer in layers), layers[0].shape[1])
 
-    def layer(self, number: int, cells: Indices | slice = slice(None)) -> _Bools:
-        """One of the layers, of some cells."""
-        found: _Bools = np.unpackbits(self.bits[number], axis=1, count=self.cells).view(bool)[:, cells]
-        return found
+    @classmethod
+    def joined(cls, parts: Sequence[_Kept]) -> _Kept:
+        """What strips of cells say, one after the other; all but the last are of whole bytes."""
+        layers = tuple(np.concatenate(rows, axis=1) for rows in zip(*(p.bits for p in parts), strict=True))
+        return cls(layers, sum(p.cells for p in parts))
 
-    def with_part(self, cells: Indices | slice, part: _Kept) -> _Kept:
-        """The same, but of some cells what ``part`` says."""
-        if isinstance(cells, slice):
-            return part
-        layers = [self.layer(i) for i in range(len(self.bits))]
-        for i, layer in enumerate(layers):
-            layer[:, cells] = part.layer(i)
+    def layers(self, cells: slice = slice(None)) -> list[_Bools]:
+        """The layers of some cells, whole bytes of them."""
+        start, stop, _ = cells.indices(self.cells)
+        parts = [bits[:, start // 8 : -(-stop // 8)] for bits in self.bits]
+        return [np.unpackbits(part, axis=1, count=stop - start).view(bool) for part in parts]
+
+    def by_tiles(self, views: Sequence[View]) -> Iterator[list[_Bools]]:
+        """The layers of the cells of each view."""
+        layers = self.layers() if views[0].tiles.strip is None else []
+        for tiles in (view.tiles for view in views):
+            yield [layer[:, tiles.cells] for layer in layers] if tiles.strip is None else self.layers(tiles.strip)
+
+    def with_parts(self, views: Sequence[View], parts: Sequence[_Kept]) -> _Kept:
+        """The same, but of the cells of each view what a part says."""
+        layers = self.layers()
+        for view, part in zip(views, parts, strict=True):
+            for layer, found in zip(layers, part.layers(), strict=True):
+                layer[:, view.tiles.cells] = found
         return _Kept.of(layers)
 
 
@@ -108,6 +102,7 @@ class Outlook:
     def __init__(self, prior: Prior, shape: Shape, planes: int) -> None:
         self.prior, self.shape, self.planes = prior, shape, planes
         self.whole = tiles_of(shape)
+        self._room = np.empty(0, np.float32)
 
     @property
     def order(self) -> Order:
@@ -118,56 +113,62 @@ class Outlook:
         """The numbers of the passes that are coded."""
         return (i for i, (plane, _, _) in enumerate(self.order.spec.passes) if plane < self.planes)
 
-    @cached_property
-    def _room(self) -> Floats:
-        most = max(self.order.feature_count(i) for i in self.passes())
-        return np.empty(most * math.prod(self.shape), np.float32)
-
-    def room(self, rows: int, cells: int) -> Floats:
-        """(rows, cells) of undefined numbers, at most a region's features; the next call gives them away again. Tens of
-        megabytes, which cost less to fill than to ask for."""
+    def room(self, number: int, view: View) -> Floats:
+        """(F, cells) of undefined numbers for the features of a pass; the next call gives them away again."""
+        rows, cells = self.order.feature_count(number), math.prod(view.shape)
+        if self._room.size < rows * cells:
+            self._room = np.empty(rows * cells, np.float32)
         return self._room[: rows * cells].reshape(rows, cells)
+
+    def _views(self, tiles: Tiles | None) -> list[View]:
+        return [View(self.order, part) for part in (tiles or self.whole).parts]
 
     @single_threaded
     def look(self, region: RegionSymbols, before: Look | None = None, tiles: Tiles | None = None) -> Look:
         """Predictions of all symbols of a region, and what is needed for their slopes. ``before``: a look at symbols
         from which these differ so little that other cells than those of ``tiles`` have the same contexts."""
-        tiles = tiles or self.whole
-        symbols, view = region.symbols, _View(self, tiles)
+        views, symbols = self._views(tiles), region.symbols
+        before = None if views[0].tiles.strip else before
         means = predict(self.prior, region, means=True)
         mean, scale = means.mean, means.scale
         if before:
             mean[:, 1:], scale[:, 1:] = before.prediction.mean[:, 1:], before.prediction.scale[:, 1:]
-        differences = compand(_means_around(self.order, symbols[:, 0])[0]).astype(np.float32)
-        wide, around = view.of(_wide(compand(symbols[:, 1:]))), view.of(differences)
-        hats, kept = quality_features(region.quality).astype(np.float32), {}
+        inputs = Inputs.of(self.order, symbols, quality_features(region.quality).astype(np.float32))
+        parts = [view.of(inputs) for view in views]
+        kept = {}
         for i in self.passes():
-            plane, low, high = self.order.spec.passes[i]
-            inputs = view.features(i, wide, around, hats)
-            found, scales, free = _forward(self.prior.groups[i], inputs.reshape(len(inputs), -1))
-            mean[plane, low:high].reshape(high - low, -1)[:, tiles.selected] = found
-            scale[plane, low:high].reshape(high - low, -1)[:, tiles.selected] = scales
-            kept[i] = before.kept[i].with_part(tiles.selected, free) if before else free
+            free = [self._predict(i, view, part, mean, scale) for view, part in zip(views, parts, strict=True)]
+            kept[i] = before.kept[i].with_parts(views, free) if before else _Kept.joined(free)
         return Look(region, Prediction(mean, scale, self.planes), kept)
+
+    def _predict(self, number: int, view: View, inputs: Inputs, mean: Symbols, scale: Scales) -> _Kept:
+        """Fill in the means and scales (P, K, *cells) of a pass for the cells of a view."""
+        plane, low, high = self.order.spec.passes[number]
+        features = view.features(number, inputs, self.room(number, view))
+        found, scales, free = _forward(self.prior.groups[number], features)
+        mean[plane, low:high].reshape(high - low, -1)[:, view.tiles.selected] = found
+        scale[plane, low:high].reshape(high - low, -1)[:, view.tiles.selected] = scales
+        return free
 
     @single_threaded
     def slope(self, look: Look, tiles: Tiles | None = None) -> Floats:
         """Slope of the bits of all symbols but the means, towards every symbol (P, K, *cells) that they are predicted
         from; ``tiles``: only the bits of their cells."""
-        symbols, view = look.region.symbols, _View(self, tiles or self.whole)
-        wide = np.zeros((len(symbols), symbols.shape[1] - 1, *view.wide_shape), np.float32)
-        around = np.zeros((len(symbols), len(self.order.ring), *view.shape), np.float32)
+        views, symbols = self._views(tiles), look.region.symbols
+        once = None if views[0].tiles.strip else (tiles or self.whole).once
+        whole = Inputs.zeros(self.order, symbols.shape)
+        parts = [view.opened(whole) for view in views]
         for i in self.passes():
-            slopes = self._out_slopes(look, i, view.tiles) * view.tiles.once
-            network, kept = self.prior.groups[i], look.kept[i]
-            out = self.room(self.order.feature_count(i), slopes.shape[1])
-            slopes = _backward(network, [kept.layer(n, view.tiles.selected) for n in range(DEPTH)], slopes, out)
-            view.scatter(i, slopes, wide, around)
-        found = np.empty(symbols.shape, np.float32)
-        inner: tuple[Any, ...] = (..., *_shifted((0,) * len(self.shape), self.shape))
-        found[:, 1:] = view.back(wide, _HALO)[inner] * _slopes_at(symbols[:, 1:])
-        found[:, 0] = _means_slope(self.order, symbols[:, 0], view.back(around, 0))
-        return found
+            start, network = 0, self.prior.groups[i]
+            for view, part, kept in zip(views, parts, look.kept[i].by_tiles(views), strict=True):
+                slopes = self._out_slopes(look, i, view.tiles)
+                stop = start + slopes.shape[1]
+                slopes = slopes if once is None else slopes * once[start:stop]
+                view.scatter(i, _backward(network, kept, slopes, self.room(i, view)), part)
+                start = stop
+        for view, part in zip(views, parts, strict=True):
+            view.close(part, whole)
+        return whole.slopes(self.order, symbols)
 
     def _out_slopes(self, look: Look, number: int, tiles: Tiles) -> Floats:
         """Slopes (2n, cells) of the bits of a pass towards the outputs of its network."""
@@ -188,184 +189,6 @@ class Look:
     region: RegionSymbols
     prediction: Prediction
     kept: dict[int, _Kept]
-
-
-# -- tiles -----------------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
-class Tiles:
-    """Parts of ``size`` of a region of ``shape`` cells: their first cells ``corners`` (n, d). They may overlap."""
-
-    shape: Shape
-    size: Shape
-    corners: Indices
-
-    @cached_property
-    def cells(self) -> Indices:
-        """Flat positions (n · ∏ size,) of their cells in the region."""
-        at = self.places
-        found: Indices = np.ravel_multi_index(tuple(at), self.shape).ravel()
-        return found
-
-    @property
-    def selected(self) -> Indices | slice:
-        """:attr:`cells`; of a tile that is the region, a slice that copies nothing."""
-        return slice(None) if self.size == self.shape else self.cells
-
-    @cached_property
-    def once(self) -> _Bools:
-        """(n · ∏ size,): which of the cells have not been in a tile before."""
-        found = np.zeros(len(self.cells), bool)
-        found[np.unique(self.cells, return_index=True)[1]] = True
-        return found
-
-    @property
-    def places(self) -> Indices:
-        """Positions (d, n, *size) of their cells."""
-        local = np.indices(self.size)[:, None]
-        found: Indices = local + self.corners.T.reshape(len(self.shape), -1, *(1 for _ in self.shape))
-        return found
-
-
-def tiles_of(shape: Shape) -> Tiles:
-    """A region as one tile."""
-    return Tiles(shape, shape, np.zeros((1, len(shape)), np.intp))
-
-
-def tiles_around(chosen: _Bools, shape: Shape, block: int, margin: int) -> Tiles:
-    """Tiles of the ``chosen`` (*blocks) of ``block`` cells along each axis, with ``margin`` cells around; one tile
-    where they would be most of the region."""
-    size = tuple(min(block + 2 * margin, n) for n in shape)
-    corners = np.argwhere(chosen) * block - margin
-    if not len(corners) or len(corners) * math.prod(size) > _MOST_IN_TILES * math.prod(shape):
-        return tiles_of(shape)
-    return Tiles(shape, size, np.clip(corners, 0, np.subtract(shape, size)))
-
-
-class _View:
-    """The features of tiles, and the way back. Arrays of tiles are (…, n, *size)."""
-
-    def __init__(self, outlook: Outlook, tiles: Tiles) -> None:
-        self.order, self.tiles, self.room = outlook.order, tiles, outlook.room
-        self.shape = (len(tiles.corners), *tiles.size)
-        self.wide_shape = (len(tiles.corners), *(n + 2 * _HALO for n in tiles.size))
-        number = np.zeros((2,) * self.order.axes, np.intp)
-        for i, parities in enumerate(self.order.phases):
-            number[parities] = i
-        self._phase = number[tuple(tiles.places % 2)]
-        self._known = np.moveaxis(self.order.known_mask[self._phase], -1, 0)
-
-    def of(self, whole: Floats) -> Floats:
-        """The tiles of (…, *shape) cells, or of as many more as there are on every side."""
-        more = [n - m for n, m in zip(whole.shape[whole.ndim - self.order.axes :], self.tiles.shape, strict=True)]
-        parts = [whole[self._place(corner, more)] for corner in self.tiles.corners]
-        first = -self.order.axes - 1
-        return np.stack(parts, first) if len(parts) > 1 else np.expand_dims(parts[0], first)
-
-    def back(self, parts: Floats, halo: int) -> Floats:
-        """The sum of tiles, each at its place in the region with ``halo`` cells around."""
-        lead = parts.shape[: parts.ndim - self.order.axes - 1]
-        found = np.zeros((*lead, *(n + 2 * halo for n in self.tiles.shape)), np.float32)
-        for part, corner in zip(np.moveaxis(parts, len(lead), 0), self.tiles.corners, strict=True):
-            found[self._place(corner, [2 * halo] * self.order.axes)] += part
-        return found
-
-    def _place(self, corner: Indices, more: Sequence[int]) -> tuple[Any, ...]:
-        along = zip(corner, self.tiles.size, more, strict=True)
-        return (..., *(slice(int(c), int(c) + n + m) for c, n, m in along))
-
-    def _at(self, offset: Offset) -> tuple[slice, ...]:
-        return (slice(None), *_shifted(offset, self.tiles.size))
-
-    def features(self, number: int, wide: Floats, around: Floats, hats: Floats) -> Floats:
-        """Inputs (F, n, *size) of the network of a pass; see :meth:`_places` for their order."""
-        found = self.room(self.order.feature_count(number), math.prod(self.shape)).reshape(-1, *self.shape)
-        end = 0
-        for place in self._places(number):
-            end = place.rows.stop
-            found[place.rows] = (wide if place.symbols else around)[place.source]
-            if place.near is not None:
-                found[place.rows] *= self._known[place.near]
-        found[end : end + len(hats)] = hats[(..., *(None,) * len(self.shape))]
-        for phase in range(len(self.order.phases)):
-            found[end + len(hats) + phase] = HAT * (self._phase == phase)
-        return found
-
-    def scatter(self, number: int, slopes: Floats, wide: Floats, around: Floats) -> None:
-        """Add slopes towards the features (F, cells) of a pass to those towards what they were taken from."""
-        for place in self._places(number):
-            part = slopes[place.rows].reshape(-1, *self.shape)
-            if place.near is not None:
-                part = part * self._known[place.near]
-            (wide if place.symbols else around)[place.source] += part
-
-    def _places(self, number: int) -> Iterator[_Place]:
-        """Where the features of a pass come from: own symbols that are known in all cells around, those of this pass
-        that earlier phases have coded, differences of the means, and what is known of other planes."""
-        order = self.order
-        plane, low, high = order.spec.passes[number]
-        here = self._at((0,) * order.axes)
-        sources: list[tuple[int, bool, tuple[Any, ...], int | None]] = [
-            (low - 1, True, (plane, slice(0, low - 1), *self._at(offset)), None) for offset in order.block
-        ]
-        sources += [
-            (high - low, True, (plane, slice(low - 1, high - 1), *self._at(offset)), i)
-            for i, offset in enumerate(order.near)
-        ]
-        sources.append((len(order.ring), False, (plane,), None))
-        sources += [(len(order.close), False, (p, list(order.close)), None) for p in order.others(plane)]
-        for p in order.others(plane):
-            known = order.known_before(number, p) - 1
-            sources.append((known, True, (p, slice(0, known), *here), None))
-        at = 0
-        for count, symbols, source, near in sources:
-            yield _Place(slice(at, at + count), symbols, source, near)
-            at += count
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Rows of a pass's features, whether they are copied from symbols or from differences of means, from which of
-    them, and of which neighbour not all cells know."""
-
-    rows: slice
-    symbols: bool
-    source: tuple[Any, ...]
-    near: int | None
-
-
-# -- cells around ----------------------------------------------------------------------------------------
-def _wide(features: npt.NDArray[np.int16]) -> Floats:
-    """Features (P, K, *cells) with cells of zeros around."""
-    axes = features.ndim - 2
-    found: Floats = np.pad(features.astype(np.float32), [(0, 0), (0, 0), *([(_HALO, _HALO)] * axes)])
-    return found
-
-
-def _means_around(order: Order, means: Symbols) -> tuple[Symbols, _Bools]:
-    """Means (P, ring, *cells) around each cell less its own, 0 where there is none; and where there is one."""
-    shape = means.shape[1:]
-    border = [(_HALO, _HALO)] * len(shape)
-    wide, inside = np.pad(means, [(0, 0), *border]), np.pad(np.ones(shape, bool), border)
-    places = [_shifted(offset, shape) for offset in order.ring]
-    there = np.stack([inside[place] for place in places])
-    return np.stack([wide[(slice(None), *place)] - means for place in places], 1) * there, there
-
-
-def _means_slope(order: Order, means: Symbols, around: Floats) -> Floats:
-    """Slopes (P, *cells) towards means, from those towards their companded differences (P, ring, *cells)."""
-    shape = means.shape[1:]
-    differences, there = _means_around(order, means)
-    slopes = around * _slopes_at(differences) * there
-    wide = np.zeros((len(means), *(n + 2 * _HALO for n in shape)), np.float32)
-    for j, offset in enumerate(order.ring):
-        wide[(slice(None), *_shifted(offset, shape))] += slopes[:, j]
-    found: Floats = wide[(slice(None), *_shifted((0,) * len(shape), shape))] - slopes.sum(1)
-    return found
-
-
-def _shifted(offset: Offset, shape: Shape) -> tuple[slice, ...]:
-    """Where the neighbours of cells are in an array that is wider by the halo."""
-    return tuple(slice(_HALO + o, _HALO + o + n) for o, n in zip(offset, shape, strict=True))
 
 
 # -- networks --------------------------------------------------------------------------------------------

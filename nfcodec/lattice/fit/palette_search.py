@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nfcodec.lattice.fit.palette import BLOCK, Draft, blocky, draft, even_blocks, final, grown, per_block
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Doubles, Mask, Symbols
+from nfcodec.types import Doubles, Ints, Mask
 
 # With fewer blocks of few colours and edges the picture is taken for a photograph, and no time is spent on it: 7 of 8
 # photographs have less, 23 of 24 drawings more.
@@ -48,7 +48,7 @@ def even_parts(values: Floats, info: SignalInfo, *, effort: int, seen: Mask | No
     return EvenParts(samples, blocks) if share >= least else None
 
 
-def lattice_costs(regions: list[tuple[Symbols, int]], columns: int, spacing: int) -> Doubles:
+def lattice_costs(regions: list[tuple[Ints, int]], columns: int, spacing: int) -> Doubles:
     """About how many bits each sample of the cells costs: ``regions`` are symbols and bytes of each, ``columns`` in a
     row.
 
@@ -61,7 +61,7 @@ def lattice_costs(regions: list[tuple[Symbols, int]], columns: int, spacing: int
     return grown(np.concatenate(rows) / spacing**2, spacing)
 
 
-def _spread(symbols: Symbols, size: int) -> Doubles:
+def _spread(symbols: Ints, size: int) -> Doubles:
     weight: Doubles = np.log2(1.0 + 2.0 * np.abs(symbols)).sum((0, 1))
     return 8.0 * size * weight / max(float(weight.sum()), 1e-9)
 

@@ -20,15 +20,13 @@ from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
 from nfcodec.lattice.fit.looks import WORTH, Looks
-from nfcodec.lattice.fit.outlook import Look, Outlook, tiles_around
-from nfcodec.lattice.fit.tensors import on_torch
-from nfcodec.lattice.fit.through import layer_slopes
+from nfcodec.lattice.fit.outlook import Look, Outlook
+from nfcodec.lattice.fit.through import Passed, Through
+from nfcodec.lattice.fit.tiles import tiles_around
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.init import Level
-from nfcodec.lattice.steps import WEIGHT_UNIT
-from nfcodec.lattice.synthesis import last_layers
-from nfcodec.types import Doubles, Floats, Symbols
+from nfcodec.types import Floats, Symbols
 
 # Bits that a change must save.
 _LEAST_GAIN = 0.05
@@ -40,14 +38,16 @@ _ROUND, _REST = 2.5, 2.5
 @dataclass(frozen=True, slots=True)
 class State:
     """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; the squared ``error``,
-    summed, and the samples that are ``left`` to show, which it is of."""
+    summed, what it is of: the samples that are ``left`` to show (P, *samples), or what these ask for (P, K, *cells)
+    where steps say what is seen; and what ``passed`` through D."""
 
     symbols: Symbols
     look: Look
-    each: Doubles
+    each: Floats
     bits: float
     error: float
     left: Tensor
+    passed: Passed
 
     def cost(self, trade: float) -> float:
         """bits + error/λ."""
@@ -62,36 +62,52 @@ class Problem:
         self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
         thrift: float = 1.0,
     ) -> None:  # fmt: skip
-        self.level, self.window, self.quality, self.planes, self.trade = on_torch(level), window, quality, planes, trade
+        self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
-        self.target, self.weight = self._target(plain)
+        self.target, self.weight = self._target(window, plain)
+        self.through = Through(level, quality)
         shape = tuple(plain.shape[2:])
         self.outlook = Outlook(level.prior, shape, planes)
+        self._known: tuple[Symbols, Floats] | None = None
         self.twin, self.twin_params = FloatPrior(level.prior.order, shape, 1), float_params(level.prior)
         functions = torch.stack([self.canvas.of_plane(p) for p in range(len(level.spec.planes))])
         alone, sizes = (..., *(None,) * level.spec.axes), level.steps(quality)
-        self.looks = None if level.masking is None else Looks(self.level, window, worth=WORTH / thrift)
+        self.looks = None if level.masking is None else Looks(level, window, worth=WORTH / thrift)
         if self.looks is None:
             self.curvature = (np.square(sizes) * functions.square().sum(2).numpy())[alone]
         else:
             self.curvature = self.trade * self.looks.curvature(functions, sizes)
 
-    def _target(self, plain: Tensor) -> tuple[Tensor, Tensor]:
+    def _target(self, window: Window, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (*samples) of its samples."""
         spacing = self.level.spec.spacing
         share = self.canvas(plain.flatten(0, 1))
         # Samples that only this region reaches are the signal's own.
-        own = (slice(None), *own_samples(self.window, spacing))
-        share[own] = self.window.samples[own]
-        return share, sample_weights(self.window, spacing)
+        own = (slice(None), *own_samples(window, spacing))
+        share[own] = window.samples[own]
+        return share, sample_weights(window, spacing)
 
-    def _error(self, left: Tensor, symbols: Symbols) -> Tensor:
-        """Squared error, summed, of the samples that are left; where steps say what is seen, what it would be worth as
-        much as."""
+    def _sizes(self, symbols: Symbols) -> Floats:
+        """Step sizes, which rounds leave as they are: they keep the means that these depend on."""
+        if self._known is None or not np.array_equal(self._known[0], symbols[0, 0]):
+            self._known = symbols[0, 0].copy(), self.level.sizes(symbols, self.quality).astype(np.float32)
+        return self._known[1]
+
+    def _error(self, shown: Tensor, symbols: Symbols) -> tuple[Tensor, float]:
+        """What an error is of, and the squared error, summed, of what is ``shown``, which is lost; where steps say what
+        is seen, what it would be worth as much as."""
+        left = shown.sub_(self.target)
         if self.looks is None:
-            return (left.square() * self.weight).sum()
-        sizes = self.level.sizes(symbols, self.quality)
-        return self.trade * self.looks.bits(left * (self.weight > 0), sizes)
+            return left, float(left.square().mul_(self.weight).sum())
+        asked = self.looks.asked(left.mul_(self.weight > 0), torch.from_numpy(self._sizes(symbols)))
+        return asked, float(self.trade * self.looks.bits(asked))
+
+    def _towards(self, state: State) -> Tensor:
+        """Slopes (P·K, *cells) of the error towards the last layers."""
+        if self.looks is None:
+            return self.canvas.towards((2.0 * state.left).mul_(self.weight))
+        slopes = self.looks.slopes(state.left, torch.from_numpy(self._sizes(state.symbols)))
+        return self.canvas.towards(slopes.mul_(self.weight > 0).mul_(self.trade))
 
     def state(self, symbols: Symbols, before: State | None = None) -> State:
         """Measure ``symbols``. Of cells whose contexts are the same as in the state ``before``, nothing is predicted
@@ -106,18 +122,16 @@ class Problem:
             look = self.outlook.look(region, before.look, tiles)
         each = region_bits(look.prediction, symbols)
         with torch.no_grad():
-            q = torch.from_numpy(symbols.astype(np.float32))
-            left = self.canvas(last_layers(self.level, q, self.quality) * WEIGHT_UNIT) - self.target
-            error = float(self._error(left, symbols))
-        return State(symbols, look, each, float(each[: self.planes].sum()), error, left)
+            shown, passed = self.through.forward(symbols, self._sizes(symbols), self.canvas)
+            left, error = self._error(shown, symbols)
+        bits = float(each[: self.planes].sum(dtype=np.float64))
+        return State(symbols, look, each, bits, error, left, passed)
 
     def slope(self, state: State) -> Floats:
         """Gradient of the error to every symbol, from that to the last layers back through D."""
-        shape = state.symbols.shape
-        with torch.enable_grad():
-            more = torch.zeros(shape[0] * shape[1], *shape[2:], dtype=torch.float32, requires_grad=True)
-            (towards,) = torch.autograd.grad(self._error(state.left + self.canvas(more), state.symbols), more)
-        return layer_slopes(self.level, state.symbols, self.quality, towards)
+        with torch.no_grad():
+            towards = self._towards(state)
+        return self.through.slopes(state.passed, state.symbols, self._sizes(state.symbols), towards)
 
     def later_bits(self, state: State, context: Blocks | None = None) -> Floats:
         """Slope of the bits of all symbols that are predicted from a symbol; ``context``: of its blocks alone."""
@@ -134,11 +148,15 @@ def proposals(
 ) -> tuple[npt.NDArray[np.int8], Floats]:  # fmt: skip
     """For every symbol of the ``context`` the better of ±1, and the cost (bits) that it is expected to save."""
     prediction = state.look.prediction
-    total = problem.slope(state) / problem.trade + problem.later_bits(state, context)
+    total = problem.slope(state)
+    total /= problem.trade
+    total += problem.later_bits(state, context)
     curvature = np.broadcast_to(problem.curvature / problem.trade, total.shape)
-    # No change saves more than all bits of its symbol, and what the error and later symbols lose.
-    hopeful = np.abs(total) - curvature + state.each > _LEAST_GAIN
-    hopeful[problem.planes :] = False
+    hopeful = np.zeros(total.shape, bool)
+    for plane in range(problem.planes):  # one at a time, for the memory
+        # No change saves more than all bits of its symbol, and what the error and later symbols lose.
+        most = np.abs(total[plane]) - curvature[plane] + state.each[plane]
+        hopeful[plane] = most > _LEAST_GAIN
     if problem.level.masking is not None:
         hopeful[0, 0] = False  # the steps of all around it would change
     if context is not None:
@@ -146,7 +164,7 @@ def proposals(
     at = hopeful.nonzero()
     q, base, scale = state.symbols[at], (prediction.mean[at] + 4) >> 3, prediction.scale[at]
     fraction = prediction.mean[at] - 8 * base
-    kept = state.each[at] - curvature[at]
+    kept = state.each[at].astype(np.float64) - curvature[at]
     gains = [kept - logistic.bits(q + side - base, scale, fraction) - side * total[at] for side in (-1, 1)]
     best, move = np.zeros(total.shape, np.float32), np.zeros(total.shape, np.int8)
     best[at] = np.maximum(np.maximum(*gains), 0.0)

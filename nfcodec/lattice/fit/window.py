@@ -7,7 +7,7 @@ the linear analysis, which is what the neighbours leave to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.native import TABLE_BITS
-from nfcodec.lattice.space import Box, Space
+from nfcodec.lattice.space import Box, Space, strips
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.trunk import overlap, plane_patches, surround
+from nfcodec.lattice.trunk import cut, overlap, plane_patches, surround
 from nfcodec.types import Span
 
 # For each axis, whether the borders of a region before and behind are borders of the signal.
@@ -37,23 +37,27 @@ def mirrored(planes: Tensor, space: Space, spacing: tuple[int, ...]) -> Tensor:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What :func:`mirrored` would make of ``planes`` (P, *n), made part by part: a large picture is held once."""
+    """What :func:`mirrored` would make of ``planes`` (P, *n), made part by part: a large picture is held once.
+    ``made``: what makes planes of such parts, where it is values (*n, C) that are held."""
 
     planes: Tensor
     space: Space
     spacing: tuple[int, ...]
+    made: Callable[[Tensor], Tensor] | None = None
 
     def part(self, spans: Sequence[Span]) -> Tensor:
         """The samples in ``spans``, one for each axis, of all that there would be."""
         found = self.planes
-        for axis, (span, cells, s) in enumerate(zip(spans, self.space.cells, self.spacing, strict=True), 1):
+        for axis, (span, cells, s) in enumerate(
+            zip(spans, self.space.cells, self.spacing, strict=True), 0 if self.made else 1
+        ):
             at = np.arange(span[0] - s // 2, span[1] - s // 2)
             at = np.where(at < 0, -1 - at, np.where(at >= cells * s, 2 * cells * s - 1 - at, at))
             at = np.minimum(at, self.planes.shape[axis] - 1)
             inside = len(at) and (np.diff(at) == 1).all()
             index = torch.from_numpy(at)
             found = found.narrow(axis, int(at[0]), len(at)) if inside else found.index_select(axis, index)
-        return found
+        return self.made(found) if self.made else found
 
 
 @dataclass(frozen=True)
@@ -108,21 +112,69 @@ class Canvas:
 
     def __call__(self, weights: Tensor) -> Tensor:
         """(P, *(s·cells + s)) of last layers (P·K, *cells)."""
-        patches = plane_patches(self.spec, weights[None], self.functions)[0]
-        canvas: Tensor = overlap(patches, self.spec.spacing)
-        for axis, (spacing, sides) in enumerate(zip(self.spec.spacing, self.outer, strict=True), 1):
-            canvas = _mirror(canvas, axis, spacing // 2, sides)
-        return canvas
+        return self.of_strips(weights[:, rows] for rows in strips(tuple(weights.shape[1:])))
+
+    def of_strips(self, weights: Iterable[Tensor]) -> Tensor:
+        """The same of last layers strip by strip, in order, for the memory."""
+        patches = (plane_patches(self.spec, some[None], self.functions)[0] for some in weights)
+        return mirror(overlap_strips(patches, self.spec.spacing), self.spec.spacing, self.outer)
+
+    def towards(self, slopes: Tensor) -> Tensor:
+        """Slopes (P·K, *cells) towards last layers, from those towards what they show (P, *(s·cells + s))."""
+        functions = [self.of_plane(p) for p in range(len(self.spec.planes))]
+        return weighed(continued(slopes, self.spec.spacing, self.outer), self.spec.spacing, functions).flatten(0, 1)
 
 
-def _mirror(canvas: Tensor, axis: int, half: int, sides: tuple[bool, bool]) -> Tensor:
-    n = canvas.shape[axis]
-    head, first, middle, last, tail = torch.split(canvas, [half, half, n - 4 * half, half, half], axis)
-    if sides[0]:
-        first, head = first + head.flip(axis), torch.zeros_like(head)
-    if sides[1]:
-        last, tail = last + tail.flip(axis), torch.zeros_like(tail)
-    return torch.cat([head, first, middle, last, tail], axis)
+def weighed(samples: Tensor, spacing: tuple[int, ...], tables: Sequence[Tensor]) -> Tensor:
+    """What cells reach of samples (P, *(s·cells + s)), weighed by one table (K, ∏ 2s) per plane: (P, K, *cells)."""
+    s = spacing[0]
+    cells = tuple(n // m - 1 for n, m in zip(samples.shape[1:], spacing, strict=True))
+    out = samples.new_empty((len(tables), len(tables[0]), *cells))
+    for rows in strips(cells):
+        patches = cut(samples[:, s * rows.start : s * (rows.stop + 1)], spacing)
+        for plane, (own, table) in enumerate(zip(patches, tables, strict=True)):
+            out[plane, :, rows] = (own @ table.T).movedim(-1, 0)
+    return out
+
+
+def overlap_strips(patches: Iterable[Tensor], spacing: tuple[int, ...]) -> Tensor:
+    """:func:`nfcodec.lattice.trunk.overlap` of patches (P, *cells, ∏ 2s) that come strip by strip: the very same sums,
+    since every row of samples waits for both rows of cells that it hears."""
+    parts, before, s = [], None, spacing[0]
+    for some in patches:
+        own = some if before is None else torch.cat([before, some], 1)
+        made = overlap(own, spacing)
+        parts.append(made[:, 0 if before is None else s : made.shape[1] - s])
+        before, last = own[:, -1:].clone(), made[:, made.shape[1] - s :]
+    return torch.cat([*parts, last], 1)
+
+
+def continued(samples: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
+    """Samples (P, *(s·cells + s)) with those beyond the signal mirrored: the transpose of :func:`mirror`."""
+    if any(map(any, outer)):
+        samples = samples.clone()
+    for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
+        for side, (beyond, inner) in zip(sides, _ends(samples, axis, s // 2), strict=True):
+            if side:
+                beyond.copy_(inner.flip(axis))
+    return samples
+
+
+def mirror(canvas: Tensor, spacing: tuple[int, ...], outer: Sides) -> Tensor:
+    """A canvas (P, *(s·cells + s)), with what falls outside the signal mirrored back and its place left empty."""
+    for axis, (s, sides) in enumerate(zip(spacing, outer, strict=True), 1):
+        for side, (beyond, inner) in zip(sides, _ends(canvas, axis, s // 2), strict=True):
+            if side:
+                inner.add_(beyond.flip(axis))
+                beyond.zero_()
+    return canvas
+
+
+def _ends(x: Tensor, axis: int, half: int) -> list[tuple[Tensor, Tensor]]:
+    """Before and behind: the outermost samples along an axis, and as many next to them."""
+    n = x.shape[axis]
+    starts = [(0, half), (n - half, n - 2 * half)]
+    return [(x.narrow(axis, a, half), x.narrow(axis, b, half)) for a, b in starts]
 
 
 def own_samples(window: Window, spacing: tuple[int, ...]) -> tuple[slice, ...]:

@@ -8,7 +8,8 @@ import torch
 
 from nfcodec import zoo
 from nfcodec.lattice.code import RegionSymbols, predict
-from nfcodec.lattice.fit.outlook import Outlook, tiles_around
+from nfcodec.lattice.fit.outlook import Outlook
+from nfcodec.lattice.fit.tiles import tiles_around
 from nfcodec.lattice.fit.twin import FloatPrior, float_params
 
 
