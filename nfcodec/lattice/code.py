@@ -395,4 +395,4 @@ class Known:
     def decode(self, prior: Prior, region: RegionBytes) -> Symbols:
         """The symbols int32 (P, K, *cells) of a region. Raises :class:`CorruptError`."""
         found = self.symbols.get((prior, tuple(region.payloads), region.shape, region.quality, region.planes))
-        return self.other.decode(prior, region) if found is None else found.astype(np.int32)
+        return self.other.decode(prior, region) if found is None else np.asarray(found, np.int32)
