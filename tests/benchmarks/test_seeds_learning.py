@@ -8,7 +8,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.seeds import breaks, domains, gradncp, learning, mcl, scores
+from benchmarks.seeds import breaks, controls, domains, gradncp, learning, mcl, scores
 from benchmarks.seeds.protocol import Protocol
 from nfcodec.coords import module_coords
 from nfcodec.modules.fit.inner import InnerLoop
@@ -122,3 +122,16 @@ def test_a_break_is_taken_back(tmp_path):
     path.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="0 times"), breaks.broken(change, tmp_path):
         pass
+
+
+def test_contexts_by_lot(domain):
+    """All samples drawn is MAML; fewer are a function of the signal, and not the ones that GradNCP selects."""
+    theta = {n: t.requires_grad_() for n, t in learning.init_params(domain.spec, torch.Generator()).items()}
+    learner, targets = learning.learner_of(domain.spec, theta, 1e-2), domain.batch(3, 0, 2)
+    whole, part = (learning.Recipe(steps=2, gamma=gamma) for gamma in (1.0, 0.25))
+    plain = learning.signal_loss(domain, whole)(learner, targets)
+    torch.testing.assert_close(controls.by_lot(domain, whole)(learner, targets), plain)
+    losses = [make(domain, part) for make in (controls.by_lot, controls.by_lot, learning.signal_loss)]
+    first, again, selected = (loss(learner, targets) for loss in losses)
+    assert torch.equal(first, again) and not torch.equal(first, selected)
+    assert all(g.abs().sum() > 0 for g in torch.autograd.grad(first, list(theta.values())))
