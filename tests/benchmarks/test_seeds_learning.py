@@ -135,3 +135,13 @@ def test_contexts_by_lot(domain):
     first, again, selected = (loss(learner, targets) for loss in losses)
     assert torch.equal(first, again) and not torch.equal(first, selected)
     assert all(g.abs().sum() > 0 for g in torch.autograd.grad(first, list(theta.values())))
+
+
+def test_factors_of_steps(domain):
+    """A context of all samples is plain descent; where a quarter holds all of the error, steps are 1/γ as long."""
+    theta = learning.init_params(domain.spec, torch.Generator().manual_seed(0))
+    found = controls.mean_factor(domain, theta, domain.test(2), 1e-2)
+    assert 1.0 < found < 4.0
+    out = field_kind("siren").forward(domain.spec, {n: t[None] for n, t in theta.items()}, domain.coords)
+    off = torch.cat([out[:, :16] + 0.4, out[:, 16:]], 1).detach()
+    assert controls.mean_factor(domain, theta, off, 1e-9) == pytest.approx(4.0, abs=0.01)
