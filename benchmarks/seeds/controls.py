@@ -38,6 +38,7 @@ CONTROLS: dict[str, Row] = {
     "λ=0.3": {**_PRUNED, "boot": 5, "weight": 0.3},
     "no bootstrap": _PRUNED,
     BY_LOT: _PRUNED,
+    f"{BY_LOT}, 3 × rate": {**_PRUNED, "rate": 3 * Recipe.rate},
     "MAML K=16": {"steps": 16},
 }
 _LONG = ("MAML K=4", "GradNCP", "no bootstrap", "λ=0.3", BY_LOT)
@@ -45,6 +46,7 @@ _LONG = ("MAML K=4", "GradNCP", "no bootstrap", "λ=0.3", BY_LOT)
 REMEDIES: dict[str, Row] = {
     "MAML K=4": {},
     "no bootstrap": _PRUNED,
+    "MAML K=4, γ × rate": {"rate": GAMMA * Recipe.rate},
     "no bootstrap, γ × rate": {**_PRUNED, "rate": GAMMA * Recipe.rate},
     "no bootstrap, K=8, γ=0.5": {"steps": 8, "gamma": 0.5},
     BY_LOT: _PRUNED,
@@ -101,7 +103,7 @@ def _row(rows: Rows, planned: Planned, count: int) -> Row:
     domain, recipe = planned.domain, planned.recipe
     parts = [domain.name, planned.method, recipe.outer, planned.seed]
     checkpoint = rows.checkpoint(*[str(p).replace(" ", "") for p in parts])
-    loss = by_lot(domain, recipe) if planned.method == BY_LOT else None
+    loss = by_lot(domain, recipe) if planned.method.startswith(BY_LOT) else None
     theta = meta_train(domain, recipe, planned.seed, checkpoint, loss, every=250)
     factor = mean_factor(domain, theta, domain.test(count), recipe.rate)
     return judged(domain, theta, recipe, count, scored=False) | {"factor": factor}
