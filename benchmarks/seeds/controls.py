@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.seeds.context import Context
+from benchmarks.seeds.curvature import edges
 from benchmarks.seeds.domains import Domain, pictures, sphere
 from benchmarks.seeds.gradncp import GAMMA, METHODS, judged
 from benchmarks.seeds.learning import Loss, Params, Recipe, expanded, learner_of, meta_train, stepped
@@ -82,7 +83,10 @@ def run(context: Context) -> Path:
     for planned in _plan(replace(context, protocol=protocol), base):
         if context.wanted(**planned.key) or rows.has(planned.key):
             rows.row(planned.key, partial(_row, rows, planned, _TESTED[name]))
-            keys, values = ("data", "method", "outer"), ("k16_plain", "k16_rescaled", "k16", "k32", "factor")
+            keys, values = (
+                ("data", "method", "outer"),
+                ("k16_plain", "k16_rescaled", "k16", "k32", "factor", "edge", "edge_context"),
+            )
             written = rows.write(averaged(rows.rows, keys, values))
     return written
 
@@ -105,8 +109,13 @@ def _row(rows: Rows, planned: Planned, count: int) -> Row:
     checkpoint = rows.checkpoint(*[str(p).replace(" ", "") for p in parts])
     loss = by_lot(domain, recipe) if planned.method.startswith(BY_LOT) else None
     theta = meta_train(domain, recipe, planned.seed, checkpoint, loss, every=250)
-    factor = mean_factor(domain, theta, domain.test(count), recipe.rate)
-    return judged(domain, theta, recipe, count, scored=False) | {"factor": factor}
+    return judged(domain, theta, recipe, count, scored=False) | steepness(domain, theta, count, recipe.rate)
+
+
+def steepness(domain: Domain, theta: Params, count: int, rate: float) -> Row:
+    """How much longer re-scaled steps are, and how far steps are from the edge of stability."""
+    factor = mean_factor(domain, theta, domain.test(count), rate)
+    return {"factor": factor, **edges(domain, theta, domain.test(2), rate, GAMMA)}
 
 
 def mean_factor(domain: Domain, theta: Params, targets: Tensor, rate: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.seeds import breaks, controls, domains, gradncp, learning, mcl, scores
+from benchmarks.seeds import breaks, controls, curvature, domains, gradncp, learning, mcl, scores
 from benchmarks.seeds.protocol import Protocol
 from nfcodec.coords import module_coords
 from nfcodec.modules.fit.inner import InnerLoop
@@ -145,3 +145,23 @@ def test_factors_of_steps(domain):
     out = field_kind("siren").forward(domain.spec, {n: t[None] for n, t in theta.items()}, domain.coords)
     off = torch.cat([out[:, :16] + 0.4, out[:, 16:]], 1).detach()
     assert controls.mean_factor(domain, theta, off, 1e-9) == pytest.approx(4.0, abs=0.01)
+
+
+def test_largest_curvature_is_that_of_the_whole_hessian(domain):
+    theta = learning.init_params(domain.spec, torch.Generator().manual_seed(0))
+    theta = {n: 3 * t if n.startswith("2.") else t for n, t in theta.items()}
+    targets, names = domain.test(1), ["2.weight", "2.bias"]
+
+    def loss(*last):
+        params = {n: t[None] for n, t in (theta | dict(zip(names, last, strict=True))).items()}
+        return learning.module_loss(domain.spec, params, domain.coords, targets).sum()
+
+    def flat(vector):
+        parts = vector.split([theta[n].numel() for n in names])
+        return loss(*[p.reshape(theta[n].shape) for p, n in zip(parts, names, strict=True)])
+
+    hessian = torch.autograd.functional.hessian(flat, torch.cat([theta[n].flatten() for n in names]))
+    found = curvature.largest(domain.spec, {n: t[None] for n, t in theta.items()}, domain.coords, targets)
+    assert found >= 0.95 * float(torch.linalg.eigvalsh(hessian)[-1]) > 0
+    edge = curvature.edges(domain, theta, targets, 1e-3, 1.0, steps=0)
+    assert edge["edge"] == edge["edge_context"] == pytest.approx(1e-3 * abs(found), abs=0.01)
