@@ -49,6 +49,8 @@ REMEDIES: dict[str, Row] = {
     "no bootstrap": _PRUNED,
     "MAML K=4, γ × rate": {"rate": GAMMA * Recipe.rate},
     "no bootstrap, γ × rate": {**_PRUNED, "rate": GAMMA * Recipe.rate},
+    "no bootstrap, γ² × rate": {**_PRUNED, "rate": GAMMA**2 * Recipe.rate},
+    "GradNCP, γ × rate": {**METHODS["GradNCP"], "rate": GAMMA * Recipe.rate},
     "no bootstrap, K=8, γ=0.5": {"steps": 8, "gamma": 0.5},
     BY_LOT: _PRUNED,
     "MAML K=4, 3 × as long": {"outer": 300},
@@ -69,8 +71,10 @@ class Planned:
 
     @property
     def key(self) -> Row:
-        """What the row is known by."""
-        return {"data": self.domain.name, "method": self.method, "outer": self.recipe.outer, "seed": self.seed}
+        """What the row is known by: data, method, seed, and the recipe where rows differ."""
+        recipe = self.recipe.to_dict()
+        own = {n: recipe[n] for n in ("outer", "steps", "gamma", "boot", "weight", "rate")}
+        return {"data": self.domain.name, "method": self.method, "seed": self.seed, **own}
 
 
 def run(context: Context) -> Path:
@@ -78,7 +82,7 @@ def run(context: Context) -> Path:
     protocol, name = context.protocol, context.protocol.name
     protocol = protocol if protocol.full else replace(protocol, side=protocol.side // 2)
     base = Recipe(batch=_BATCH[name], lr=_LR[name])
-    settings = {"recipe": base.to_dict(), "tested": _TESTED[name], "methods": CONTROLS, "remedies": REMEDIES}
+    settings = {"recipe": base.to_dict(), "tested": _TESTED[name], "grid": _SPHERE_GRID}
     rows = Rows("controls", protocol, context.work, settings)
     for planned in _plan(replace(context, protocol=protocol), base):
         if context.wanted(**planned.key) or rows.has(planned.key):
