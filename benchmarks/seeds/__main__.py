@@ -14,6 +14,7 @@ from benchmarks.seeds.protocol import PROTOCOLS
 
 # Table → the module whose ``run(context)`` makes it. Nothing is imported before it is asked for.
 TABLES = {
+    "controls": "benchmarks.seeds.controls",
     "frames": "benchmarks.seeds.frames",
     "gradncp": "benchmarks.seeds.gradncp",
     "mcl": "benchmarks.seeds.mcl",

@@ -24,7 +24,7 @@ from nfcodec.modules.spec import FieldSpec
 Floats = npt.NDArray[np.float32]
 _RATE = 16_000
 _TRAIN_CLIPS, _CLIP_FRAMES = 12, 24
-_LATITUDES, _LONGITUDES = 46, 90
+_GRID = 46, 90  # latitudes and longitudes of GradNCP's ERA5
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ def _stacked(parts: Sequence[Floats]) -> Tensor:
 
 
 # -- the sphere ------------------------------------------------------------------------------------------
-def sphere_coords() -> Tensor:
-    """Points (1, N, 3) of the grid of GradNCP's ERA5: latitudes from 90 to −90 degrees, longitudes from 0."""
-    latitude = np.deg2rad(np.linspace(90.0, -90.0, _LATITUDES))[:, None]
-    longitude = 2.0 * np.pi * np.arange(_LONGITUDES) / _LONGITUDES
+def sphere_coords(grid: tuple[int, int] = _GRID) -> Tensor:
+    """Points (1, N, 3) of a grid: latitudes from 90 to −90 degrees, longitudes from 0."""
+    latitude = np.deg2rad(np.linspace(90.0, -90.0, grid[0]))[:, None]
+    longitude = 2.0 * np.pi * np.arange(grid[1]) / grid[1]
     parts = np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude) + 0 * longitude
     return torch.from_numpy(np.stack(parts, -1).reshape(1, -1, 3).astype(np.float32))
 
@@ -116,26 +116,26 @@ def drawn_field(rng: np.random.Generator, coords: Floats) -> Floats:
     return np.asarray((values - low) / (high - low) - 0.5, np.float32)[:, None]
 
 
-def sphere(protocol: Protocol, data: Path) -> Domain:
+def sphere(protocol: Protocol, data: Path, *, grid: tuple[int, int] = _GRID) -> Domain:
     """Fields on the sphere: drawn for training, monthly layer temperatures for tests."""
-    coords = sphere_coords()
+    coords = sphere_coords(grid)
     points = coords[0].numpy()
 
     def batch(seed: int, step: int, count: int) -> Tensor:
         rng = np.random.default_rng((seed, step))
         return _stacked([drawn_field(rng, points) for _ in range(count)])
 
-    spec = siren(protocol, axes=3, channels=1, tile=(1, _LATITUDES, _LONGITUDES), w0=30)
-    test = _temperatures(data / "seeds-extra" / "erainterim_layer_temperature_K.npy")
-    return Domain("sphere", spec, coords, (_LATITUDES, _LONGITUDES), batch, lambda n: test[:n])
+    spec = siren(protocol, axes=3, channels=1, tile=(1, *grid), w0=30)
+    test = _temperatures(data / "seeds-extra" / "erainterim_layer_temperature_K.npy", grid)
+    return Domain("sphere", spec, coords, grid, batch, lambda n: test[:n])
 
 
-def _temperatures(path: Path) -> Tensor:
+def _temperatures(path: Path, grid: tuple[int, int]) -> Tensor:
     """Layer temperatures, one field after another, thinned to the grid and mapped to [-0.5, 0.5]."""
     fields = np.load(path).astype(np.float64)
     fields = fields.reshape(-1, *fields.shape[-2:])
-    rows = np.rint(np.linspace(0, fields.shape[1] - 1, _LATITUDES)).astype(int)
-    columns = np.floor(np.arange(_LONGITUDES) * fields.shape[2] / _LONGITUDES).astype(int)
+    rows = np.rint(np.linspace(0, fields.shape[1] - 1, grid[0])).astype(int)
+    columns = np.floor(np.arange(grid[1]) * fields.shape[2] / grid[1]).astype(int)
     thin = fields[:, rows][:, :, columns].reshape(len(fields), -1, 1)
     low, high = thin.min(1, keepdims=True), thin.max(1, keepdims=True)
     return torch.from_numpy(((thin - low) / (high - low) - 0.5).astype(np.float32))

@@ -54,6 +54,8 @@ SIZES = {
 }
 FIRST = ("imagenette", "siren")  # data set and field; the others are the table of sets.py
 VALUES = ("adam100", "sgd2")
+# Methods that prune while they meta-train; the last one measures weights in units of what is left of their layer.
+SCORES: dict[str, Score] = {"meta-sparse": "theta", "random": "random", "spread": "spread"}
 
 
 class Drawn:
@@ -159,7 +161,7 @@ class Experiment:
         self.row("dense", 0, dense, lambda: self.measured(self.dense.learner, self.dense.coords))
         left = survivors(dense, max(rounds))
         weights = {r: left[r - 1] for r in rounds}
-        for method in ("meta-sparse", "random"):
+        for method in SCORES:
             self.sparse(method, weights)
         for pruned, kept in weights.items():
             self.narrow(pruned, kept)
@@ -171,8 +173,8 @@ class Experiment:
     def sparse(self, method: str, weights: dict[int, int]) -> None:
         """Meta-SparseINR or random pruning: one training passes all rounds, from the dense one on."""
         p = self.context.protocol
-        score: Score = "theta" if method == "meta-sparse" else "random"
-        config = self.config(self.spec, p.outer, SparseConfig(max(weights), 0.2, self.sizes.retrain, score, "masked"))
+        sparse = SparseConfig(max(weights), 0.2, self.sizes.retrain, SCORES[method], "masked")
+        config = self.config(self.spec, p.outer, sparse)
 
         @cache
         def begun() -> tuple[Trainer, Path]:

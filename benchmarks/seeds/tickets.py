@@ -20,7 +20,7 @@ from nfcodec.modules.fit.inner import module_loss
 from nfcodec.modules.spec import FieldSpec
 from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, SparseConfig, TrainConfig
 from nfcodec.modules.train.loop import Trainer
-from nfcodec.modules.train.sparse import dense_weights, narrowed, survivors
+from nfcodec.modules.train.sparse import Score, dense_weights, narrowed, survivors
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ SIZES = {
     "full": Sizes(512, 50_000, 1e-4, tuple(range(1, 16)), 100, 1),
 }
 FIELDS = {"siren": 200, "fourier": 10}  # and their w0
+# The paper's threshold on |θ|, and one on |θ| in units of what is left of its tensor.
+SCORES: dict[str, Score] = {"winning-ticket": "theta", "winning-ticket, spread": "spread"}
 
 
 class One:
@@ -55,11 +57,11 @@ class One:
         return self.targets
 
 
-def config(spec: FieldSpec, sizes: Sizes, rounds: int, seed: int) -> TrainConfig:
+def config(spec: FieldSpec, sizes: Sizes, rounds: int, seed: int, score: Score = "theta") -> TrainConfig:
     """What ``nfc train`` would take: without inner steps meta-training is a plain fit."""
     return TrainConfig(
         "seeds-ticket", spec, inner=InnerConfig(0, 1.0), outer=OuterConfig(sizes.steps, 1, sizes.lr, 0.0, 0.0),
-        sparse=SparseConfig(rounds, 0.2, sizes.steps, "theta", "masked", rewind=True), rate=RateConfig(steps=0),
+        sparse=SparseConfig(rounds, 0.2, sizes.steps, score, "masked", rewind=True), rate=RateConfig(steps=0),
         seed=seed,
     )  # fmt: skip
 
@@ -76,6 +78,46 @@ def best(trainer: Trainer, sizes: Sizes) -> float:
     return round(found, 3)
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """One field and seed of the table."""
+
+    spec: FieldSpec
+    sizes: Sizes
+    seed: int
+    picture: One
+    device: str
+
+    def weights(self) -> list[int]:
+        """Weights of the dense net and after every round."""
+        dense = dense_weights(self.spec)
+        return [dense, *survivors(dense, max(self.sizes.rounds))]
+
+    def ticket(self, score: Score, pruned: int) -> Row:
+        """A row of one round."""
+        return {"weights": self.weights()[pruned], **tickets(self, score)[pruned]}
+
+    def narrow(self, pruned: int) -> Row:
+        """A dense net of at least as many weights."""
+        thin = narrowed(self.spec, self.weights()[pruned])
+        trainer = Trainer(config(thin, self.sizes, 0, self.seed), self.picture, device=self.device)
+        return {"weights": dense_weights(thin), "best": best(trainer, self.sizes)}
+
+
+@cache
+def tickets(made: Experiment, score: Score) -> list[Row]:
+    """After every round, 0 is the dense net: best PSNR of a fit, and what share of each layer is left."""
+    rounds = max(made.sizes.rounds)
+    trainer = Trainer(config(made.spec, made.sizes, rounds, made.seed, score), made.picture, device=made.device)
+    return [{"best": best(trainer, made.sizes)} | left(trainer) for _ in range(rounds + 1)]
+
+
+def left(trainer: Trainer) -> Row:
+    """The share of each layer's weights that is not pruned."""
+    masks = [trainer.mask[t.name] for t in trainer.specs if t.role == "weight"]
+    return {f"layer_{i}": round(float(m.mean()), 3) for i, m in enumerate(masks)}
+
+
 def run(context: Context) -> Path:
     """The table."""
     sizes, p = SIZES[context.protocol.name], context.protocol
@@ -83,27 +125,14 @@ def run(context: Context) -> Path:
     picture = One(load("photos", "test", sizes.side, context.data, count=1).centre(1).to(context.device))
     for field, w0 in FIELDS.items():
         spec = FieldSpec(field, 2, 3, p.width, p.depth, p.frequency(w0), 1, False, False, (sizes.side, sizes.side))
-        left = [dense_weights(spec), *survivors(dense_weights(spec), max(sizes.rounds))]
         for seed in p.other_seeds:
-            if not context.wanted(field=field, seed=seed):
-                continue
-
-            @cache
-            def ticket(spec: FieldSpec = spec, seed: int = seed) -> dict[int, float]:
-                trainer = Trainer(config(spec, sizes, max(sizes.rounds), seed), picture, device=context.device)
-                return {r: best(trainer, sizes) for r in range(max(sizes.rounds) + 1)}
-
-            def narrow(pruned: int, spec: FieldSpec = spec, seed: int = seed, left: list[int] = left) -> Row:
-                thin = narrowed(spec, left[pruned])
-                trainer = Trainer(config(thin, sizes, 0, seed), picture, device=context.device)
-                return {"weights": dense_weights(thin), "best": best(trainer, sizes)}
-
-            def found(pruned: int, left: list[int] = left, ticket=ticket) -> Row:  # type: ignore[no-untyped-def]
-                return {"weights": left[pruned], "best": ticket()[pruned]}
-
-            for pruned in (0, *sizes.rounds):
-                key = {"field": field, "round": pruned, "seed": seed}
-                rows.row({**key, "method": "winning-ticket" if pruned else "dense"}, partial(found, pruned))
-                if pruned:
-                    rows.row({**key, "method": "dense-narrow"}, partial(narrow, pruned))
+            made = Experiment(spec, sizes, seed, picture, context.device)
+            plan = [("dense", 0, partial(made.ticket, "theta", 0))]
+            for pruned in sizes.rounds:
+                plan += [(name, pruned, partial(made.ticket, score, pruned)) for name, score in SCORES.items()]
+                plan.append(("dense-narrow", pruned, partial(made.narrow, pruned)))
+            for method, pruned, measure in plan:
+                key = {"field": field, "round": pruned, "seed": seed, "method": method}
+                if context.wanted(**key) or rows.has(key):
+                    rows.row(key, measure)
     return rows.write(averaged(rows.rows, ("field", "method", "round", "weights"), ("best",)))

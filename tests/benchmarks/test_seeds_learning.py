@@ -8,7 +8,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.seeds import breaks, domains, gradncp, learning, mcl, scores
+from benchmarks.seeds import breaks, controls, curvature, domains, gradncp, learning, mcl, scores
 from benchmarks.seeds.protocol import Protocol
 from nfcodec.coords import module_coords
 from nfcodec.modules.fit.inner import InnerLoop
@@ -122,3 +122,46 @@ def test_a_break_is_taken_back(tmp_path):
     path.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="0 times"), breaks.broken(change, tmp_path):
         pass
+
+
+def test_contexts_by_lot(domain):
+    """All samples drawn is MAML; fewer are a function of the signal, and not the ones that GradNCP selects."""
+    theta = {n: t.requires_grad_() for n, t in learning.init_params(domain.spec, torch.Generator()).items()}
+    learner, targets = learning.learner_of(domain.spec, theta, 1e-2), domain.batch(3, 0, 2)
+    whole, part = (learning.Recipe(steps=2, gamma=gamma) for gamma in (1.0, 0.25))
+    plain = learning.signal_loss(domain, whole)(learner, targets)
+    torch.testing.assert_close(controls.by_lot(domain, whole)(learner, targets), plain)
+    losses = [make(domain, part) for make in (controls.by_lot, controls.by_lot, learning.signal_loss)]
+    first, again, selected = (loss(learner, targets) for loss in losses)
+    assert torch.equal(first, again) and not torch.equal(first, selected)
+    assert all(g.abs().sum() > 0 for g in torch.autograd.grad(first, list(theta.values())))
+
+
+def test_factors_of_steps(domain):
+    """A context of all samples is plain descent; where a quarter holds all of the error, steps are 1/γ as long."""
+    theta = learning.init_params(domain.spec, torch.Generator().manual_seed(0))
+    found = controls.mean_factor(domain, theta, domain.test(2), 1e-2)
+    assert 1.0 < found < 4.0
+    out = field_kind("siren").forward(domain.spec, {n: t[None] for n, t in theta.items()}, domain.coords)
+    off = torch.cat([out[:, :16] + 0.4, out[:, 16:]], 1).detach()
+    assert controls.mean_factor(domain, theta, off, 1e-9) == pytest.approx(4.0, abs=0.01)
+
+
+def test_largest_curvature_is_that_of_the_whole_hessian(domain):
+    theta = learning.init_params(domain.spec, torch.Generator().manual_seed(0))
+    theta = {n: 3 * t if n.startswith("2.") else t for n, t in theta.items()}
+    targets, names = domain.test(1), ["2.weight", "2.bias"]
+
+    def loss(*last):
+        params = {n: t[None] for n, t in (theta | dict(zip(names, last, strict=True))).items()}
+        return learning.module_loss(domain.spec, params, domain.coords, targets).sum()
+
+    def flat(vector):
+        parts = vector.split([theta[n].numel() for n in names])
+        return loss(*[p.reshape(theta[n].shape) for p, n in zip(parts, names, strict=True)])
+
+    hessian = torch.autograd.functional.hessian(flat, torch.cat([theta[n].flatten() for n in names]))
+    found = curvature.largest(domain.spec, {n: t[None] for n, t in theta.items()}, domain.coords, targets)
+    assert found >= 0.95 * float(torch.linalg.eigvalsh(hessian)[-1]) > 0
+    edge = curvature.edges(domain, theta, targets, 1e-3, 1.0, steps=0)
+    assert edge["edge"] == edge["edge_context"] == pytest.approx(1e-3 * abs(found), abs=0.01)

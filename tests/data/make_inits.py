@@ -1,4 +1,4 @@
-"""Train the tiny inits of the tests on synthetic signals: about six minutes on one thread.
+"""Train the tiny inits of the tests on synthetic signals: about seven minutes on one thread.
 
     OMP_NUM_THREADS=1 python tests/data/make_inits.py
 
@@ -39,6 +39,10 @@ def spec(axes: int, tile: tuple[int, ...], width: int) -> FieldSpec:
     return FieldSpec("siren", axes, 3 if pictures else 1, width, 2, 30, 1, pictures, pictures, tile)
 
 
+FOURIER = FieldSpec("fourier", 2, 3, 16, 1, 2, 1, True, True, (8, 8))
+NERV = FieldSpec("nerv", 3, 3, 32, 2, 3, 1, True, True, (4, 8, 8))
+
+
 def config(name: str, modality: str, field: FieldSpec, coarsest: float, base: str = "dense") -> TrainConfig:
     score = "theta" if base == "masked" else "delta"
     return TrainConfig(
@@ -46,6 +50,12 @@ def config(name: str, modality: str, field: FieldSpec, coarsest: float, base: st
         outer=OuterConfig(steps=700, batch=32), sparse=SparseConfig(2, 0.25, 150, score, base),
         rate=RateConfig(steps=1200, coarsest=coarsest), seed=1,
     )  # fmt: skip
+
+
+def brief(name: str, modality: str, field: FieldSpec, coarsest: float) -> TrainConfig:
+    """For golden files alone: it need not be good."""
+    outer, rate = OuterConfig(steps=150, batch=8, lr=3e-3), RateConfig(steps=150, coarsest=coarsest)
+    return replace(config(name, modality, field, coarsest), outer=outer, sparse=SparseConfig(1, 0.2, 20), rate=rate)
 
 
 def mono(seed: int) -> np.ndarray:
@@ -57,6 +67,8 @@ PLANS = {
     "masked": (config("masked", "image", spec(2, (8, 8), 12), 0.8, "masked"), [painting(96, 96, s) for s in range(40)]),
     "audio": (config("audio", "audio", spec(1, (64,), 16), 0.5), [mono(s) for s in range(40)]),
     "video": (config("video", "video", spec(3, (4, 8, 8), 16), 1.5), [moving(12, 48, 48, s) for s in range(16)]),
+    "fourier": (brief("fourier", "image", FOURIER, 0.8), [painting(96, 96, s) for s in range(40)]),
+    "nerv": (brief("nerv", "video", NERV, 1.5), [moving(12, 48, 48, s) for s in range(16)]),
 }
 
 

@@ -85,6 +85,8 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "voice": (memory("audio", sound(9000, 1)), "speech-lapped", {"quality": 50}),
         "growing": (memory("audio", sound(1700, 2)), "audio", {"quality": 40}),
         "clip": (replace(clip, info=replace(clip.info, rate=Fraction(30000, 1001))), "video", {}),
+        "fourier": (memory("image", painting(21, 30, 8)), "fourier", {"quality": 70}),
+        "nerv": (memory("video", moving(6, 12, 18, 5)), "nerv", {"quality": 70}),
         "lattice": (MemorySource(replace(plain.info, alpha=True), plain.values, alpha, tags), "tiny-lattice", {}),
         "drawn": (memory("image", drawn()), "tiny-lattice", {}),
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),

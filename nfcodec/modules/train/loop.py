@@ -252,7 +252,8 @@ class Trainer(Running):
         if score == "spread":
             return spread_score(self.theta0, self.mask)
         if score == "random":
-            return random_score(self.theta0, torch.Generator().manual_seed(self.at))
+            seed = self.config.seed * 1_000_003 + self.at
+            return random_score(self.theta0, torch.Generator().manual_seed(seed))
         return self._delta_scores()
 
     def _delta_scores(self) -> dict[str, Tensor]:

@@ -222,3 +222,11 @@ def test_reports(monkeypatch):
 def test_no_export_before_the_rate_stage():
     with pytest.raises(InternalError):
         provisional(trained(until=5))
+
+
+def test_random_masks_differ_by_seed():
+    masks = []
+    for seed in (1, 2):
+        trainer = trained(changed(seed=seed, sparse={"rounds": 1, "score": "random"}), until=5)
+        masks.append(torch.cat([m.flatten() for m in trainer.mask.values()]))
+    assert masks[0].sum() == masks[1].sum() < len(masks[0]) and not torch.equal(*masks)
