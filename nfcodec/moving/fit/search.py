@@ -6,6 +6,7 @@ pays (as in the search of video encoders: Sullivan, Wiegand 1998), with a smooth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -106,11 +107,13 @@ class Shown(Searched):
         self.shape, self.size, self._given = grid(*shape), shape, None
         self.reference = reference
         self._phases: dict[tuple[int, int], Floats] = {}
+        self._windows: dict[int, Floats] = {}
 
     def forget(self) -> None:
         """Keep the samples alone."""
         self.reference.forget()
         self._phases.clear()
+        self._windows.clear()
         for name in ("luma", "wide", "pyramid", "blocks"):
             self.__dict__.pop(name, None)
 
@@ -136,17 +139,31 @@ class Shown(Searched):
             self._phases[y, x] = found
         return self._phases[y, x]
 
-    def quarters(self, vectors: Indices, corners: Indices) -> Floats:
-        """Samples (n, 256) of blocks with ``corners`` (n, 2), moved by vectors (n, 2) in quarter samples."""
+    def _blocks_of(self, phase: int) -> Floats:
+        """All blocks of a phase, by their corners: a view."""
+        if phase not in self._windows:
+            self._windows[phase] = sliding_window_view(self._phase(*divmod(phase, 4)), (BLOCK, BLOCK))
+        return self._windows[phase]
+
+    def phases(self, vectors: Indices, corners: Indices) -> Iterator[tuple[Indices, Floats]]:
+        """Samples (m, 256) of blocks with ``corners`` (n, 2), moved by vectors (n, 2) in quarter samples: some
+        of them at a time, and which these are."""
         most = np.array(self.size) + 3
         place = np.clip(corners + (vectors >> 2), -BLOCK - 4, most) + _BORDER
         phases = (vectors[:, 0] & 3) * 4 + (vectors[:, 1] & 3)
-        out = np.empty((len(vectors), BLOCK, BLOCK), np.float32)
         for number in np.flatnonzero(np.bincount(phases)).tolist():
-            mine = np.flatnonzero(phases == number)
-            windows = sliding_window_view(self._phase(*divmod(number, 4)), (BLOCK, BLOCK))
-            out[mine] = windows[place[mine, 0], place[mine, 1]]
-        return out.reshape(len(vectors), -1)
+            every = np.flatnonzero(phases == number)
+            for at in range(0, len(every), _AT_ONCE):
+                mine = every[at : at + _AT_ONCE]
+                found = self._blocks_of(number)[place[mine, 0], place[mine, 1]]
+                yield mine, found.reshape(len(mine), -1)
+
+    def quarters(self, vectors: Indices, corners: Indices) -> Floats:
+        """All of :meth:`phases`: (n, 256)."""
+        out = np.empty((len(vectors), BLOCK * BLOCK), np.float32)
+        for mine, samples in self.phases(vectors, corners):
+            out[mine] = samples
+        return out
 
 
 def _filtered(plane: Floats, axis: int, quarter: int) -> Floats:
@@ -198,13 +215,13 @@ def _refined(
     corners = np.indices(shape, np.int64).reshape(2, -1).T * side + _MARGIN
     step = _AT_ONCE // 4
     parts = [slice(at, at + step) for at in range(0, len(blocks), step)]
-    return np.concatenate([_best(blocks[p], corners[p], wide, candidates[p], trade) for p in parts])
+    windows = sliding_window_view(wide, (side, side))
+    return np.concatenate([_best(blocks[p], corners[p], windows, candidates[p], trade) for p in parts])
 
 
-def _best(blocks: Floats, corners: Indices, wide: Floats, candidates: Indices, trade: float) -> Indices:
-    """:func:`_refined` of some blocks (n, side²)."""
-    side = int(np.sqrt(blocks.shape[1]))
-    most, windows = np.array(wide.shape) - side, sliding_window_view(wide, (side, side))
+def _best(blocks: Floats, corners: Indices, windows: Floats, candidates: Indices, trade: float) -> Indices:
+    """:func:`_refined` of some blocks (n, side²), among all ``windows`` of a picture, by their corners."""
+    side, most = windows.shape[-1], np.array(windows.shape[:2]) - 1
     for around in (None, _WIDER if side <= _SMALL else _AROUND):
         tried = candidates if around is None else candidates + around
         place = np.clip(corners[:, None] + tried, 0, most)
@@ -260,10 +277,9 @@ class BlockSearch:
     def _error(self, vectors: Indices, mine: Indices) -> Floats:
         """What blocks ``mine`` (n,) cost with vectors (n, 2)."""
         found = np.empty(len(mine), np.float32)
-        for at in range(0, len(mine), _AT_ONCE):
-            part = slice(at, at + _AT_ONCE)
-            shown = self.shown.quarters(vectors[part], self.corners[mine[part]])
-            found[part] = error_bits(shown - self.wanted.blocks[mine[part]], self.trade)
+        for some, samples in self.shown.phases(vectors, self.corners[mine]):
+            samples -= self.wanted.blocks[mine[some]]
+            found[some] = error_bits(samples, self.trade)
         return found
 
     def run(self) -> None:
