@@ -2,9 +2,9 @@
 
     python benchmarks/video_strips.py CLIP… --name video-strips [--qualities 25,50,75] [--frames 25] [--show 4,11,16]
 
-A clip is a file or a folder of numbered pictures. x264 (medium, -tune psnr, a key frame every 32; without its message)
-gets the CRF that comes nearest to the bytes of nfc, from below. Pictures (original, nfc, x264) go to work-video-strips/, bytes and PSNR of RGB
-to NAME.json in benchmarks/results.
+A clip is a file or a folder of numbered pictures. x264 (medium, -tune psnr, key frames every 32, no message) gets
+the CRF that comes nearest to the bytes of nfc, from below. Pictures (original, nfc, x264) go to work-video-strips/,
+bytes and PSNR of RGB to NAME.json in benchmarks/results.
 """
 
 from __future__ import annotations
