@@ -29,6 +29,7 @@ from results import plain_command, say, today, write_json
 from sources import videos
 
 from nfcodec import zoo
+from nfcodec.entropy.adaptive import Counts
 from nfcodec.lattice import steps
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.planes import offset_of
@@ -37,13 +38,14 @@ from nfcodec.metrics import ErrorSum
 from nfcodec.moving import prediction, residual
 from nfcodec.moving.fit import encode as encoder
 from nfcodec.moving.fit import picture as fitting
+from nfcodec.moving.fit import transform
 from nfcodec.moving.fit.picture import PictureFit
 from nfcodec.moving.fit.search import BlockSearch, Shown
 from nfcodec.moving.fit.structure import STRIDE, anchors
 from nfcodec.moving.fit.transform import Quantized
 from nfcodec.moving.group import pictures
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import standing
+from nfcodec.moving.motion import CONTEXTS, standing
 from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import Reference
 
@@ -71,9 +73,9 @@ def encoded(init: MovingInit, frames: Samples, quality: int, effort: int, stride
     return size, total.psnr(255)
 
 
-def _without_d(level: Any, symbols: np.ndarray, quality: int) -> np.ndarray:
-    sizes = steps.step_sizes(level.log_step, quality).reshape(-1, 1, 1)
-    flat = symbols.reshape(-1, *symbols.shape[2:]).astype(np.float64)
+def _without_d(level: Any, symbols: np.ndarray, quality: int, wanted: np.ndarray) -> np.ndarray:
+    sizes = steps.step_sizes(level.log_step, quality).reshape(-1, 1)
+    flat = symbols.reshape(-1, *symbols.shape[2:])[:, wanted].astype(np.float64)
     return np.asarray(steps.weights(flat, np.zeros(1), sizes))
 
 
@@ -88,6 +90,16 @@ def _overlap(samples: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _bilinear() -> Iterator[None]:
+    """Two taps instead of eight."""
+    short = {q: (0, 0, 0, 64 - 16 * q, 16 * q, 0, 0, 0) for q in (1, 2, 3)}
+    prediction.filter_matrix.cache_clear()
+    with mock.patch.object(prediction, "_TAPS", short):
+        yield
+    prediction.filter_matrix.cache_clear()
+
+
 Variant = tuple[str, Callable[[], Any], dict[str, Any]]
 
 
@@ -99,12 +111,15 @@ def variants(init: MovingInit) -> list[Variant]:
     return [
         ("nothing moves", lambda: same(fitting, "search", _standing), {}),
         ("whole samples", lambda: same(BlockSearch, "_around", lambda *_: None), {}),
+        ("two taps", _bilinear, {}),
         ("no overlap", lambda: _overlap(0), {}),
         ("overlap of 16", lambda: _overlap(16), {}),
         ("P pictures alone", nullcontext, {"stride": 1}),
         ("one quality for all", lambda: same(encoder, "_FALLS", (0, 0, 0, 0)), {}),
         ("no zero map", lambda: same(Quantized, "worth", everything), {}),
-        ("no D in residuals", lambda: same(residual, "last_layers", _without_d), {}),
+        ("chances of motion anew", lambda: same(Canvas, "counts", lambda _, heir: Counts.of(CONTEXTS)), {}),
+        ("all of chroma", lambda: same(transform, "_worth_fine", lambda *_: True), {}),
+        ("no D in residuals", lambda: same(residual, "cell_layers", _without_d), {}),
         ("networks of pictures", nullcontext, {"init": plain}),
         ("effort 5", nullcontext, {"effort": 5}),
         ("effort 7", nullcontext, {"effort": 7}),
@@ -122,22 +137,30 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    init, rows = zoo.load(args.init), []
+    init, rows, means = zoo.load(args.init), list[dict[str, Any]](), dict[str, float]()
     assert isinstance(init, MovingInit)
     width, height = map(int, args.size.split("x"))
     for path in args.clips:
         frames = _cut(path, args.frames, width, height)
-        rows += list(_measured(init, path.name, frames))
+        for row in _measured(init, path.name, frames):
+            rows.append(row)
+            means = _written(args, init, rows)
+    for name, percent in means.items():
+        say(f"{name:24} {percent:+.1f} %")
+    return 0
+
+
+def _written(args: argparse.Namespace, init: MovingInit, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Write what there is; the means of the variants."""
     names = list(dict.fromkeys(r["variant"] for r in rows))
     means = {n: round(fmean(r["percent"] for r in rows if r["variant"] == n), 2) for n in names}
     content = {
         "name": args.name, "command": plain_command(["video_parts.py", *sys.argv[1:]]), "date": today(),
-        "machine": describe(), "build": build_fingerprint(), "init": init.id, "percent_of_bytes": means, "rows": rows,
+        "machine": describe(), "build": build_fingerprint(), "init": init.id, "percent_of_bytes": means,
+        "rows": rows,
     }  # fmt: skip
     write_json(args.results / f"{args.name}.json", content)
-    for name, percent in means.items():
-        say(f"{name:24} {percent:+.1f} %")
-    return 0
+    return means
 
 
 def _cut(path: Path, frames: int, width: int, height: int) -> Samples:

@@ -18,7 +18,7 @@ from nfcodec.errors import UnsupportedFeatureError
 from nfcodec.options import FieldKind, Tune
 
 if TYPE_CHECKING:  # listing inits needs no numpy
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from nfcodec.container.reader import Entry, Reader
     from nfcodec.limits import Limits
@@ -143,6 +143,15 @@ class StoredField(Protocol):
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) of the same field at native positions (N, axes) that lie in ``chunk`` along axis 0."""
+        ...
+
+    def piece(self, most: int, native: int) -> int:
+        """Of how many samples the pieces are in which it is asked for: ``most`` where nothing else matters, a chunk has
+        ``native``."""
+        ...
+
+    def expect(self, chunk: int, rows: Callable[[], Positions]) -> None:
+        """Of a chunk ``rows`` (n,), native positions along axis 0, are going to be asked for, in pieces."""
         ...
 
     def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:

@@ -188,7 +188,9 @@ def command(
 
             return encoded(item, options, progress, force=force)
         from nfcodec import api
+        from nfcodec.memory import share_memory
 
+        share_memory()
         return api.encode(item.input, item.output, options=options, force=force, progress=progress)
 
     return process(items, work, reporter, skip_existing=skip_existing, bars=True)

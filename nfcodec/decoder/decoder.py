@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import BinaryIO
 
 import numpy as np
@@ -189,14 +189,11 @@ class Decoder:
             yield self._block(out, alphas.finish() if self.info.alpha else None)
 
     def _pieces(self, grids: tuple[AxisGrid, ...]) -> Iterator[tuple[int, Iterator[Positions]]]:
-        """Chunks, each with its field positions on the first axis in pieces of bounded size.
-
-        At the native size a chunk is one piece, as it was for the encoder.
-        """
+        """Chunks, each with its field positions on the first axis in pieces of bounded size."""
         first, total = grids[0], grids[0].n * grids[0].k
         cells = math.prod(g.n * g.k for g in grids[1:])
         native = self.chunk_length * math.prod(self.info.shape[1:])
-        step = max(1, max(PIECE_SAMPLES, native) // cells)
+        step = max(1, self.field.piece(PIECE_SAMPLES, native) // cells)
 
         def owner(index: int) -> int:
             return int(min(first.between(index, index + 1)[0] // self.chunk_length, self.chunks - 1))
@@ -205,6 +202,7 @@ class Decoder:
         while a < total:
             chunk = owner(a)
             stop = bisect_right(range(total), chunk, a, key=owner)
+            self.field.expect(chunk, partial(first.between, a, stop))
             yield chunk, (first.between(b, min(b + step, stop)) for b in range(a, stop, step))
             a = stop
 

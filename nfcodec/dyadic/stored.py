@@ -15,19 +15,20 @@ from nfcodec.dyadic.chunk import decode, unpack
 from nfcodec.dyadic.init import DyadicInit
 from nfcodec.dyadic.values import rounded
 from nfcodec.errors import CorruptError, UnsupportedFeatureError
-from nfcodec.families import Box, Deltas, Preview
+from nfcodec.families import Deltas
 from nfcodec.limits import Limits
 from nfcodec.media.samples import dtype_of
 from nfcodec.options import Tune
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, Ints, SignalInfo
 from nfcodec.types import Mask, Positions
+from nfcodec.values_field import ValuesField
 
 LARGEST_CHUNK = 1 << 20  # samples, but at least a row
 _KEPT = 3  # chunks that are decoded last
 
 
-class DyadicField:
+class DyadicField(ValuesField):
     """The samples of a file, chunk by chunk."""
 
     def __init__(
@@ -131,10 +132,6 @@ class DyadicField:
         """How many chunks are there."""
         found = len(self.entries)
         return "" if found == self._chunks else f"{found} of {self._chunks} chunks are there"
-
-    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
-        """Pictures alone have previews."""
-        return None
 
     def _scaled(self, samples: npt.NDArray[Any]) -> Floats:
         low, high = self.ends

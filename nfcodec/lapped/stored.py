@@ -13,7 +13,7 @@ from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.container.varint import ByteReader
 from nfcodec.errors import CorruptError, NfcError, UnsupportedFeatureError
-from nfcodec.families import Box, Deltas, Preview
+from nfcodec.families import Deltas
 from nfcodec.lapped.channels import groups_of, to_values
 from nfcodec.lapped.code import ChunkBytes, ChunkSymbols, Decoded, decode_chunks
 from nfcodec.lapped.gains import exponents
@@ -26,6 +26,7 @@ from nfcodec.parallel import begun, ordered_map
 from nfcodec.recent import Recent
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Bytes, Doubles, Indices, Positions, Symbols
+from nfcodec.values_field import ValuesField
 
 # Chunks that are decoded side by side when a recording is decoded from one to the next.
 AHEAD = 16
@@ -49,7 +50,7 @@ def _decoded(init: LappedInit, quality: int, groups: list[list[ChunkBytes]]) -> 
     return list(zip(*(decode_chunks(init, quality, some) for some in groups), strict=True))
 
 
-class LappedField:
+class LappedField(ValuesField):
     """The frames of a file. Raises :class:`CorruptError` when header and sections do not match.
 
     ``partial``: chunks that are not there are silent.
@@ -116,10 +117,6 @@ class LappedField:
     def lacking(self) -> str:
         """How many chunks are there."""
         return "" if len(self.entries) == self.chunks else f"{len(self.entries)} of {self.chunks} chunks are there"
-
-    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
-        """Sound has none."""
-        return None
 
     # -- chunks ------------------------------------------------------------------------------------------
     def _frames_of(self, chunk: int) -> int:
@@ -193,12 +190,6 @@ class LappedField:
             out[:, list(channels)] = to_values(planes)
         return out
 
-    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
-        """There are values alone."""
-
-    def written(self, values: Floats) -> None:  # noqa: ARG002
-        """There are values alone."""
-
     def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n, C) at native positions."""
         where = positions[0]
@@ -206,10 +197,6 @@ class LappedField:
         if (where == number + 0.5).all() and len(where) == number[-1] - number[0] + 1:
             return self.stretch(int(number[0]), int(number[-1]) + 1)
         return self._between(where)
-
-    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
-        """The same: a recording has values everywhere."""
-        return self.render(chunk, positions)
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, 1)."""

@@ -24,9 +24,10 @@ from nfcodec.options import Tune
 from nfcodec.parallel import ordered_map
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Positions, Span, Symbols
+from nfcodec.values_field import ValuesField
 
 
-class LatticeField:
+class LatticeField(ValuesField):
     """The lattice of a file, region by region. Raises :class:`CorruptError` when header and sections do not match.
 
     ``partial``: layers that are not there are zeros; without any, a region is the mean of the init.
@@ -164,12 +165,6 @@ class LatticeField:
 
     def _over(self, positions: list[Positions], below: Callable[[], Floats]) -> Floats:
         return self.overlay.over(positions, below) if self.overlay else below()
-
-    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
-        """There are values alone."""
-
-    def written(self, values: Floats) -> None:  # noqa: ARG002
-        """There are values alone."""
 
     def sample(self, chunk: int, positions: Positions) -> Floats:  # noqa: ARG002
         """Values (N, C) at native positions (N, d)."""

@@ -14,7 +14,7 @@ from nfcodec.container.reader import Entry, Reader
 from nfcodec.coords import modules_per_axis, plan_axis
 from nfcodec.entropy.quantizer import dequantize, step_size
 from nfcodec.errors import CorruptError
-from nfcodec.families import Box, Deltas, Preview
+from nfcodec.families import Deltas
 from nfcodec.limits import Limits
 from nfcodec.modules.deltas import decode_deltas
 from nfcodec.modules.init import Init
@@ -28,9 +28,10 @@ from nfcodec.recent import Recent
 from nfcodec.rotations import mid_side
 from nfcodec.signal import Floats, SignalInfo
 from nfcodec.types import Indices, Positions
+from nfcodec.values_field import ValuesField
 
 
-class ModuleField:
+class ModuleField(ValuesField):
     """The modules of a file, chunk by chunk."""
 
     def __init__(
@@ -96,10 +97,6 @@ class ModuleField:
         chunks = -(-self.info.shape[0] // self.chunk_length)
         return "" if len(self.entries) == chunks else f"{len(self.entries)} of {chunks} chunks are there"
 
-    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
-        """Modules have no layers to leave out."""
-        return None
-
     def _rows(self, chunk: int) -> npt.NDArray[np.int32]:
         """The integer deltas (M, K) of a chunk."""
         return self._rendered.get(chunk, self._decoded)
@@ -118,16 +115,6 @@ class ModuleField:
         local = [positions[0] - chunk * self.chunk_length, *positions[1:]]
         shape, q = self._chunk_shape(chunk), self._rows(chunk)
         return render_chunk(self.init, self.header.quality, self.kept, q, self.info, shape, local)
-
-    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
-        """The same: modules have values everywhere."""
-        return self.render(chunk, positions)
-
-    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
-        """There are values alone."""
-
-    def written(self, values: Floats) -> None:  # noqa: ARG002
-        """There are values alone."""
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, axes)."""

@@ -27,7 +27,8 @@ _BOTH, _SECOND, _CODED, _SAME = 0, 5, 10, 40
 _SPREADS = 4
 _VECTOR = 60
 _PLAIN = _VECTOR + 2 * _SPREADS * LENGTHS
-CONTEXTS = _PLAIN + 2
+FINE = _PLAIN + 2  # whether the planes behind the first have symbols of high frequency
+CONTEXTS = FINE + 1
 
 
 @dataclass(frozen=True)

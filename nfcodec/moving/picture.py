@@ -98,7 +98,7 @@ class Canvas:
             return Frame(quality, motion, None)
         symbols = residual.exchange(
             stream, self.init.level(alone=not references), None if given is None else given.symbols,
-            self.cells(motion), quality=quality, planes=self.planes,
+            self.cells(motion), quality=quality, planes=self.planes, counts=counts if references else None,
         )  # fmt: skip
         return Frame(quality, motion, symbols)
 
@@ -148,9 +148,17 @@ class Canvas:
         if frame.symbols is None:
             return expected
         level = self.init.level(alone=alone)
-        whole = residual.rendered(level, frame.symbols, self.cells(frame.motion), frame.quality, self.shape)
-        more = np.floor(whole[: self.planes] * _SHIFT + 0.5)
-        return clipped(expected + more)
+        more = residual.rendered(level, frame.symbols, self.cells(frame.motion), frame.quality, self.shape)
+        found = expected.copy()
+        h, w = more.planes.shape[1:]
+        part = found[:, more.top : more.top + h, more.left : more.left + w]
+        whole = more.planes[: self.planes]
+        whole *= _SHIFT
+        whole += 0.5
+        np.floor(whole, out=whole)
+        whole += part
+        part[...] = clipped(whole)
+        return found
 
 
 def alone(shape: tuple[int, int]) -> Motion:

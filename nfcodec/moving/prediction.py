@@ -10,13 +10,16 @@ border of blocks shows, and vectors need no interpolation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
+from nfcodec.blas import single_threaded
 from nfcodec.moving.motion import BLOCK, BOTH, QUARTER, Motion
-from nfcodec.types import Indices
+from nfcodec.types import Floats, Indices
 
 Whole = npt.NDArray[np.int16]
 Wide = npt.NDArray[np.int32]
@@ -44,52 +47,77 @@ def clipped(x: npt.NDArray[Any]) -> Whole:
 
 
 class Reference:
-    """The ``planes`` (P, H, W) of a decoded picture, and what lies between its samples, made when it is asked for."""
+    """The ``planes`` (P, H, W) of a decoded picture, and what is read of it while it serves as a reference."""
 
     def __init__(self, planes: Whole) -> None:
         self.planes = planes
-        self._made: dict[tuple[int, int], Whole] = {(0, 0): planes}
+        self._wide: Floats | None = None
 
-    def phase(self, y: int, x: int) -> Whole:
-        """The planes y / 4 and x / 4 of a sample further down and to the right; the border repeats."""
-        if (y, x) not in self._made:
-            self._made[y, x] = _filtered(self.phase(0, x), 1, y) if y else _filtered(self.planes, 2, x)
-        return self._made[y, x]
+    def wide(self, margin: int) -> Floats:
+        """The planes with ``margin`` more samples on every side, copies of those at the border."""
+        if self._wide is None or self._wide.shape[1] != self.planes.shape[1] + 2 * margin:
+            border = ((0, 0), (margin, margin), (margin, margin))
+            self._wide = np.pad(self.planes, border, mode="edge").astype(np.float32)
+        return self._wide
 
     def forget(self) -> None:
         """Keep the samples alone."""
-        self._made = {(0, 0): self.planes}
+        self._wide = None
 
 
-def _filtered(planes: Whole, axis: int, quarter: int) -> Whole:
-    """Planes a number of quarters of a sample further along an axis."""
-    n = planes.shape[axis]
-    place = np.clip(np.arange(-3, n + 4), 0, n - 1)
-    wide = planes.take(place, axis).astype(np.int32)
-    out = np.full(planes.shape, 1 << (_TAP_BITS - 1), np.int32)
-    for i, tap in enumerate(_TAPS[quarter]):
-        if tap:
-            part = wide[:, i : i + n] if axis == 1 else wide[:, :, i : i + n]
-            out += part * np.int32(tap)
-    out >>= _TAP_BITS
-    return clipped(out)
+def taps(quarter: int) -> tuple[float, ...]:
+    """The filter for a number of quarters of a sample: what the samples from 3 before to 4 behind count."""
+    return tuple(t * 2.0**-_TAP_BITS for t in _TAPS[quarter])
 
 
-def gathered(reference: Reference, vectors: Indices, top: Indices, left: Indices, span: int) -> Whole:
-    """Blocks (P, n, span, span) of a reference, whose corners are (top, left) (n,) moved by ``vectors`` (n, 2)."""
-    height, width = reference.planes.shape[1:]
-    out = np.empty((len(reference.planes), len(vectors), span, span), np.int16)
-    rows = np.clip((top + (vectors[:, 0] >> 2))[:, None] + np.arange(span), 0, height - 1)
-    columns = np.clip((left + (vectors[:, 1] >> 2))[:, None] + np.arange(span), 0, width - 1)
+@lru_cache(maxsize=16)
+def filter_matrix(span: int, quarter: int) -> Floats:
+    """(span + 7, span): what makes ``span`` samples, a number of quarters of a sample further along, out of those from
+    3 before the first to 4 behind the last."""
+    matrix = np.zeros((span + len(_TAPS[1]) - 1, span), np.float32)
+    for i, tap in enumerate(taps(quarter)):
+        matrix[np.arange(span) + i, np.arange(span)] = tap
+    return matrix
+
+
+def rounded(x: Floats) -> Floats:
+    """Whole samples, halves up, within ±8191; in place."""
+    x += np.float32(0.5)
+    np.floor(x, out=x)
+    # Faster than clip.
+    np.minimum(x, LARGEST_SAMPLE, out=x)
+    return np.maximum(x, -LARGEST_SAMPLE, out=x)
+
+
+def gathered(reference: Reference, vectors: Indices, top: Indices, left: Indices, span: int) -> Floats:
+    """Blocks (n, P, span, span) of a reference, whose corners are (top, left) (n,) moved by ``vectors`` (n, 2)."""
+    planes, height, width = reference.planes.shape
+    out = np.empty((len(vectors), planes, span, span), np.float32)
+    margin = span + len(_TAPS[1]) - 1
+    around = sliding_window_view(reference.wide(margin), (margin, margin), (1, 2)).transpose(1, 2, 0, 3, 4)
+    first = len(_TAPS[1]) // 2 - 1
+    rows = np.clip(top + (vectors[:, 0] >> 2) - first, -margin, height) + margin
+    columns = np.clip(left + (vectors[:, 1] >> 2) - first, -margin, width) + margin
     phases = (vectors[:, 0] & 3) * QUARTER + (vectors[:, 1] & 3)
     for number in np.unique(phases).tolist():
         mine = np.flatnonzero(phases == number)
-        planes = reference.phase(*divmod(number, QUARTER))
-        flat = rows[mine][:, :, None] * width + columns[mine][:, None, :]
-        out[:, mine] = planes.reshape(len(planes), -1).take(flat, axis=1)
+        out[mine] = _filtered(around[rows[mine], columns[mine]], *divmod(number, QUARTER))
     return out
 
 
+def _filtered(blocks: Floats, down: int, right: int) -> Floats:
+    """The samples (n, P, span, span) that lie quarters of a sample further down and to the right, of blocks that have
+    the 3 before and the 4 behind them, too.
+
+    As products of matrices: no sum of whole numbers comes near 2^24, so they are exact in float32.
+    """
+    span = blocks.shape[-1] - len(_TAPS[1]) + 1
+    inside = slice(len(_TAPS[1]) // 2 - 1, len(_TAPS[1]) // 2 - 1 + span)
+    blocks = rounded(blocks @ filter_matrix(span, right)) if right else blocks[..., inside]
+    return rounded(filter_matrix(span, down).T @ blocks) if down else blocks[..., inside, :]
+
+
+@single_threaded
 def predicted(references: Sequence[Reference], motion: Motion) -> Whole:
     """The planes (P, H, W) that references with ``motion`` make."""
     planes, height, width = references[0].planes.shape
@@ -103,8 +131,9 @@ def predicted(references: Sequence[Reference], motion: Motion) -> Whole:
     modes = np.pad(motion.modes, 1, mode="edge")
     vectors = np.pad(motion.vectors, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     h, w = modes.shape
-    canvas = np.zeros((planes, BLOCK * (h + 3), BLOCK * (w + 3)), np.int32)
-    weights = window()
+    # Sums of samples under windows stay below 2^24, which float32 holds.
+    canvas = np.zeros((planes, BLOCK * (h + 3), BLOCK * (w + 3)), np.float32)
+    weights = window().astype(np.float32)
     both = weights[:, None] * weights
     for first in ((0, 0), (0, 1), (1, 0), (1, 1)):
         part = (slice(first[0], None, 2), slice(first[1], None, 2))
@@ -113,28 +142,29 @@ def predicted(references: Sequence[Reference], motion: Motion) -> Whole:
         top, left = (place.reshape(2, -1) - 1) * BLOCK - OVERLAP // 2
         blocks = _blocks(references, modes[part].ravel(), vectors[(slice(None), *part)].reshape(2, -1, 2), (top, left))
         blocks *= both
-        _add(canvas, blocks.reshape(planes, *size, SPAN, SPAN), (first[0] * BLOCK, first[1] * BLOCK))
+        _add(canvas, blocks.reshape(*size, planes, SPAN, SPAN), (first[0] * BLOCK, first[1] * BLOCK))
     inside = canvas[:, BLOCK + OVERLAP // 2 :, BLOCK + OVERLAP // 2 :][:, :height, :width]
-    return ((inside + (1 << 2 * _WINDOW_BITS)) >> (2 * _WINDOW_BITS + 1)).astype(np.int16)
+    found: Whole = np.floor(inside * np.float32(2.0 ** -(2 * _WINDOW_BITS + 1)) + np.float32(0.5)).astype(np.int16)
+    return found
 
 
 def _blocks(
     references: Sequence[Reference], modes: npt.NDArray[np.uint8], vectors: Indices, corner: tuple[Indices, Indices]
-) -> Wide:  # fmt: skip
-    """Twice the samples (P, n, SPAN, SPAN) of blocks."""
-    out = np.zeros((len(references[0].planes), len(modes), SPAN, SPAN), np.int32)
+) -> Floats:  # fmt: skip
+    """Twice the samples (n, P, SPAN, SPAN) of blocks."""
+    out = np.zeros((len(modes), len(references[0].planes), SPAN, SPAN), np.float32)
     for number, reference in enumerate(references):
-        for mode, factor in ((number, 2), (BOTH, 1)):
-            mine = np.flatnonzero(modes == mode)
-            if len(mine):
-                found = gathered(reference, vectors[number, mine], corner[0][mine], corner[1][mine], SPAN)
-                out[:, mine] += found * np.int32(factor)
+        mine = np.flatnonzero((modes == number) | (modes == BOTH))
+        if len(mine):
+            found = gathered(reference, vectors[number, mine], corner[0][mine], corner[1][mine], SPAN)
+            found *= np.where(modes[mine] == BOTH, np.float32(1), np.float32(2))[:, None, None, None]
+            out[mine] += found
     return out
 
 
-def _add(canvas: Wide, blocks: Wide, at: tuple[int, int]) -> None:
-    """Add blocks (P, h, w, SPAN, SPAN), two blocks apart, to a canvas, the first at ``at``."""
-    planes, h, w = blocks.shape[:3]
+def _add(canvas: Floats, blocks: Floats, at: tuple[int, int]) -> None:
+    """Add blocks (h, w, P, SPAN, SPAN), two blocks apart, to a canvas, the first at ``at``."""
+    h, w, planes = blocks.shape[:3]
     part = canvas[:, at[0] : at[0] + _STRIDE * h, at[1] : at[1] + _STRIDE * w]
     view = part.reshape(planes, h, _STRIDE, w, _STRIDE)
-    view[:, :, :SPAN, :, :SPAN] += blocks.swapaxes(2, 3)
+    view[:, :, :SPAN, :, :SPAN] += blocks.transpose(2, 0, 3, 1, 4)

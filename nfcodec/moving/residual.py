@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from nfcodec.blas import single_threaded
-from nfcodec.entropy.adaptive import Stream
+from nfcodec.entropy.adaptive import Counts, Stream
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import LARGEST_SYMBOL, Step, coded_order, table_rows
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
-from nfcodec.lattice.native import reached_cells, render_box
 from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.space import Box
-from nfcodec.lattice.synthesis import last_layers
-from nfcodec.moving.motion import BLOCK
+from nfcodec.lattice.sparse import cell_layers, render_cells
+from nfcodec.moving.motion import BLOCK, FINE
 from nfcodec.types import Doubles, Indices, Mask, Symbols
 
 # How far from a cell symbols can be that change its last layer: differences of means, and two layers of D.
 _HALO = 3
+_COARSE = 15  # of 64 symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,21 @@ class Cells:
 
 @single_threaded
 def exchange(
-    stream: Stream, level: Level, given: Symbols | None, cells: Cells, *, quality: int, planes: int
+    stream: Stream, level: Level, given: Symbols | None, cells: Cells, *, quality: int, planes: int,
+    counts: Counts | None,
 ) -> Symbols:  # fmt: skip
     """Write the symbols int32 (P, K, h, w) of the box of ``cells``, or read them. Those of cells that are not coded,
-    and of planes from ``planes`` on, are zero."""
+    and of planes from ``planes`` on, are zero. With ``counts`` a flag says whether there are :func:`fine` ones."""
     prior, order = level.prior, level.prior.order
     inside = cells.inside
     mosaic = Mosaic((inside.shape,), order).coded(inside)
     symbols = np.zeros((order.planes, order.spec.bases, math.prod(inside.shape)), np.int32)
     known = Neighbourhood(mosaic, planes=planes, qualities=np.array([quality]))
     wanted = None if given is None else given.reshape(symbols.shape)
+    some = counts is None or planes == 1 or _told(stream, wanted, counts)
     for layer in range(len(order.spec.layers)):
         for step in coded_order(mosaic, planes, layer):
-            if not len(step.cells):
+            if not len(step.cells) or (not some and step.plane and step.low >= coarse(order.spec.bases)):
                 continue
             base, rows, negative = table_rows(*step.expect(prior, known))
             told = None if wanted is None else _signed(_of_step(wanted, step) - base, negative)
@@ -77,7 +79,25 @@ def exchange(
             found = values.reshape(-1, len(step.cells))
             symbols[step.plane][step.low : step.high, step.cells.flat] = found
             step.remember(known, found)
+    if counts is not None and some and planes > 1 and not fine(symbols):
+        raise CorruptError("a residual without the fine symbols that it tells of")
     return symbols.reshape(*symbols.shape[:2], *inside.shape)
+
+
+def coarse(bases: int) -> int:
+    """How many symbols of a plane behind the first are left where no fine ones are coded: about those of half its
+    size, which is what most clips have."""
+    return -(-_COARSE * bases // 64)
+
+
+def fine(symbols: Symbols) -> bool:
+    """Whether planes behind the first have symbols (P, K, …) of high frequency."""
+    return bool(symbols[1:, coarse(symbols.shape[1]) :].any())
+
+
+def _told(stream: Stream, wanted: Symbols | None, counts: Counts) -> bool:
+    given = None if wanted is None else np.array([fine(wanted)])
+    return bool(stream.flags(given, np.array([FINE]), counts)[0])
 
 
 def _of_step(symbols: Symbols, step: Step) -> Indices:
@@ -89,22 +109,26 @@ def _signed(values: Indices, negative: Mask) -> Indices:
     return np.where(negative, -values, values)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a residual adds: whole ``planes`` (P, h, w) in 2^-32, from the sample (``top``, ``left``) on."""
+
+    planes: Doubles
+    top: int
+    left: int
+
+
 @single_threaded
-def rendered(level: Level, symbols: Symbols, cells: Cells, quality: int, shape: tuple[int, int]) -> Doubles:
-    """Whole planes (P, H, W) in 2^-32 of the symbols (P, K, h, w) of the box of ``cells``."""
-    spec, counts = level.spec, cells.coded.shape
-    out = np.zeros((len(spec.planes), *shape))
-    start = tuple(max(0, a - _HALO) for a in cells.box.start)
-    wide = Box(-1, start, tuple(min(n, b + _HALO) for b, n in zip(cells.box.stop, counts, strict=True)))
+def rendered(level: Level, symbols: Symbols, cells: Cells, quality: int, shape: tuple[int, int]) -> Shown:
+    """What the symbols (P, K, h, w) of the box of ``cells`` add to a picture of ``shape`` samples."""
+    spec, counts, box = level.spec, cells.coded.shape, cells.box
+    start = tuple(max(0, a - _HALO) for a in box.start)
+    wide = Box(-1, start, tuple(min(n, b + _HALO) for b, n in zip(box.stop, counts, strict=True)))
     padded = np.zeros((*symbols.shape[:2], *wide.shape), np.int32)
-    padded[cells.box.within(wide)] = symbols
-    layers = last_layers(level, padded, quality) * cells.coded[wide.cells]
-    spans = [
-        (max(0, s * a - s // 2), min(n, s * b + s // 2))
-        for a, b, s, n in zip(cells.box.start, cells.box.stop, spec.spacing, shape, strict=True)
-    ]
-    heard = [reached_cells(span, s, n) for span, s, n in zip(spans, spec.spacing, counts, strict=True)]
-    seen = layers[(slice(None), *(slice(a - o, b - o) for (a, b), o in zip(heard, wide.start, strict=True)))]
-    place = (slice(None), *(slice(a, b) for a, b in spans))
-    out[place] = render_box(spec, level.table.astype(np.float64), seen, [a for a, _ in heard], counts, spans)
-    return out
+    padded[box.within(wide)] = symbols
+    layers = cell_layers(level, padded, quality, cells.coded[wide.cells])
+    ends = tuple((a == 0, b == n) for a, b, n in zip(box.start, box.stop, counts, strict=True))
+    planes = render_cells(spec, level.table.astype(np.float64), layers, cells.inside, ends)
+    corner = [s * a - (0 if first else s // 2) for a, s, (first, _) in zip(box.start, spec.spacing, ends, strict=True)]
+    top, left = corner
+    return Shown(planes[:, : shape[0] - top, : shape[1] - left], top, left)

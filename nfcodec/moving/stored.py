@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,23 +12,25 @@ from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
 from nfcodec.entropy.adaptive import Counts
 from nfcodec.errors import CorruptError, UnsupportedFeatureError
-from nfcodec.families import Box, Deltas, Preview
+from nfcodec.families import Deltas
 from nfcodec.lattice.native import native_index
 from nfcodec.lattice.planes import offset_of
-from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.limits import Limits
 from nfcodec.moving.group import Picture, pictures, unpack_group
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.picture import Canvas, Frame
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
+from nfcodec.moving.values import values_of
 from nfcodec.options import Tune
 from nfcodec.recent import Recent
 from nfcodec.resample import interpolate, interpolate_points
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Floats, Indices, Positions, Symbols
+from nfcodec.values_field import ValuesField
 
-_TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
+# Samples of pictures that are made values of at once.
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +60,46 @@ class Group:
         self.pictures = pictures(anchors, length, goes_on=goes_on)
         self._payloads = dict(zip((p.at for p in self.pictures), payloads, strict=True))
         self._known: dict[int, Decoded] = {}
+        self._expected: set[int] = set()
+        self._running: Iterator[tuple[int, Decoded]] = iter(())
 
     def first(self) -> Decoded:
         """The first picture, which needs no others."""
         return self.decode([0], None)[0]
 
+    def expect(self, wanted: Iterable[int]) -> None:
+        """The pictures at these places are going to be asked for."""
+        self._expected |= set(wanted)
+
     def decode(self, wanted: Iterable[int], after: Group | None) -> dict[int, Decoded]:
-        """The pictures at the places ``wanted``, by place; ``after``: the next group."""
-        needed = set(wanted)
+        """The pictures at the places ``wanted``, and maybe others, by place; ``after``: the next group. Those that are
+        expected are decoded on while the caller has something else to do."""
+        wanted = set(wanted)
+        for last in (False, True):
+            if not wanted <= self._known.keys():
+                self._running = self._begun(wanted | self._expected, after) if last else self._running
+                for at, found in self._running:
+                    self._known[at] = found
+                    if wanted <= self._known.keys():
+                        break
+        return self._known
+
+    def _begun(self, needed: set[int], after: Group | None) -> Iterator[tuple[int, Decoded]]:
+        """Pictures that are not known, by place, as they are decoded."""
+        needed = set(needed)
         for picture in reversed(self.pictures):
             if picture.at in needed:
                 needed.update(picture.references)
-        if after is not None and self.length in needed and self.length not in self._known:
-            self._known[self.length] = after.first()
         missing = [p for p in self.pictures if p.at in needed and p.at not in self._known]
-        found = Schedule(missing, self._decoded, self._known).run()
-        self._known |= dict(zip([p.at for p in missing], found, strict=True))
-        return self._known
+        if after is not None and self.length in needed and self.length not in self._known:
+            missing.insert(0, Picture(self.length, (), 0))
+        make = partial(self._made, after)
+        return zip([p.at for p in missing], Schedule(missing, make, dict(self._known)).run(), strict=True)
+
+    def _made(self, after: Group | None, picture: Picture, references: list[Decoded]) -> Decoded:
+        if picture.at == self.length and after is not None:
+            return after.first()
+        return self._decoded(picture, references)
 
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
@@ -83,7 +109,7 @@ class Group:
         return Decoded(frame if self._keep else None, Reference(shown), counts)
 
 
-class MovingField:
+class MovingField(ValuesField):
     """The moving pictures of a file. Raises :class:`CorruptError` when header and sections do not match.
 
     ``partial``: groups that are not there are grey.
@@ -139,10 +165,6 @@ class MovingField:
         """How many groups are there."""
         return "" if len(self.entries) == self.chunks else f"{len(self.entries)} of {self.chunks} groups are there"
 
-    def preview(self, step: int, box: Box, *, rough: bool) -> Preview | None:  # noqa: ARG002
-        """A clip has none."""
-        return None
-
     # -- groups ------------------------------------------------------------------------------------------
     def _group(self, chunk: int) -> Group:
         return self._groups.get(chunk, self._read)
@@ -163,13 +185,16 @@ class MovingField:
         found = self._group(chunk).decode(frames.tolist(), self._after(chunk))
         return [found[i].reference.planes for i in frames.tolist()]
 
+    def piece(self, most: int, native: int) -> int:
+        """Few pictures: a group of values would be large."""
+        return min(most, native, _PIECE)
+
+    def expect(self, chunk: int, rows: Callable[[], Positions]) -> None:
+        """Pictures of a group are decoded while others are made values of."""
+        if chunk in self.entries:
+            self._group(chunk).expect(self._at(chunk, rows()).tolist())
+
     # -- samples -----------------------------------------------------------------------------------------
-    def samples(self, chunk: int, positions: list[Positions]) -> None:  # noqa: ARG002
-        """There are values alone."""
-
-    def written(self, values: Floats) -> None:  # noqa: ARG002
-        """There are values alone."""
-
     def _at(self, chunk: int, where: Positions) -> Indices:
         """The frames (n,) of a group that are shown at native positions in time."""
         last = min(self.chunk_length, self.info.shape[0] - chunk * self.chunk_length) - 1
@@ -195,13 +220,7 @@ class MovingField:
 
     def values(self, planes: Whole) -> Floats:
         """Values (…, C) of whole planes (P, …), exact."""
-        wide = np.zeros((len(self.init.pictures.planes.names), *planes.shape[1:]))
-        wide[: len(planes)] = planes
-        return whole_to_values(wide * _TO_PLANES, self.info.channels, offset_of("video"))
-
-    def render_dense(self, chunk: int, positions: list[Positions]) -> Floats:
-        """The same: samples are interpolated anyway."""
-        return self.render(chunk, positions)
+        return values_of(planes, len(self.init.pictures.planes.names), self.info.channels)
 
     def sample(self, chunk: int, positions: Positions) -> Floats:
         """Values (N, C) at native positions (N, 3)."""

@@ -245,8 +245,12 @@ def test_cells_that_are_not_coded_change_nothing_elsewhere():
     symbols = np.zeros((3, 64, 17, 19), np.int32)
     symbols[few.box.cells] = rng.integers(-3, 4, (3, 64, *few.box.shape)) * few.inside
     found = rendered(level, symbols[few.box.cells], few, 60, shape)
-    whole = replace(few, box=Box(-1, (0, 0), (17, 19)))
-    np.testing.assert_array_equal(rendered(level, symbols, whole, 60, shape), found)
+    whole = rendered(level, symbols, replace(few, box=Box(-1, (0, 0), (17, 19))), 60, shape)
+    assert (whole.top, whole.left) == (0, 0)
+    bottom, right = found.top + found.planes.shape[1], found.left + found.planes.shape[2]
+    np.testing.assert_array_equal(whole.planes[:, found.top : bottom, found.left : right], found.planes)
+    whole.planes[:, found.top : bottom, found.left : right] = 0
+    assert not whole.planes.any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (17, 16)])

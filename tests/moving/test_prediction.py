@@ -24,11 +24,8 @@ def plain_filter(line, at, phase):
 
 def plain_sample(plane, y, x, vector):
     """A sample at (y, x), moved by a vector: along rows, then along columns."""
-    height, width = plane.shape
-    row = min(max(y + (vector[0] >> 2), 0), height - 1)
-    column = min(max(x + (vector[1] >> 2), 0), width - 1)
-    rows = [min(max(row + i, 0), height - 1) for i in range(-3, 5)]
-    across = [plain_filter(plane[r], column, vector[1] & 3) if vector[1] & 3 else int(plane[r][column]) for r in rows]
+    rows = [min(max(y + (vector[0] >> 2) + i, 0), len(plane) - 1) for i in range(-3, 5)]
+    across = [plain_filter(plane[r], x + (vector[1] >> 2), vector[1] & 3) for r in rows]
     if not vector[0] & 3:
         return across[3]
     total = (sum(t * a for t, a in zip(TAPS[vector[0] & 3], across, strict=True)) + 32) >> 6

@@ -7,9 +7,11 @@ decoded once more when it was written.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import count
 from typing import BinaryIO
@@ -25,7 +27,6 @@ from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import InternalError, UnsupportedMediaError
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.planes import offset_of
-from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.media.samples import dequantize
 from nfcodec.moving.fit.painting import is_flat
 from nfcodec.moving.fit.picture import Fitted, PictureFit
@@ -34,8 +35,9 @@ from nfcodec.moving.fit.structure import STRIDE, anchors, cuts, reduced
 from nfcodec.moving.group import Anchor, Picture, pack_group, pictures
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.picture import Canvas
-from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
+from nfcodec.moving.prediction import Reference, Whole
 from nfcodec.moving.schedule import Schedule
+from nfcodec.moving.values import values_of
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.signal import Block, Floats, Ints, Source
 
@@ -43,7 +45,8 @@ from nfcodec.signal import Block, Floats, Ints, Source
 _FALLS = (3, 9, 15, 20)
 # By how much the effort is lower for anchors, and for those between them.
 _EASIER = (0, 3, 5)
-_TO_PLANES = 2.0 ** (32 - SAMPLE_BITS)
+# Frames that are read at once, at most.
+_READ = 4
 
 
 def falling(quality: int, picture: Picture) -> int:
@@ -61,6 +64,28 @@ class Clip:
     alpha: Ints | None
     scenes: tuple[int, ...] = ()
     flat: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some frames of a group, as :class:`Clip` has them; ``filled``: with other colours where nobody sees them;
+    ``small``: their lumas, reduced."""
+
+    samples: Ints
+    filled: Ints
+    alpha: Ints | None
+    small: list[Floats]
+    flat: bool
+
+
+def slim(fitted: Fitted) -> Fitted:
+    """The same with symbols of fewer bytes: those of a whole group are held until it is written."""
+    symbols = fitted.frame.symbols
+    if symbols is None:
+        return fitted
+    least = np.result_type(np.min_scalar_type(int(symbols.min())), np.min_scalar_type(int(symbols.max())))
+    small = symbols.astype(np.promote_types(least, np.int8))
+    return replace(fitted, frame=replace(fitted.frame, symbols=small))
 
 
 @dataclass(frozen=True)
@@ -131,24 +156,25 @@ class MovingEncoder(Encoder):
 
     def _clips(self) -> Iterator[Clip]:
         last: Floats | None = None
-        blocks = self.source.blocks(self.frames)
-        # Values of a group are large: nothing holds them while it is encoded.
+        # Values are four times as large as samples: they are held a few pictures at a time.
+        at_once = math.gcd(self.frames, _READ)
+        blocks = map(self._part, self.source.blocks(at_once))
         for number in count():
-            block = next(blocks, None)
-            if block is None:
+            parts = list(itertools.islice(blocks, self.frames // at_once))
+            if not parts:
                 return
-            clip, last = self._clip(number, block, last)
-            del block
-            yield clip
+            small = [s for part in parts for s in part.small]
+            scenes = cuts(small) if last is None else [s - 1 for s in cuts([last, *small])]
+            last, flat = small[-1], all(part.flat for part in parts)
+            samples = np.concatenate([part.samples if flat else part.filled for part in parts])
+            alpha = None if parts[0].alpha is None else np.concatenate([p.alpha for p in parts if p.alpha is not None])
+            del parts
+            yield Clip(number, samples, alpha, tuple(scenes), flat)
 
-    def _clip(self, number: int, block: Block, last: Floats | None) -> tuple[Clip, Floats]:
-        """A block as samples, and its last frame, small; ``last``: that of the block before."""
+    def _part(self, block: Block) -> Part:
         shown, samples = self.shown(block.values, block.alpha), self.written(block.values)
-        flat = is_flat(samples, block.alpha)
-        samples = samples if flat or shown is block.values else self.written(shown)
-        small = [reduced(f) for f in shown]
-        scenes = cuts(small) if last is None else [s - 1 for s in cuts([last, *small])]
-        return Clip(number, samples, block.alpha, tuple(scenes), flat), small[-1]
+        filled = samples if shown is block.values else self.written(shown)
+        return Part(samples, filled, block.alpha, [reduced(f) for f in shown], is_flat(samples, block.alpha))
 
     def _planes(self, samples: Ints) -> Floats:
         """Planes (P, H, W) of a frame (H, W, C)."""
@@ -196,7 +222,7 @@ class MovingEncoder(Encoder):
             fitted = self.fit.alone(planes, plan, counts)
         else:
             fitted = self.fit.moved(planes, [r.shown for r in references], plan, counts)
-        return Made(fitted, Shown(Reference(fitted.planes)))
+        return Made(slim(fitted), Shown(Reference(fitted.planes)))
 
     def _write(self, writer: Writer, clip: Clip, chosen: list[Anchor], fitted: list[Fitted]) -> None:
         payload = chunk_payload(clip.number, pack_group(chosen, [f.payload for f in fitted]))
@@ -210,8 +236,6 @@ class MovingEncoder(Encoder):
 
     def _measure(self, clip: Clip, planes: dict[int, Whole]) -> None:
         for i, samples in enumerate(clip.samples):
-            wide = np.zeros((len(self.init.pictures.planes.names), *self.canvas.shape))
-            wide[: self.canvas.planes] = planes[i]
-            values = whole_to_values(wide * _TO_PLANES, self.info.channels, offset_of("video"))
+            values = values_of(planes[i], len(self.init.pictures.planes.names), self.info.channels)
             alpha = None if clip.alpha is None else clip.alpha[i : i + 1]
             self.error.add_seen(samples[None], self.written(values[None]), alpha)

@@ -6,19 +6,24 @@ pays (as in the search of video encoders: Sullivan, Wiegand 1998), with a smooth
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from nfcodec.moving.motion import BLOCK, BOTH, FIRST, LARGEST_VECTOR, SECOND, Motion, grid, middle
-from nfcodec.moving.prediction import SAMPLE_BITS, Reference
+from nfcodec.moving.prediction import SAMPLE_BITS, Reference, taps
 from nfcodec.types import Bytes, Doubles, Floats, Indices
 
 _LEVELS = 3  # halvings of the pyramid
 _REACH = 10  # samples of the smallest picture that vectors are searched in
 _MARGIN = 40  # samples around a picture that vectors may show
 _SMALL = 4  # blocks of so few samples look further
+_AT_ONCE = 256  # blocks, whose samples stay near the processor's cache
+_BORDER = 24  # samples around the phases of a picture, of which the taps leave a block and more that are all alike
 _UNIT = np.float32(2.0**-SAMPLE_BITS)
+_LONGEST = 1 << 14  # of the distances whose logarithms are kept
 _AROUND = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)])
 _WIDER = np.array([(y, x) for y in range(-2, 3) for x in range(-2, 3)])
 _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -35,9 +40,17 @@ class Searched:
 
     def __init__(self, luma: Floats) -> None:
         """``luma`` (H, W)."""
-        h, w = grid(*luma.shape)
-        self.shape, self.size = (h, w), luma.shape
-        self.luma = np.pad(luma, ((0, h * BLOCK - luma.shape[0]), (0, w * BLOCK - luma.shape[1])), mode="edge")
+        self.shape, self.size = grid(*luma.shape), luma.shape
+        self._given: Floats | None = luma
+
+    @cached_property
+    def luma(self) -> Floats:
+        """The luma with whole blocks, its border repeated."""
+        return _whole(self._luma(), self.shape)
+
+    def _luma(self) -> Floats:
+        assert self._given is not None, "only what can be made anew is forgotten"
+        return self._given
 
     @cached_property
     def pyramid(self) -> list[Floats]:
@@ -55,17 +68,29 @@ class Searched:
 
 def _price(off: Floats, trade: float) -> Floats:
     """What errors (…) cost, each."""
-    size = np.abs(off)
-    small = np.minimum(size, np.float32(0.5 * np.sqrt(trade)))
-    size += size
-    size -= small
-    size *= small * np.float32(1.0 / trade)
+    size, small = _parts(off, trade)
+    size *= small
     return size
 
 
+def _parts(off: Floats, trade: float) -> tuple[Floats, Floats]:
+    """Two factors of what errors (…) cost; they are written over."""
+    size = np.abs(off, out=off)
+    small = np.minimum(size, np.float32(0.5 * np.sqrt(trade)))
+    size += size
+    size -= small
+    size *= np.float32(1.0 / trade)
+    return size, small
+
+
 def error_bits(off: Floats, trade: float) -> Floats:
-    """What errors (n, 256) of blocks cost, (n,)."""
-    return np.asarray(_price(off, trade).sum(1), np.float32)
+    """What errors (…, n) of blocks cost, (…); they are written over."""
+    return np.asarray(np.einsum("...i,...i", *_parts(off, trade)), np.float32)
+
+
+def _whole(luma: Floats, shape: tuple[int, int]) -> Floats:
+    h, w = (BLOCK * n - m for n, m in zip(shape, luma.shape, strict=True))
+    return np.pad(luma, ((0, h), (0, w)), mode="edge")
 
 
 def _cut(plane: Floats, side: int) -> Floats:
@@ -77,60 +102,108 @@ def _cut(plane: Floats, side: int) -> Floats:
 class Shown(Searched):
     """A reference: its luma at whole samples, and in between."""
 
+    def __init__(self, reference: Reference) -> None:
+        shape = reference.planes.shape[1:]
+        self.shape, self.size, self._given = grid(*shape), shape, None
+        self.reference = reference
+        self._phases: dict[tuple[int, int], Floats] = {}
+        self._windows: dict[int, Floats] = {}
+
     def forget(self) -> None:
         """Keep the samples alone."""
         self.reference.forget()
-        for name in ("wide", "pyramid", "blocks"):
+        self._phases.clear()
+        self._windows.clear()
+        for name in ("luma", "wide", "pyramid", "blocks"):
             self.__dict__.pop(name, None)
 
-    def __init__(self, reference: Reference) -> None:
-        super().__init__(reference.planes[0].astype(np.float32) * _UNIT)
-        self.reference = reference
+    def _luma(self) -> Floats:
+        luma: Floats = self.reference.planes[0].astype(np.float32) * _UNIT
+        return luma
 
     @cached_property
     def wide(self) -> list[Floats]:
         """The pyramid with a repeated border."""
         return [np.pad(p, _MARGIN, mode="edge") for p in self.pyramid]
 
-    def quarters(self, vectors: Indices, corners: Indices) -> Floats:
-        """Samples (n, 256) of blocks with ``corners`` (n, 2), moved by vectors (n, 2) in quarter samples."""
-        height, width = self.size
-        out = np.empty((len(vectors), BLOCK, BLOCK), np.float32)
-        rows = np.clip((corners[:, 0] + (vectors[:, 0] >> 2))[:, None] + np.arange(BLOCK), 0, height - 1)
-        columns = np.clip((corners[:, 1] + (vectors[:, 1] >> 2))[:, None] + np.arange(BLOCK), 0, width - 1)
+    def _phase(self, y: int, x: int) -> Floats:
+        """The luma y / 4 and x / 4 of a sample further down and to the right, about, with a border."""
+        if (y, x) not in self._phases:
+            if y:
+                found = _filtered(self._phase(0, x), 0, y)
+            elif x:
+                found = _filtered(self._phase(0, 0), 1, x)
+            else:
+                height, width = self.size
+                found = np.pad(self.luma[:height, :width], _BORDER, mode="edge")
+            self._phases[y, x] = found
+        return self._phases[y, x]
+
+    def _blocks_of(self, phase: int) -> Floats:
+        """All blocks of a phase, by their corners: a view."""
+        if phase not in self._windows:
+            self._windows[phase] = sliding_window_view(self._phase(*divmod(phase, 4)), (BLOCK, BLOCK))
+        return self._windows[phase]
+
+    def phases(self, vectors: Indices, corners: Indices) -> Iterator[tuple[Indices, Floats]]:
+        """Samples (m, 256) of blocks with ``corners`` (n, 2), moved by vectors (n, 2) in quarter samples: some
+        of them at a time, and which these are."""
+        most = np.array(self.size) + 3
+        place = np.clip(corners + (vectors >> 2), -BLOCK - 4, most) + _BORDER
         phases = (vectors[:, 0] & 3) * 4 + (vectors[:, 1] & 3)
-        for number in np.unique(phases).tolist():
-            mine = np.flatnonzero(phases == number)
-            plane = self.reference.phase(*divmod(number, 4))[0]
-            out[mine] = plane.ravel().take(rows[mine][:, :, None] * width + columns[mine][:, None, :])
-        return out.reshape(len(vectors), -1) * _UNIT
+        for number in np.flatnonzero(np.bincount(phases)).tolist():
+            every = np.flatnonzero(phases == number)
+            for at in range(0, len(every), _AT_ONCE):
+                mine = every[at : at + _AT_ONCE]
+                found = self._blocks_of(number)[place[mine, 0], place[mine, 1]]
+                yield mine, found.reshape(len(mine), -1)
+
+    def quarters(self, vectors: Indices, corners: Indices) -> Floats:
+        """All of :meth:`phases`: (n, 256)."""
+        out = np.empty((len(vectors), BLOCK * BLOCK), np.float32)
+        for mine, samples in self.phases(vectors, corners):
+            out[mine] = samples
+        return out
+
+
+def _filtered(plane: Floats, axis: int, quarter: int) -> Floats:
+    """A plane a number of quarters of a sample further along an axis, in floats."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (3, 4)
+    wide, n = np.pad(plane, pad, mode="edge"), plane.shape[axis]
+    out = np.zeros_like(plane)
+    for i, tap in enumerate(taps(quarter)):
+        if tap:
+            out += np.float32(tap) * (wide[i : i + n] if axis == 0 else wide[:, i : i + n])
+    return out
 
 
 def _coarse(wanted: Floats, wide: Floats, side: int, trade: float) -> Indices:
     """Whole vectors (n, 2) of the blocks of ``side`` samples of the smallest picture, by full search."""
     h, w = wanted.shape
-    share = (BLOCK // side) ** 2
-    best, found = None, np.zeros(((h // side) * (w // side), 2), np.int64)
-    reach = range(-_REACH, _REACH + 1)
-    for y, x in sorted(((y, x) for y in reach for x in reach), key=lambda v: v[0] ** 2 + v[1] ** 2):
-        part = wide[_MARGIN + y : _MARGIN + y + h, _MARGIN + x : _MARGIN + x + w]
-        alone = _price(part - wanted, trade).reshape(h // side, side, w // side, side).sum((1, 3))
-        cost = share * _around(alone).ravel()
-        cost += float(vector_bits(np.array((y, x)) * (4 * BLOCK // side)))
-        if best is None:
-            best = cost
-            continue
-        better = cost < best
-        best[better] = cost[better]
-        found[better] = y, x
+    reach = np.arange(-_REACH, _REACH + 1)
+    moved = sliding_window_view(wide, w, 1)[:, _MARGIN - _REACH : _MARGIN + _REACH + 1].swapaxes(0, 1)
+    costs = np.empty((len(reach), len(reach), (h // side) * (w // side)), np.float32)
+    for i, y in enumerate(reach.tolist()):
+        price = _price(moved[:, _MARGIN + y : _MARGIN + y + h] - wanted, trade)
+        rows = np.add.reduce([price[:, r::side] for r in range(side)])
+        alone = np.add.reduce([rows[..., c::side] for c in range(side)])
+        costs[i] = _around(alone).reshape(len(reach), -1)
+    vectors = np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2)
+    costs = costs.reshape(len(vectors), -1)
+    costs *= (BLOCK // side) ** 2
+    costs += vector_bits(vectors * (4 * BLOCK // side))[:, None]
+    # Of equal ones the shortest.
+    nearest = np.argsort((vectors**2).sum(1), kind="stable")
+    found: Indices = vectors[nearest[costs[nearest].argmin(0)]]
     return found
 
 
 def _around(costs: Floats) -> Floats:
-    """Of every block (h, w) the mean with the four beside it, at the border with itself: blocks of few samples alone
+    """Of every block (…, h, w) the mean with the four beside it, at the border with itself: blocks of few samples alone
     find anything."""
-    wide = np.pad(costs, 1, mode="edge")
-    total = costs + wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
+    wide = np.pad(costs, (*((0, 0) for _ in costs.shape[:-2]), (1, 1), (1, 1)), mode="edge")
+    total = costs + wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1] + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
     return np.asarray(total * np.float32(0.2), np.float32)
 
 
@@ -138,17 +211,24 @@ def _refined(
     wanted: Floats, wide: Floats, side: int, shape: tuple[int, int], candidates: Indices, trade: float
 ) -> Indices:  # fmt: skip
     """The best (n, 2) of whole vectors (n, c, 2), and of those one or two samples around it."""
-    blocks = _cut(wanted, side).reshape(-1, 1, side * side)
-    corners = np.indices(shape, np.int64).reshape(2, -1).T[:, None] * side + _MARGIN
-    most = np.array(wide.shape) - side
-    offsets = (np.arange(side)[:, None] * wide.shape[1] + np.arange(side)).ravel()
+    blocks = _cut(wanted, side).reshape(-1, side * side)
+    corners = np.indices(shape, np.int64).reshape(2, -1).T * side + _MARGIN
+    step = _AT_ONCE // 4
+    parts = [slice(at, at + step) for at in range(0, len(blocks), step)]
+    windows = sliding_window_view(wide, (side, side))
+    return np.concatenate([_best(blocks[p], corners[p], windows, candidates[p], trade) for p in parts])
+
+
+def _best(blocks: Floats, corners: Indices, windows: Floats, candidates: Indices, trade: float) -> Indices:
+    """:func:`_refined` of some blocks (n, side²), among all ``windows`` of a picture, by their corners."""
+    side, most = windows.shape[-1], np.array(windows.shape[:2]) - 1
     for around in (None, _WIDER if side <= _SMALL else _AROUND):
         tried = candidates if around is None else candidates + around
-        place = np.clip(corners + tried, 0, most)
-        tried = place - corners
-        flat = place[..., 0] * wide.shape[1] + place[..., 1]
-        cost = (BLOCK // side) ** 2 * _price(wide.ravel().take(flat[..., None] + offsets) - blocks, trade).sum(2)
-        cost += vector_bits(tried * (4 * BLOCK // side))
+        place = np.clip(corners[:, None] + tried, 0, most)
+        tried = place - corners[:, None]
+        off = windows[place[..., 0], place[..., 1]].reshape(*place.shape[:2], -1)
+        off -= blocks[:, None]
+        cost = (BLOCK // side) ** 2 * error_bits(off, trade) + vector_bits(tried * (4 * BLOCK // side))
         candidates = np.take_along_axis(tried, cost.argmin(1)[:, None, None], 1)
     return candidates[:, 0]
 
@@ -173,8 +253,16 @@ def whole_vectors(wanted: Searched, shown: Shown, trade: float) -> Indices:
 
 def vector_bits(off: Indices) -> Doubles:
     """About how many bits a vector costs that is ``off`` (…, 2) by so much from what is expected."""
-    size = np.log2(1.0 + np.abs(off)).sum(-1)
-    return np.where((off == 0).all(-1), 0.5, 3.0 + 2.0 * size)
+    size = _logarithms()[np.minimum(np.abs(off), _LONGEST)].sum(-1)
+    bits: Doubles = np.where(size == 0, 0.5, 3.0 + 2.0 * size)
+    return bits
+
+
+@lru_cache(maxsize=1)
+def _logarithms() -> Doubles:
+    """log2(1 + n)."""
+    found: Doubles = np.log2(1.0 + np.arange(_LONGEST + 1))
+    return found
 
 
 class BlockSearch:
@@ -184,11 +272,15 @@ class BlockSearch:
         self.wanted, self.shown, self.trade = wanted, shown, trade
         self.corners = np.indices(wanted.shape, np.int64).reshape(2, -1).T * BLOCK
         self.vectors = 4 * whole_vectors(wanted, shown, trade)
-        self.errors = self._error(self.vectors)
+        self.errors = self._error(self.vectors, np.arange(len(self.vectors)))
 
-    def _error(self, vectors: Indices, mine: Indices | None = None) -> Floats:
-        where = slice(None) if mine is None else mine
-        return error_bits(self.shown.quarters(vectors, self.corners[where]) - self.wanted.blocks[where], self.trade)
+    def _error(self, vectors: Indices, mine: Indices) -> Floats:
+        """What blocks ``mine`` (n,) cost with vectors (n, 2)."""
+        found = np.empty(len(mine), np.float32)
+        for some, samples in self.shown.phases(vectors, self.corners[mine]):
+            samples -= self.wanted.blocks[mine[some]]
+            found[some] = error_bits(samples, self.trade)
+        return found
 
     def run(self) -> None:
         """Finer, and with an eye on the neighbours."""
@@ -205,15 +297,15 @@ class BlockSearch:
         return np.stack([middle(around[..., i], there) for i in (0, 1)], 1)
 
     def _try(self, vectors: Indices, expected: Indices) -> None:
-        """Take vectors (n, 2) where they cost less."""
-        mine = np.flatnonzero((vectors != self.vectors).any(1))
+        """Take vectors (n, 2) where they cost less; where one costs more than all does now, nobody looks."""
+        bits, now = vector_bits(vectors - expected), self.errors + vector_bits(self.vectors - expected)
+        mine = np.flatnonzero((bits < now) & (vectors != self.vectors).any(1))
         if not len(mine):
             return
         errors = self._error(vectors[mine], mine)
-        now = self.errors[mine] + vector_bits(self.vectors[mine] - expected[mine])
-        then = errors + vector_bits(vectors[mine] - expected[mine])
-        better = mine[then < now]
-        self.errors[better], self.vectors[better] = errors[then < now], vectors[better]
+        won = errors + bits[mine] < now[mine]
+        better = mine[won]
+        self.errors[better], self.vectors[better] = errors[won], vectors[better]
 
     def _around(self, step: int) -> None:
         expected, start = self.expected(), self.vectors.copy()

@@ -14,7 +14,11 @@ from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.init import Level
 from nfcodec.moving.motion import BLOCK
+from nfcodec.moving.residual import coarse
 from nfcodec.types import Floats, Mask, Symbols
+
+# About what a fine symbol that is not zero costs, with the zeros around it.
+_FINE_BITS = 8.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Residual:
 
     def __init__(self, level: Level, planes: Floats, plan: Plan, *, coded: int, trade: float) -> None:
         self.level, self.plan, self.coded, self.trade = level, plan, coded, trade
+        self.fine = True
         self.window = whole_window(torch.from_numpy(planes), level.spec)
         with torch.inference_mode():
             self.weights = analysis(level, self.window)
@@ -56,6 +61,8 @@ class Residual:
             sizes = torch.from_numpy(level.steps(plan.quality))[..., None, None]
             symbols = rounded(corrected(level, self.weights, plan.quality), plan.rounding)
             symbols[self.coded :] = 0
+            self.fine = _worth_fine(symbols, self.weights, sizes, self.trade)
+            symbols = self._kept(symbols)
             return _priced(symbols, self.weights, sizes, self.trade, level.spec.spacing)
 
     def refined(self, symbols: Symbols, cells: Mask) -> Symbols:
@@ -67,7 +74,20 @@ class Residual:
             quality=self.plan.quality, planes=self.coded, trade=self.trade,
         )  # fmt: skip
         found = refine(problem, symbols, self.plan.rounds, held=self.plan.held, deadline=self.plan.deadline)
-        return np.asarray(found.symbols * cells, np.int32)
+        return self._kept(np.asarray(found.symbols * cells, np.int32))
+
+    def _kept(self, symbols: Symbols) -> Symbols:
+        if not self.fine:
+            symbols[1:, coarse(symbols.shape[1]) :] = 0
+        return symbols
+
+
+def _worth_fine(symbols: Symbols, weights: Tensor, sizes: Tensor, trade: float) -> bool:
+    """Whether the fine symbols of the planes behind the first save more than they cost."""
+    part = slice(1, None), slice(coarse(symbols.shape[1]), None)
+    w, size, q = weights[part], sizes[part], torch.from_numpy(symbols[part]).float()
+    gain = float((w.square() - (w - q * size).square()).sum()) / trade
+    return gain > _FINE_BITS * int(q.count_nonzero())
 
 
 def _priced(symbols: Symbols, weights: Tensor, sizes: Tensor, trade: float, spacing: tuple[int, ...]) -> Quantized:
