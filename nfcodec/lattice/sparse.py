@@ -41,12 +41,9 @@ def cell_layers(level: Level, symbols: Symbols, quality: int, wanted: Mask) -> D
 
 
 def _weights(level: Level, symbols: Symbols, quality: int, wanted: Mask, correction: Floats) -> Doubles:
-    at = np.flatnonzero(wanted)
+    at, sizes = np.flatnonzero(wanted), level.sizes(symbols, quality)
     flat = symbols.reshape(-1, wanted.size).take(at, axis=1)
-    if level.masking is None:
-        sizes = steps.step_sizes(level.log_step, quality).reshape(-1, 1)
-    else:
-        sizes = level.sizes(symbols, quality).reshape(-1, wanted.size).take(at, axis=1)
+    sizes = sizes.reshape(len(flat), -1) if level.masking is None else sizes.reshape(-1, wanted.size).take(at, axis=1)
     offset = None if level.offset is None else level.offset.astype(np.float64).reshape(-1, 1)
     found: Doubles = steps.weights(flat, correction, sizes, offset)
     return found
