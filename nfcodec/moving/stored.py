@@ -82,6 +82,8 @@ class Group:
                     self._known[at] = found
                     if wanted <= self._known.keys():
                         break
+        if self._expected <= self._known.keys():
+            self._running = iter(())  # it holds this group, which would outlive its use
         return self._known
 
     def _begun(self, needed: set[int], after: Group | None) -> Iterator[tuple[int, Decoded]]:
