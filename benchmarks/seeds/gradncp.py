@@ -81,7 +81,7 @@ def _plan(context: Context) -> list[tuple[str, str, int]]:
     plan += [("imagenette", m, first) for m in METHODS if m not in _SEEDED]
     plan += [("video", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
     plan += [("speech 3 s", m, s) for m in _EVERYWHERE for s in protocol.other_seeds]
-    plan += [("speech 1 s", m, s) for m in _EVERYWHERE for s in protocol.other_seeds[1:]]
+    plan += [("speech 1 s", m, s) for m in _EVERYWHERE for s in protocol.seeds[1:]]
     return plan
 
 
