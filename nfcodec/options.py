@@ -256,7 +256,8 @@ class FileInfo:
     """What the header of an .nfc file says; read without decoding and without torch. ``field``: the kind.
 
     ``uneven``: the frames of a video are not shown for equal times; ``sample_rate`` is their number by the length then.
-    ``growing``: a recording that has no end yet; ``shape`` is of what can be decoded now.
+    ``growing``: a recording that has no end yet; ``shape`` is of what can be decoded now. ``spacing``: samples between
+    the cells of a lattice, None where they are those of the init.
     """
 
     path: str
@@ -278,6 +279,7 @@ class FileInfo:
     sections: tuple[SectionInfo, ...]
     uneven: bool = False
     growing: bool = False
+    spacing: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def information(i: FileInfo) -> str:
     rows = {
         "kind": _kind(i),
         "file": f"{count(i.bytes)} B, {rate(i.rate, i.rate_unit)}, format {i.version}",
-        "coding": f"{i.field}, quality {i.quality}, init {i.init}",
+        "coding": f"{i.field}, {_cells(i)}quality {i.quality}, init {i.init}",
         "metadata": ", ".join(i.metadata) or "none",
         "sections": _sections(i),
     }
@@ -110,6 +110,10 @@ def information(i: FileInfo) -> str:
     if i.value_range is not None:
         rows["values"] = f"{i.value_range[0]:g} … {i.value_range[1]:g}"
     return "\n".join([label(i.path), *(f"  {name:<9} {value}" for name, value in rows.items())])
+
+
+def _cells(i: FileInfo) -> str:
+    return "" if i.spacing is None else f"cells of {i.spacing} samples, "
 
 
 def _kind(i: FileInfo) -> str:

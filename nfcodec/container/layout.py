@@ -35,6 +35,7 @@ _LARGEST_FLOAT = {"f16": 65504.0, "f32": math.ldexp(2.0 - 2.0**-23, 127), "f64":
 
 _HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _GROWING = 0x08, 0x10, 0x20, 0x40, 0x80
 _PERCEPTUAL = 0x80  # of the quality
+_WIDER = 0x7F  # in the place of a quality: a spacing comes first
 
 
 class SectionType(IntEnum):
@@ -66,7 +67,8 @@ class Header:
 
     ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
     ``nfcodec.signal.SignalInfo``. ``init``: first 8 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
-    ``perceptual``: the field is used as its init has it to look well, not to make errors small. ``chunk_rows``: rows of
+    ``perceptual``: the field is used as its init has it to look well, not to make errors small. ``spacing``: samples
+    between the cells, None for that of the init. ``chunk_rows``: rows of
     modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
     ``growing``: the file was written while its signal came in, so its LENGTH sections say how long axis 0 is and where
     the sections end (FORMAT.md, §24); until they are read, ``shape[0]`` is 1 and ``sections`` is 0.
@@ -85,6 +87,7 @@ class Header:
     sections: int = 0
     version: int = VERSION
     perceptual: bool = False
+    spacing: int | None = None
     growing: bool = False
 
     def problem(self) -> str | None:
@@ -97,6 +100,7 @@ class Header:
             (self._type_fits(), f"sample type {self.sample_type} in {self._what()}"),
             (len(self.init) == INIT_BYTES, f"init prefix of {len(self.init)} bytes"),
             (0 <= self.quality <= 100, f"quality {self.quality} outside 0…100"),
+            (self.spacing is None or 0 < self.spacing < 256, f"cells {self.spacing} samples apart"),
             (self.chunk_rows >= 1, f"{self.chunk_rows} rows of modules per chunk"),
             (self.sections >= 0, f"{self.sections} sections"),
             (self._rate_fits(), f"rate {self.rate} in {self._what()}"),
@@ -233,8 +237,7 @@ def pack_fields(header: Header) -> bytes:
     out += encode_varint((header.channels - 1) << _SAMPLE_BITS | _SAMPLE_TYPES.index(header.sample_type))
     for length in header.shape[header.growing :]:
         out += encode_varint(length)
-    quality = header.quality | (_PERCEPTUAL if header.perceptual else 0)
-    out += header.init + bytes([quality]) + encode_varint(header.chunk_rows)
+    out += header.init + _pack_quality(header) + encode_varint(header.chunk_rows)
     if header.sections != 1 and not header.growing:
         out += encode_varint(header.sections)
     if header.rate is not None:
@@ -242,6 +245,22 @@ def pack_fields(header: Header) -> bytes:
     if header.value_range is not None:
         out += struct.pack("<2d", *header.value_range)
     return bytes(out)
+
+
+def _pack_quality(header: Header) -> bytes:
+    tune = _PERCEPTUAL if header.perceptual else 0
+    wider = b"" if header.spacing is None else bytes([_WIDER | tune, header.spacing])
+    return wider + bytes([header.quality | (0 if wider else tune)])
+
+
+def _unpack_quality(reader: ByteReader) -> tuple[int, bool, int | None]:
+    """Quality, tune and spacing."""
+    first = reader.byte("quality")
+    quality, perceptual = first & ~_PERCEPTUAL, bool(first & _PERCEPTUAL)
+    if quality != _WIDER:
+        return quality, perceptual, None
+    spacing = reader.byte("spacing")
+    return reader.byte("quality"), perceptual, spacing
 
 
 def _unpack_kind(flags: int) -> tuple[str, int]:
@@ -292,15 +311,17 @@ def unpack_fields(fields: bytes, version: int) -> Header:
     channels, sample_type = _unpack_samples(reader)
     growing = bool(flags & _GROWING)
     shape = tuple(1 if growing and not i else reader.varint(f"length of axis {i}") for i in range(axes))
-    init, quality = reader.take(INIT_BYTES, "init prefix"), reader.byte("quality")
+    init = reader.take(INIT_BYTES, "init prefix")
+    quality, perceptual, spacing = _unpack_quality(reader)
     header = Header(
         modality=modality,
         shape=shape,
         channels=channels,
         sample_type=sample_type,
         init=init,
-        quality=quality & ~_PERCEPTUAL,
-        perceptual=bool(quality & _PERCEPTUAL),
+        quality=quality,
+        perceptual=perceptual,
+        spacing=spacing,
         chunk_rows=reader.varint("chunk rows"),
         alpha=bool(flags & _HAS_ALPHA),
         sections=_unpack_sections(reader, flags),

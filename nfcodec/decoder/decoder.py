@@ -56,6 +56,8 @@ class Decoder:
         self.index = list(self.reader.index(partial=partial))
         if self.header.perceptual and getattr(self.init, "perceptual", None) is None:
             raise CorruptError(f"init {self.init.id} has no perceptual tune")
+        if self.header.spacing is not None and not getattr(self.init, "spacings", ()):
+            raise CorruptError(f"init {self.init.id} has cells of one spacing alone")
         self.field = families.runtime(self.init.kind).open_field(
             self.init, self.reader, self.index, self.info, limits, coder or ALONE, partial=partial
         )

@@ -63,6 +63,7 @@ class Encoder(ABC):
 
     rows: int  # of modules or cells in one chunk
     perceptual = False  # whether the init is used in its perceptual tune, where it has one
+    wider: int | None = None  # samples between the cells of a lattice, where these are not those of the init
 
     def __init__(
         self, source: Source, init: Init, options: EncodeOptions, progress: Progress | None
@@ -197,4 +198,5 @@ class Encoder(ABC):
             modality=info.modality, shape=info.shape, channels=info.channels, sample_type=info.sample_type,
             init=self.prefix, quality=self.quality, chunk_rows=self.rows,
             alpha=info.alpha, rate=info.rate, value_range=info.value_range, perceptual=self.perceptual,
+            spacing=self.wider,
         )  # fmt: skip

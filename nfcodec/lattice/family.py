@@ -22,5 +22,6 @@ def open_field(
     """The lattice of an open file; :class:`CorruptError` when header, init and sections do not fit together."""
     if not init.takes(info):
         raise CorruptError(f"init {init.id} does not fit a {info.modality} of {info.channels} channels")
-    init = init.tuned("perceptual" if reader.header.perceptual else "psnr")
+    header = reader.header
+    init = init.tuned("perceptual" if header.perceptual else "psnr").at(header.spacing)
     return LatticeField(init, reader, index, info, limits, coder, partial=partial)

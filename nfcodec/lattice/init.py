@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from nfcodec.lattice.planes import PlaneSet, places, planes_of
 from nfcodec.lattice.prior import Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.wider import Wider, widened
 from nfcodec.options import Tune
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Doubles, Floats
@@ -39,6 +41,8 @@ class Level:
     empty where it was not trained. ``offset``: W0 (P, K), the last layers that Δ is taken from, in whole numbers of
     2^-16; None for zeros. ``context``: what the further inner steps were trained on. ``masking``: γ (8, P, K) of the
     anchors in 256ths, by which steps grow with activity (:mod:`nfcodec.lattice.masking`); None where they do not.
+    ``wider``: other spacings that the level may have (:mod:`nfcodec.lattice.wider`); ``finer``: by how much the quality
+    of steps, D and prior is above that of the picture at the spacing that it has.
     """
 
     spec: LatticeSpec
@@ -52,6 +56,8 @@ class Level:
     offset: Whole | None = None
     context: Context = FULL
     masking: Whole | None = None
+    wider: Mapping[int, Wider] = field(default_factory=dict)
+    finer: int = 0
 
     @property
     def parameters(self) -> int:
@@ -106,6 +112,7 @@ class Level:
         self._check_offset(name)
         self._check_masking(name)
         check_table(name, spec, self.table, levels)
+        self._check_wider(name)
         inputs = restore.input_count(len(spec.planes), spec.bases, spec.axes)
         self.restore.validate(inputs, spec.coded, spec.axes)
         if self.prior.spec != spec:
@@ -115,6 +122,12 @@ class Level:
         if self.detail:
             _expect(name, self.detail, detail_shapes(*detail_size(self.detail), order.QUALITY_LEVELS))
         self.prior.validate()
+
+    def _check_wider(self, name: str) -> None:
+        for spacing, wider in self.wider.items():
+            if spacing % 2 or not 0 < spacing < 256 or not 0 <= wider.finer <= 100:
+                raise CorruptError(f"init {name}: impossible cells of {spacing} samples, {wider.finer} finer")
+            check_table(name, replace(self.spec, spacing=(spacing,) * self.spec.axes), wider.table)
 
     def _check_steps(self, name: str) -> None:
         shape = order.QUALITY_LEVELS, len(self.spec.planes), self.spec.bases
@@ -185,6 +198,27 @@ class LatticeInit:
         return self.perceptual if tune == "perceptual" and self.perceptual is not None else self
 
     @property
+    def spacings(self) -> tuple[int, ...]:
+        """Other spacings than its own that the lattice may have."""
+        return tuple(sorted(self.levels[0].wider)) if len(self.levels) == 1 else ()
+
+    def at(self, spacing: int | None) -> LatticeInit:
+        """The init with cells ``spacing`` samples apart along every axis; itself for None. λ of a quality of the steps
+        is that of the picture's own quality."""
+        if spacing is None:
+            return self
+        if spacing not in self.spacings:
+            raise CorruptError(f"init {self.id} has no cells {spacing} samples apart")
+        level = widened(self.levels[0], spacing)
+        trade = self.trade_off(-level.finer), self.trade[1]
+        return replace(self, levels=(level,), trade=trade, perceptual=None)
+
+    @property
+    def finer(self) -> int:
+        """By how much the quality of the steps is above that of a picture."""
+        return self.levels[0].finer
+
+    @property
     def kind(self) -> str:
         """The kind of field."""
         return "lattice"
@@ -238,6 +272,8 @@ class LatticeInit:
             raise CorruptError(f"init {self.id}: impossible trade-off {self.trade}")
         for level in self.levels:
             level.validate(self.id, len(self.levels))
+        if len(self.levels) > 1 and any(level.wider for level in self.levels):
+            raise CorruptError(f"init {self.id}: several levels, and other spacings of one of them")
         self._check_levels()
         if self.perceptual is not None:
             self._check_perceptual(self.perceptual)

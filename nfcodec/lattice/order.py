@@ -25,6 +25,7 @@ from nfcodec.types import Ints
 Offset = tuple[int, ...]
 
 QUALITY_LEVELS = 8
+MOST_QUALITY = 100
 LARGEST_FEATURE = 127
 HAT = 16
 LEVEL_CLASSES = 4

@@ -131,7 +131,8 @@ class LatticeRenderer:
         if not last.detail:
             return None
         height, width = self._sizes
-        return Detail(last.detail, last.hats(quality), (height, width), self._span_planes)
+        # X was trained on pictures of the quality that the file tells.
+        return Detail(last.detail, last.hats(quality - last.finer), (height, width), self._span_planes)
 
     def _summed(self, parts: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:
         """The planes of the set from those of all levels: sums of whole numbers are exact."""

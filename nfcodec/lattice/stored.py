@@ -14,6 +14,7 @@ from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Box, Deltas, Preview
 from nfcodec.lattice.code import RegionBytes, RegionCoder
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.lattice.order import MOST_QUALITY
 from nfcodec.lattice.preview import preview
 from nfcodec.lattice.renderer import LatticeRenderer, gathered
 from nfcodec.lattice.space import Space, box_of, section_run, unpack_run
@@ -40,13 +41,16 @@ class LatticeField(ValuesField):
         self.init, self.reader, self.info, self.limits, self._coder = init, reader, info, limits, coder
         self.header: Header = reader.header
         self._reading = Lock()
+        self.quality = self.header.quality + init.finer
+        if self.quality > MOST_QUALITY:
+            raise CorruptError(f"quality {self.header.quality} is too fine for cells of {self.header.spacing} samples")
         self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
         if self.header.chunk_rows != self.space.chunk_rows:
             raise CorruptError(f"{self.header.chunk_rows} rows of cells per chunk do not fit a lattice")
         self._planes = [init.coded_planes(i, info.channels) for i in range(len(init.levels))]
         self._layers = [len(v.spec.layers) if n else 0 for v, n in zip(init.levels, self._planes, strict=True)]
         self._entries = _by_region(index, self.space.count, self._layers, partial=partial)
-        self._renderer = LatticeRenderer(init, self.spaces, self.header.quality, info, self._decoded)
+        self._renderer = LatticeRenderer(init, self.spaces, self.quality, info, self._decoded)
         self.overlay = StoredOverlay(reader, index, info, self.chunk_length, limits)
         if self.overlay and len(info.shape) != 2:
             raise CorruptError(f"an overlay of a signal of {len(info.shape)} axes")
@@ -82,7 +86,7 @@ class LatticeField(ValuesField):
     @property
     def trade(self) -> float:
         """λ: squared error of the values, summed, per bit."""
-        return self.init.plane_trade(self.header.quality) / self.init.planes.unit(self.info.channels)
+        return self.init.plane_trade(self.quality) / self.init.planes.unit(self.info.channels)
 
     @property
     def tune(self) -> Tune:
@@ -99,7 +103,7 @@ class LatticeField(ValuesField):
         out = np.empty((len(spec.planes), spec.bases, *self.space.cells), np.int32)
         for index in range(self.space.count):
             out[self.space.box(index).cells] = self._decoded(index, 0)
-        return Deltas(out, self.level.steps(self.header.quality))
+        return Deltas(out, self.level.steps(self.quality))
 
     def lacking(self) -> str:
         """Which layers are not there; those of all levels count in their order."""
@@ -134,7 +138,7 @@ class LatticeField(ValuesField):
                 with self._reading:  # regions are decoded on threads
                     data = self.reader.read(entry).payload
                 payloads += unpack_run(data, len(self.spaces)).payloads
-        shape, quality, planes = self.spaces[level].box(region).shape, self.header.quality, self._planes[level]
+        shape, quality, planes = self.spaces[level].box(region).shape, self.quality, self._planes[level]
         return RegionBytes(payloads[:layers], shape, quality, planes, self.limits)
 
     def lowest(self, rows: Span, columns: Span, bases: int, layers: int) -> Floats:
@@ -144,7 +148,7 @@ class LatticeField(ValuesField):
 
         def weights(coded: RegionBytes) -> Floats:
             symbols = self._coder.decode(self.level.prior, coded)
-            sizes = self.level.sizes(symbols, self.header.quality)
+            sizes = self.level.sizes(symbols, self.quality)
             sizes = sizes[:, :bases] if sizes.ndim > 2 else sizes[:, :bases, None, None]
             found = symbols[:, :bases] * sizes + offset
             return np.asarray(found.reshape(-1, *symbols.shape[2:]), np.float32)

@@ -21,12 +21,14 @@ from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.lattice.wider import Wider
 
 Array = npt.NDArray[Any]
 
 KIND = "lattice"
 FORMAT = 1
 PERCEPTUAL = "perceptual"
+WIDER = "wider"
 _HALF = ("first_step", "detail")
 _FLOAT = ("trunk", *_HALF)
 # Layers of a network of the prior.
@@ -53,8 +55,17 @@ def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], 
     contexts = [Context.from_dict(c) for c in tune.get("context", [FULL.to_dict()] * len(specs))]
     both = zip(specs, contexts, strict=True)
     levels = tuple(_level(spec, _within(arrays, str(i)), context) for i, (spec, context) in enumerate(both))
+    if WIDER in meta:
+        levels = tuple(replace(v, wider=_wider(meta[WIDER], _within(arrays, str(i)))) for i, v in enumerate(levels))
     low, high = (float(t) for t in tune["trade"])
     return LatticeInit(meta["id"], meta["modality"], levels, (low, high), digest)
+
+
+def _wider(finer: dict[str, int], arrays: dict[str, Array]) -> dict[int, Wider]:
+    """What a level has at other spacings, of which ``finer`` tells by how much their steps are finer."""
+    if {type(n) for n in finer.values()} != {int}:
+        raise CorruptError(f"{WIDER} = {finer!r} must be whole numbers")
+    return {int(spacing): Wider(arrays[f"table.{spacing}"].copy(), n) for spacing, n in finer.items()}
 
 
 def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
@@ -63,7 +74,9 @@ def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
 
 
 def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context) -> Level:
-    floats = {g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT}
+    floats: dict[str, Any] = {
+        g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT
+    }  # fmt: skip
     layers = _within(arrays, "restore")
     restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
     return Level(
@@ -81,6 +94,8 @@ def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
         "format": FORMAT, "kind": KIND, "id": init.id, "modality": init.modality,
         "levels": [level.spec.to_dict() for level in init.levels], **_tune(init),
     }  # fmt: skip
+    if init.spacings:
+        meta[WIDER] = {str(spacing): init.levels[0].wider[spacing].finer for spacing in init.spacings}
     if init.perceptual is not None:
         more = {n: a for n, a in _arrays(init.perceptual).items() if not _same(a, arrays.get(n))}
         arrays |= {f"{PERCEPTUAL}/{n}": a for n, a in more.items()}
@@ -108,6 +123,7 @@ def _level_contents(level: Level) -> dict[str, Array]:
     arrays: dict[str, Array] = {"log_step": level.log_step, "table": level.table}
     more = {"offset": level.offset, "masking": level.masking}
     arrays |= {name: array for name, array in more.items() if array is not None}
+    arrays |= {f"table.{spacing}": wider.table for spacing, wider in level.wider.items()}
     for group in _FLOAT:
         for name, array in getattr(level, group).items():
             arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from nfcodec.container.layout import chunk_payload
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
+from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.window import Mirrored, cut_window
 from nfcodec.lattice.init import LatticeInit
-from nfcodec.lattice.space import Box, LayerRun, Space
+from nfcodec.lattice.space import Box, LayerRun, Space, pack_run
+from nfcodec.metrics import ErrorSum
 from nfcodec.signal import SignalInfo
-from nfcodec.types import Ints, Symbols
+from nfcodec.types import Floats, Ints, Symbols
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
 SPLIT_FROM = 4096
@@ -96,3 +99,39 @@ class LevelFit:
         """The symbols of a region by what a decoder reads."""
         key = self.init.levels[self.number].prior, coded.payloads, coded.kept.shape[2:], quality, self.planes
         return {key: coded.kept} if coded.payloads else {}
+
+
+@dataclass(frozen=True)
+class CodedPicture:
+    """All regions of all levels, and the error of what they decode to."""
+
+    quality: int
+    levels: list[list[CodedRegion]]
+    error: ErrorSum
+    overlays: tuple[Draft | None, ...] = ()
+
+    def overlay_sections(self) -> list[bytes]:
+        """The payloads of the OVERLAY sections."""
+        return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
+
+    def payloads(self) -> list[bytes]:
+        """Of all sections that hold the picture."""
+        return [*self.overlay_sections(), *(payload for _, payload in self.sections())]
+
+    def sections(self) -> list[tuple[tuple[int, int], bytes]]:
+        """((level, first layer), payload) of every CELLS section: coarse levels and layers first, each layer region by
+        region."""
+        runs = [run for level in self.levels for i, region in enumerate(level) for run in region.runs(i)]
+        runs.sort(key=lambda run: (run.level, run.first))  # stable
+        return [((run.level, run.first), pack_run(run, len(self.levels))) for run in runs]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture (*n, C), what the lattice is to show of it (*n, C), and what lies over that, chunk by chunk. ``empty``:
+    nothing of the lattice shows."""
+
+    values: Floats
+    below: Floats
+    overlays: tuple[Draft | None, ...] = ()
+    empty: bool = False

@@ -6,9 +6,10 @@ decode to these symbols is checked on the finished file (``EncodeOptions.verify`
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +23,22 @@ from nfcodec.deadline import passed, share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.fill import extended, filled
 from nfcodec.encoder.progress import SearchProgress
-from nfcodec.encoder.targets import Attempt, Goal, Trial, find, goal_of
+from nfcodec.encoder.targets import Attempt, Encode, Found, Goal, Trial, find, goal_of
 from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
-from nfcodec.lattice.fit.coded import CodedRegion, LevelFit, check_field
+from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field
 from nfcodec.lattice.fit.labels import label_overlays
-from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
+from nfcodec.lattice.fit.spacings import promising
 from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
-from nfcodec.lattice.space import Space, pack_run
+from nfcodec.lattice.space import Space
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count
@@ -49,42 +50,6 @@ from nfcodec.types import Positions
 _AT_LENGTH = 5
 
 
-@dataclass(frozen=True)
-class CodedPicture:
-    """All regions of all levels, and the error of what they decode to."""
-
-    quality: int
-    levels: list[list[CodedRegion]]
-    error: ErrorSum
-    overlays: tuple[Draft | None, ...] = ()
-
-    def overlay_sections(self) -> list[bytes]:
-        """The payloads of the OVERLAY sections."""
-        return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
-
-    def payloads(self) -> list[bytes]:
-        """Of all sections that hold the picture."""
-        return [*self.overlay_sections(), *(payload for _, payload in self.sections())]
-
-    def sections(self) -> list[tuple[tuple[int, int], bytes]]:
-        """((level, first layer), payload) of every CELLS section: coarse levels and layers first, each layer region by
-        region."""
-        runs = [run for level in self.levels for i, region in enumerate(level) for run in region.runs(i)]
-        runs.sort(key=lambda run: (run.level, run.first))  # stable
-        return [((run.level, run.first), pack_run(run, len(self.levels))) for run in runs]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A picture (*n, C), what the lattice is to show of it (*n, C), and what lies over that, chunk by chunk. ``empty``:
-    nothing of the lattice shows."""
-
-    values: Floats
-    below: Floats
-    overlays: tuple[Draft | None, ...] = ()
-    empty: bool = False
-
-
 class LatticeEncoder(Encoder):
     """Encodes one picture with a lattice init."""
 
@@ -94,30 +59,38 @@ class LatticeEncoder(Encoder):
     ) -> None:  # fmt: skip
         super().__init__(source, init, options, progress)
         self.perceptual = options.minded == "perceptual" and init.perceptual is not None
-        self.init, self.coder = init.tuned(options.minded), coder
+        self.own, self.coder = init.tuned(options.minded), coder
         check_field(init, self.info)
-        self.fits = [LevelFit(self.init, i, self.info.channels) for i in range(len(init.levels))]
-        self.spaces = [Space.of(self.info.shape, level.spec) for level in init.levels]
-        self.space, self.offset = self.spaces[0], offset_of(self.info.modality)
-        self.rows = self.space.chunk_rows
-        self._chunk_length = self.rows * init.levels[0].spec.spacing[0]
+        self.use(None)
+        self.offset = offset_of(self.info.modality)
         self._deadline = None if options.max_time is None else time.monotonic() + options.max_time
         self._alpha: Ints | None = None
+        self._first: tuple[Plan, CodedPicture] | None = None
+        self._alphas = dict[int, list[bytes]]()
         self._quiet: Silence | None = None
+
+    def use(self, spacing: int | None) -> None:
+        """Go on with cells so many samples apart; None: as they are in the init."""
+        self.wider, self.init = spacing, self.own.at(spacing)
+        levels = self.init.levels
+        self.fits = [LevelFit(self.init, i, self.info.channels) for i in range(len(levels))]
+        self.spaces = [Space.of(self.info.shape, level.spec) for level in levels]
+        self.space = self.spaces[0]
+        self.rows = self.space.chunk_rows
+        self._chunk_length = self.rows * levels[0].spec.spacing[0]
 
     def write_signal(self, writer: Writer) -> int:
         """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
         self._alpha = alpha
-        planes = [] if alpha is None else list(self._alpha_payloads(alpha))
-        picture = self._choose(values, planes)
-        self.quality, self.error = picture.quality, picture.error
+        picture = self._fitted(values)
+        self.quality, self.error = picture.quality - self.init.finer, picture.error
         cells = picture.sections()
         for payload in picture.overlay_sections():
             writer.add(SectionType.OVERLAY, payload)
         for _, payload in (c for c in cells if c[0] == (0, 0)):
             writer.add(SectionType.CELLS, payload)
-        for payload in planes:
+        for payload in self._alpha_payloads():
             writer.add(SectionType.ALPHA, payload)
         for _, payload in (c for c in cells if c[0] > (0, 0)):
             writer.add(SectionType.CELLS, payload)
@@ -140,39 +113,62 @@ class LatticeEncoder(Encoder):
         self._quiet = self.find_silence(values, 0)
         return values, np.concatenate(alpha) if alpha else None
 
-    def _alpha_payloads(self, alpha: Ints) -> Iterator[bytes]:
-        for chunk, top in enumerate(range(0, len(alpha), self._chunk_length)):
-            yield chunk_payload(chunk, encode_plane(alpha[top : top + self._chunk_length]))
+    def _alpha_payloads(self) -> list[bytes]:
+        """Of the ALPHA sections, one per row of regions; made once for each height of these."""
+        rows, alpha = self._chunk_length, self._alpha
+        if alpha is not None and rows not in self._alphas:
+            parts = enumerate(range(0, len(alpha), rows))
+            self._alphas[rows] = [chunk_payload(i, encode_plane(alpha[top : top + rows])) for i, top in parts]
+        return self._alphas.get(rows, [])
 
     # -- rate control ------------------------------------------------------------------------------------
-    def _choose(self, values: Floats, alpha: list[bytes]) -> CodedPicture:
-        """The picture at the quality asked for, or at the one that meets the target."""
-        rest = [*alpha, *(payload for _, payload in self.metadata_sections)]
-        rest += [pack_silence(self._quiet)] if self._quiet else []
+    def _fitted(self, values: Floats) -> CodedPicture:
+        """The picture at the quality asked for, or at the one that meets the target, with the cells that suit it."""
         plain = len(self.spaces) == 1 and self.init.axes == 2
         values, parts = self._seen(values, plain=plain)
         labels = label_overlays(values, self.info, self._chunk_length) if plain else None
-        scene = Scene(values, values)
+        scene, options = Scene(values, values), self.options
+        goal = goal_of(options, self.info, self._file_size(self._rest()))
+        exact = None if labels is None else self._below(values, labels)
+        if exact is not None and goal is not None and goal.sized and not self._fits(exact, goal):
+            exact = None
+            self.warnings.append("the few values of the picture are not kept exactly: that would be over the target")
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
-            plan = Plan.of(trial.quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
+            quality = trial.quality + self.init.finer
+            plan = Plan.of(quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
             if exact is not None:
                 made = self._picture(exact, plan)
             elif parts is None:
-                made = self._picture(scene, plan)
+                made = self._first[1] if self._first and self._first[0] == plan else self._picture(scene, plan)
             else:
                 made = self._overlaid(scene, parts, plan, trial.effort)
-            size = self._file_size(made.payloads() + rest)
+            size = self._file_size(made.payloads() + self._rest())
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
-        options, deadline = self.options, self._deadline
-        goal = goal_of(options, self.info, self._file_size(rest))
-        exact = None if labels is None else self._below(values, labels)
-        if exact is not None and goal is not None and goal.sized and not self._fits(exact, rest, goal):
-            exact = None
-            self.warnings.append("the few values of the picture are not kept exactly: that would be over the target")
-        if goal is None:
-            return attempt(Trial(options.quality, 0.0, options.effort, deadline)).result
+        smooth = plain and exact is None and parts is None
+        if goal is not None:
+            return self._searched(attempt, goal, scene if smooth else None)
+        if smooth:
+            self._settle(scene, options.quality)
+        return attempt(Trial(options.quality, 0.0, options.effort, self._deadline)).result
+
+    def _searched(self, attempt: Encode[CodedPicture], goal: Goal, scene: Scene | None) -> CodedPicture:
+        """What meets the goal best. A ``scene`` is tried again with the cells that suit the quality that was found."""
+        outer, found = self._progress, self._search(attempt, goal)
+        if scene is not None and not passed(self._deadline):
+            self._settle(scene, found.attempt.trial.quality)
+            if self.wider is not None:
+                self._progress = outer
+                again = self._search(attempt, goal)
+                if goal.better(again.attempt, found.attempt):
+                    found = again
+                else:
+                    self.use(None)
+        self.warnings += [found.warning] if found.warning else []
+        return found.attempt.result
+
+    def _search(self, attempt: Encode[CodedPicture], goal: Goal) -> Found[CodedPicture]:
         progress = self._progress = SearchProgress(self._progress, float(self.info.samples))
 
         def watched(trial: Trial) -> Attempt[CodedPicture]:
@@ -182,15 +178,36 @@ class LatticeEncoder(Encoder):
             progress.psnr = made.psnr
             return made
 
-        found = find(watched, goal, effort=options.effort, deadline=deadline)
+        found = find(watched, goal, effort=self.options.effort, deadline=self._deadline)
         progress.finish()
-        self.warnings += [found.warning] if found.warning else []
-        return found.attempt.result
+        return found
 
-    def _fits(self, scene: Scene, rest: list[bytes], goal: Goal) -> bool:
+    def _settle(self, scene: Scene, quality: int) -> None:
+        """Use the spacing at which the first steps cost least, errors included."""
+        self.use(None)
+        if self.constant or not self.own.spacings or passed(self._deadline):
+            return
+        luma = torch.from_numpy(scene.values.mean(-1)) * math.sqrt(len(self.own.planes.names))
+        tried = promising(self.own, luma, quality)
+        costs = dict[int | None, float]()
+        for spacing in [None, *tried] if tried else []:
+            self.use(spacing)
+            plan = Plan.of(quality + self.init.finer, 1)
+            made = self._picture(scene, plan)
+            costs[spacing] = self._weight(made, plan)
+            if costs[spacing] <= min(costs.values()):
+                self._first = plan, made
+        self.use(min(costs, key=costs.__getitem__, default=None))
+
+    def _rest(self) -> list[bytes]:
+        """All payloads but those of the picture."""
+        rest = [*self._alpha_payloads(), *(payload for _, payload in self.metadata_sections)]
+        return rest + ([pack_silence(self._quiet)] if self._quiet else [])
+
+    def _fits(self, scene: Scene, goal: Goal) -> bool:
         """Whether the overlays of a scene without anything else meet a target."""
         drafts = [chunk_payload(i, d.payload) for i, d in enumerate(scene.overlays) if d is not None]
-        return self._file_size(drafts + rest) <= goal.limit
+        return self._file_size(drafts + self._rest()) <= goal.limit
 
     def _seen(self, values: Floats, *, plain: bool) -> tuple[Floats, EvenParts | None]:
         """The signal without what alpha hides, and what of it an overlay could hold, if it may have one (``plain``)."""

@@ -162,6 +162,14 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class WiderConfig:
+    """Other ``spacings`` that an encoder may choose for a signal, in samples along every axis; where none are named,
+    those of the init to go on from. Nothing is trained for them."""
+
+    spacings: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LatticeConfig:
     """Everything that determines a lattice init, with the data and the seed."""
 
@@ -177,13 +185,14 @@ class LatticeConfig:
     context: Context = Context()
     detail: DetailConfig = DetailConfig()
     perception: PerceptionConfig = PerceptionConfig()
+    wider: WiderConfig = WiderConfig()
     seed: int = 0
 
 
 TABLES: dict[str, type[Any]] = {
     "data": DataConfig, "networks": NetworkConfig, "outer": OuterLoop, "prune": PruneConfig, "detail": DetailConfig,
     "sparse": SparseConfig, "offset": OffsetConfig, "bootstrap": BootstrapConfig, "context": Context,
-    "perception": PerceptionConfig,
+    "perception": PerceptionConfig, "wider": WiderConfig,
 }  # fmt: skip
 # What ``planes`` of a config may say; a list of [name, set of functions] says it in full.
 _PLANES = {"opponent": OPPONENT, "mid-side": MID_SIDE, "plain": PLAIN}

@@ -23,6 +23,7 @@ from nfcodec.lattice.steps import OCTAVE, WEIGHT_UNIT
 from nfcodec.lattice.train.model import LatticeModel, of_level
 from nfcodec.lattice.train.whole import numpy_restore, restore_params
 from nfcodec.lattice.trunk import table
+from nfcodec.lattice.wider import Wider, finer
 
 Params = dict[str, Tensor]
 Floats = npt.NDArray[np.float64]
@@ -114,6 +115,25 @@ def with_detail(init: LatticeInit, name: str, details: Sequence[Params]) -> Latt
         made = replace(made, perceptual=one(init.perceptual, details[-1]))
     made.validate()
     return made
+
+
+def with_wider(init: LatticeInit, spacings: Sequence[int]) -> LatticeInit:
+    """An init whose cells may also lie so many samples apart; of those that it had none are left."""
+
+    def one(init: LatticeInit) -> LatticeInit:
+        levels = tuple(replace(v, wider={s: _wider(v, s, init.trade) for s in spacings}) for v in init.levels)
+        return replace(init, levels=levels)
+
+    made = one(init)
+    if init.perceptual is not None:
+        made = replace(made, perceptual=one(init.perceptual))
+    made.validate()
+    return made
+
+
+def _wider(level: Level, spacing: int, trade: tuple[float, float]) -> Wider:
+    spec = replace(level.spec, spacing=(spacing,) * level.spec.axes)
+    return Wider(whole_table(spec, level.trunk), finer(spacing / level.spec.spacing[0], trade))
 
 
 def _level(spec: LatticeSpec, params: Params, detail: Params, bits: int) -> Level:

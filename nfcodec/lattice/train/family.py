@@ -12,7 +12,7 @@ from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.train.bootstrap import Teacher
 from nfcodec.lattice.train.config import TABLES, LatticeConfig, read_config
-from nfcodec.lattice.train.export import export_lattice, params_of, with_detail
+from nfcodec.lattice.train.export import export_lattice, params_of, with_detail, with_wider
 from nfcodec.lattice.train.halves import Tuned
 from nfcodec.lattice.train.looks import started
 from nfcodec.lattice.train.loop import LatticeTrainer
@@ -71,6 +71,12 @@ def _gains(begin: LatticeInit, config: LatticeConfig) -> dict[str, Tensor]:
 def finished(trainer: LatticeTrainer) -> LatticeInit:
     """The init of a trainer that has run to its end, with X as it was trained, or else as the init to go on from has
     it."""
+    made, begin = _made(trainer), trainer.whole
+    spacings = trainer.config.wider.spacings or (begin.spacings if begin is not None else ())
+    return with_wider(made, spacings) if spacings else made
+
+
+def _made(trainer: LatticeTrainer) -> LatticeInit:
     config = trainer.config
     if trainer.tunes:
         assert trainer.whole is not None
