@@ -48,6 +48,8 @@ from nfcodec.types import Positions
 
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5
+# Squared errors say less of looks: wider cells are for pictures that cost at most this share with them.
+_CLEARLY = 0.8
 
 
 class LatticeEncoder(Encoder):
@@ -194,7 +196,7 @@ class LatticeEncoder(Encoder):
             self.use(spacing)
             plan = Plan.of(quality + self.init.finer, 1)
             made = self._picture(scene, plan)
-            costs[spacing] = self._weight(made, plan)
+            costs[spacing] = self._weight(made, plan) * (_CLEARLY if spacing is None and self.perceptual else 1.0)
             if costs[spacing] <= min(costs.values()):
                 self._first = plan, made
         self.use(min(costs, key=costs.__getitem__, default=None))
