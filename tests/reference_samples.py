@@ -113,27 +113,28 @@ def region_weights(tensors, q, quality):
     return out
 
 
-def heard(sample, cells):
+def heard(sample, cells, spacing):
     """The two cells that a sample hears along an axis, and its place in each."""
-    for c in ((sample + 4) // 8 - 1, (sample + 4) // 8):
-        place = sample - (8 * c - 4)
+    half, last = spacing // 2, 2 * spacing - 1
+    for c in ((sample + half) // spacing - 1, (sample + half) // spacing):
+        place = sample - (spacing * c - half)
         if c < 0:
-            yield 0, 15 - place
+            yield 0, last - place
         elif c >= cells:
-            yield cells - 1, 15 - place
+            yield cells - 1, last - place
         else:
             yield c, place
 
 
-def sample(tensors, weights, size, y, x):
+def sample(table, weights, size, y, x, spacing):
     """The three planes at a sample; ``size``: rows and columns of cells of the whole lattice."""
     planes = [0, 0, 0]
-    for row, i in heard(y, size[0]):
-        for column, j in heard(x, size[1]):
+    for row, i in heard(y, size[0], spacing):
+        for column, j in heard(x, size[1], spacing):
             own = weights[row, column]
             for p in range(3):
-                table = tensors["0/table"][64:] if p else tensors["0/table"]
-                planes[p] += sum(w * phi[16 * i + j] for w, phi in zip(own[p], table, strict=False))
+                functions = table[64:] if p else table
+                planes[p] += sum(w * phi[2 * spacing * i + j] for w, phi in zip(own[p], functions, strict=False))
     return planes
 
 
@@ -158,8 +159,9 @@ def written(value, top):
     return round(binary32(min(max(value, 0.0), 1.0) * top))
 
 
-def reference_picture(tensors, regions, shape, channels, quality, top, overlay=None):
+def reference_picture(tensors, regions, shape, channels, quality, top, overlay=None, spacing=None):
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
+    ``spacing``: samples between the cells, None for 8; ``quality``: of the steps, which are finer with others.
 
     ``overlay``: for a picture of one chunk, its palette and its indices by (y, x).
     """
@@ -167,7 +169,9 @@ def reference_picture(tensors, regions, shape, channels, quality, top, overlay=N
     for first, left, q in regions:
         for (y, x), w in region_weights(tensors, q, quality).items():
             weights[first + y, left + x] = w
-    size = -(-shape[0] // 8), -(-shape[1] // 8)
+    table = tensors[f"0/table.{spacing}" if spacing else "0/table"]
+    spacing = spacing or 8
+    size = -(-shape[0] // spacing), -(-shape[1] // spacing)
     out = []
     for y in range(shape[0]):
         row = []
@@ -175,7 +179,7 @@ def reference_picture(tensors, regions, shape, channels, quality, top, overlay=N
             if overlay is not None and overlay.plane[y, x]:
                 found = [binary32(c / 255) for c in overlay.palette[overlay.plane[y, x] - 1]]
             else:
-                found = values(sample(tensors, weights, size, y, x), channels)
+                found = values(sample(table, weights, size, y, x, spacing), channels)
             row.append([written(v, top) for v in found])
         out.append(row)
     return out

@@ -1,5 +1,6 @@
 """Samples are what FORMAT.md says: a decoder that was written from the document finds the same, to the last bit."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from helpers import init as path_of
 from reference_lattice import reference_region
 from reference_overlay import ReferenceOverlay
 from reference_samples import exponents, mantissa, reference_picture
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from nfcodec.container.layout import SectionType, split_chunk
@@ -41,8 +43,14 @@ def regions_of(decoder, tensors):
         payloads.setdefault(run.region, []).extend(run.payloads)
     for index, layers in payloads.items():
         region = space.box(index)
-        q = reference_region(prior_of(tensors), layers, region.shape, decoder.header.quality, planes)
+        q = reference_region(prior_of(tensors), layers, region.shape, quality_of_steps(decoder.header), planes)
         yield *region.start, q
+
+
+def quality_of_steps(header):
+    with safe_open(path_of("tiny-lattice"), "numpy") as file:
+        finer = json.loads(file.metadata()["init"]).get("wider", {})
+    return header.quality + (finer[str(header.spacing)] if header.spacing else 0)
 
 
 def by_the_document(data, tensors, top=255):
@@ -53,8 +61,10 @@ def by_the_document(data, tensors, top=255):
             _, payload = split_chunk(decoder.reader.read(entry).payload)
             overlay = ReferenceOverlay(payload, *decoder.info.shape, decoder.info.channels)
     found = list(regions_of(decoder, tensors))
-    info, quality = decoder.info, decoder.header.quality
-    return np.array(reference_picture(tensors, found, info.shape, info.channels, quality, top, overlay))
+    info, header = decoder.info, decoder.header
+    return np.array(reference_picture(
+        tensors, found, info.shape, info.channels, quality_of_steps(header), top, overlay, header.spacing
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["lattice", "drawn"])

@@ -36,6 +36,7 @@ from nfcodec.lattice.fit.spacings import promising
 from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
+from nfcodec.lattice.order import MOST_QUALITY
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
 from nfcodec.lattice.space import Space
@@ -137,7 +138,7 @@ class LatticeEncoder(Encoder):
             self.warnings.append("the few values of the picture are not kept exactly: that would be over the target")
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
-            quality = trial.quality + self.init.finer
+            quality = min(trial.quality + self.init.finer, MOST_QUALITY)  # a search may ask for more
             plan = Plan.of(quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
             if exact is not None:
                 made = self._picture(exact, plan)
