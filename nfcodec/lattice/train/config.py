@@ -32,7 +32,7 @@ class OuterLoop:
     and falls to zero over the last share ``decay`` of them. Every ``double_every``-th step also renders at 2× against
     the larger original, weighted ``double``. ``average``: of the running mean that is shipped. ``fit``: steps that fit
     the trunk to the lapped basis before all this. A share ``drawn`` of the crops comes from ``drawings`` drawn
-    pictures. λ is ``trade`` at quality 0, and ``span`` times that at 100: squared error of a sample per bit and
+    pictures, a share ``enlarged`` is enlarged up to twice. λ is ``trade`` at quality 0, and ``span`` times that at 100: squared error of a sample per bit and
     sample; on photographs quality 0 then comes out near 0.05 bits per pixel, 100 above 2.5, and each step in between
     adds alike."""
 
@@ -49,6 +49,7 @@ class OuterLoop:
     fit: int = 4000
     drawn: float = 0.12
     drawings: int = 120
+    enlarged: float = 0.0
     trade: float = 5.6e-2
     span: float = 5e-4
 

@@ -85,14 +85,19 @@ def _made(trainer: LatticeTrainer) -> LatticeInit:
     made = export_lattice(
         trainer.model, trainer.shipped(), name=config.id, modality=config.data.modality, detail=detail
     )  # fmt: skip
-    if not config.perception.share:
+    whole = trainer.whole
+    if whole is None or not (config.perception.share or whole.perceptual):
         return made
-    assert trainer.whole is not None
     # Trunk and tables were not trained: those of the init as they are, not as they went through floats.
-    both = zip(made.levels, trainer.whole.levels, trainer.whole.tuned("perceptual").levels, strict=True)
+    tuned = whole.tuned("perceptual") if config.perception.share else whole
+    both = zip(made.levels, whole.levels, tuned.levels, strict=True)
     levels = tuple(
         replace(new, trunk=old.trunk, table=old.table, detail=tuned.detail,
                 first_step=new.first_step | {n: a for n, a in old.first_step.items() if n.startswith("analysis.")})
         for new, old, tuned in both
     )  # fmt: skip
-    return replace(trainer.whole, id=config.id, perceptual=replace(made, levels=levels))
+    if config.perception.share:
+        return replace(whole, id=config.id, perceptual=replace(made, levels=levels))
+    assert whole.perceptual is not None
+    other = replace(whole.perceptual, id=config.id)
+    return replace(whole, id=config.id, levels=levels, trade=made.trade, perceptual=other)

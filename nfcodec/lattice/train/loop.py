@@ -110,9 +110,14 @@ class LatticeTrainer(Running):
         taught = self.config.bootstrap
         if name.endswith(".offset"):
             return self.config.offset.rate
-        if self.config.perception.share and name.partition(".")[2].startswith(SHARED):
+        if self._shares and name.partition(".")[2].startswith(SHARED):
             return 0.0
         return taught.rate if taught.rounds and ".e." in name else rate_of(name)
+
+    @property
+    def _shares(self) -> bool:
+        """Whether another tune has the same trunk and tables, which stay as they are."""
+        return self.config.perception.share > 0 or (self.whole is not None and self.whole.perceptual is not None)
 
     @property
     def _taught(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from nfcodec.types import Bytes, Floats
 
 Random = np.random.Generator
 _DETAIL = 10_000_019  # batches of pairs are others than those of crops
+_LARGEST = 2.0  # how much parts are enlarged at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,25 @@ class Pieces(Protocol):
         ...
 
 
+def _drawn_filter(random: Random) -> Image.Resampling:
+    """Either of the two usual filters."""
+    return (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC)[int(random.integers(2))]
+
+
 def _tensor(image: Bytes) -> Tensor:
     return torch.from_numpy(image.astype(np.float32) / np.float32(255.0))
 
 
 class Crops:
     """Random crops of ``size`` pixels, flipped and transposed, from pictures (H, W, 3) in memory; a share ``drawn`` of
-    them from ``drawings`` drawn ones."""
+    them from ``drawings`` drawn ones. A share ``enlarged`` is a smaller part of a picture, enlarged up to twice: what
+    people have is often softer than pictures that were reduced for training."""
 
     def __init__(
         self, pictures: Sequence[Clip], size: int, planes: PlaneSet = OPPONENT_SET, *, drawn: float = 0.0,
-        drawings: int = 1,
+        drawings: int = 1, enlarged: float = 0.0,
     ) -> None:  # fmt: skip
-        self.size, self.drawn, self.planes = size, drawn, planes
+        self.size, self.drawn, self.planes, self.enlarged = size, drawn, planes, enlarged
         self.drawings = [drawing(seed) for seed in range(drawings)] if drawn else []
         self.pictures = [p for p in pictures if min(p.shape[:2]) >= 2 * size]
         if not self.pictures:
@@ -86,11 +94,18 @@ class Crops:
         return self.pictures[min(int(np.searchsorted(self._share, random.random())), len(self.pictures) - 1)]
 
     def _one(self, random: Random, size: int) -> Bytes:
+        if self.enlarged and random.random() < self.enlarged:
+            part = self._cut(random, math.ceil(size / random.uniform(1.0, _LARGEST)))
+            return np.asarray(Image.fromarray(part).resize((size, size), _drawn_filter(random)), np.uint8)
+        return self._cut(random, size)
+
+    def _cut(self, random: Random, size: int) -> Bytes:
+        """A square of a picture, flipped and transposed."""
         picture = self._picture(random)
         y, x = (int(random.integers(n - size + 1)) for n in picture.shape[:2])
         part = picture[y : y + size, x : x + size]
         part = part[:, ::-1] if random.integers(2) else part
-        return np.asarray(part.transpose(1, 0, 2) if random.integers(2) else part, np.uint8)
+        return np.ascontiguousarray(part.transpose(1, 0, 2) if random.integers(2) else part, np.uint8)
 
     def _values(self, picture: Bytes) -> Tensor:
         """Values (C, h, w): the mean of the channels where the planes are of one."""
@@ -119,8 +134,7 @@ class Crops:
         small, large = [], []
         for _ in range(count):
             whole = self._one(random, 2 * self.size)
-            filtering = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC)[int(random.integers(2))]
-            half = Image.fromarray(np.ascontiguousarray(whole)).resize((self.size, self.size), filtering)
+            half = Image.fromarray(whole).resize((self.size, self.size), _drawn_filter(random))
             small.append(self._planes(np.asarray(half, np.uint8)))
             large.append(self._planes(whole))
         return Pair(torch.stack(small), torch.stack(large), qualities)
@@ -170,7 +184,10 @@ def load_pieces(folder: Folders, config: LatticeConfig) -> Pieces:
         if any(outer.crop % s for s in spec.spacing):
             raise OptionError(f"outer.crop = {outer.crop} is no multiple of the spacing {spec.spacing}")
     if data.modality == "image" and axes == 2:
-        return Crops(load_signals(folder, data), outer.crop, planes, drawn=outer.drawn, drawings=outer.drawings)
+        return Crops(
+            load_signals(folder, data), outer.crop, planes, drawn=outer.drawn, drawings=outer.drawings,
+            enlarged=outer.enlarged,
+        )  # fmt: skip
     if data.modality == "audio" and axes == 1:
         if config.detail.steps:
             raise OptionError("detail is trained on pictures: set detail.steps = 0")
