@@ -32,10 +32,19 @@ def table(cls: type[T], data: Any, name: str) -> T:
     unknown = sorted(set(data) - known)
     if unknown:
         raise OptionError(f"unknown key {name}.{unknown[0]}; known: {', '.join(sorted(known))}")
-    hints = get_type_hints(cls)
+    hints, found = get_type_hints(cls), dict(data)
     for key, value in data.items():
-        check_value(f"{name}.{key}", value, hints[key])
-    return cls(**data)
+        if hints[key] == tuple[int, ...]:
+            found[key] = _whole_numbers(f"{name}.{key}", value)
+        else:
+            check_value(f"{name}.{key}", value, hints[key])
+    return cls(**found)
+
+
+def _whole_numbers(key: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(type(n) is not int or n <= 0 for n in value):
+        raise OptionError(f"{key} = {value!r} must be a list of whole numbers above 0")
+    return tuple(value)
 
 
 def check_value(key: str, value: Any, hint: Any) -> None:

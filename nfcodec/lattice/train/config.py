@@ -32,9 +32,9 @@ class OuterLoop:
     and falls to zero over the last share ``decay`` of them. Every ``double_every``-th step also renders at 2× against
     the larger original, weighted ``double``. ``average``: of the running mean that is shipped. ``fit``: steps that fit
     the trunk to the lapped basis before all this. A share ``drawn`` of the crops comes from ``drawings`` drawn
-    pictures, a share ``enlarged`` is enlarged up to twice. λ is ``trade`` at quality 0, and ``span`` times that at 100: squared error of a sample per bit and
-    sample; on photographs quality 0 then comes out near 0.05 bits per pixel, 100 above 2.5, and each step in between
-    adds alike."""
+    pictures, a share ``enlarged`` is enlarged up to twice. λ is ``trade`` at quality 0, and ``span`` times that at 100:
+    squared error of a sample per bit and sample; on photographs quality 0 then comes out near 0.05 bits per pixel, 100
+    above 2.5, and each step in between adds alike."""
 
     steps: int = 25000
     batch: int = 4
