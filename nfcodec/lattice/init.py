@@ -192,6 +192,7 @@ class LatticeInit:
     trade: tuple[float, float]
     sha256: bytes
     perceptual: LatticeInit | None = None
+    _others: dict[int, LatticeInit] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def tuned(self, tune: Tune) -> LatticeInit:
         """The init as it is used for a tune; itself where there is but one way."""
@@ -209,9 +210,11 @@ class LatticeInit:
             return self
         if spacing not in self.spacings:
             raise CorruptError(f"init {self.id} has no cells {spacing} samples apart")
-        level = widened(self.levels[0], spacing)
-        trade = self.trade_off(-level.finer), self.trade[1]
-        return replace(self, levels=(level,), trade=trade, perceptual=None)
+        if spacing not in self._others:  # made once: who knows symbols by the prior that codes them finds them again
+            level = widened(self.levels[0], spacing)
+            trade = self.trade_off(-level.finer), self.trade[1]
+            self._others[spacing] = replace(self, levels=(level,), trade=trade, perceptual=None)
+        return self._others[spacing]
 
     @property
     def finer(self) -> int:
