@@ -56,7 +56,15 @@ TRAINED = sorted(p for p in models_folder().glob("*.toml") if not p.stem.endswit
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda p: p.stem)
 def test_shipped_configs_load(path):
-    assert load_config(path).id == path.stem.removesuffix("-method").removesuffix("-perceptual").removesuffix("-detail")
+    assert path.stem.removeprefix(load_config(path).id) in ("", "-method", "-perceptual", "-detail", "-soft")
+
+
+@pytest.mark.parametrize("given", ["12", "[12.5]", "[0]", '["a"]', "[true]"])
+def test_spacings_are_whole_numbers(tmp_path, given):
+    lattice = '[field]\nkind = "lattice"\n'
+    assert read(tmp_path, 'id = "x"\n' + lattice + "[wider]\nspacings = [12, 16]\n").wider.spacings == (12, 16)
+    with pytest.raises(OptionError, match="wider.spacings"):
+        read(tmp_path, 'id = "x"\n' + lattice + f"[wider]\nspacings = {given}\n")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from nfcodec.lattice.train.config import (
     PerceptionConfig,
 )
 from nfcodec.lattice.train.config import Field as LatticeField
+from nfcodec.lattice.train.export import with_wider
 from nfcodec.lattice.train.looks import points_lost, started
 from nfcodec.lattice.train.perception import score
 from nfcodec.train.training import finished, new_trainer
@@ -158,6 +159,27 @@ def test_training_makes_the_perceptual_tune_alone(tiny, tmp_path):
     again = new_trainer(config, tmp_path, begin=made)
     again.start()
     np.testing.assert_allclose(again.params["0.masking"].detach() * 256, own.masking, atol=1e-4)
+
+
+def test_the_other_tune_is_trained_alone(tiny, tmp_path):
+    """What both have in common stays as it is, and so do the spacings that it may have."""
+    Image.fromarray(painting(140, 150)).save(tmp_path / "a.png")
+    [level] = tiny.levels
+    both = with_wider(replace(tiny, perceptual=replace(tiny, levels=(replace(level, detail={}),))), (12,))
+    config = replace(config_of(tiny), perception=PerceptionConfig())
+    trainer = new_trainer(config, tmp_path, begin=both)
+    trainer.run()
+    made = finished(config, trainer)
+    [new], [own] = made.levels, made.perceptual.levels
+    np.testing.assert_array_equal(new.table, level.table)
+    np.testing.assert_array_equal(new.trunk["trunk.1.weight"], level.trunk["trunk.1.weight"])
+    np.testing.assert_array_equal(new.first_step["analysis.1"], level.first_step["analysis.1"])
+    assert (new.log_step != level.log_step).any() or (new.prior.groups[0].layers[0].weight != 0).any()
+    np.testing.assert_array_equal(own.log_step, level.log_step)
+    assert made.spacings == made.perceptual.spacings == (12,)
+    moved = [not np.array_equal(a.weight, b.weight) for a, b in zip(
+        new.restore.layers.values(), level.restore.layers.values(), strict=True)]  # fmt: skip
+    assert any(moved)
 
 
 def test_it_needs_an_init_to_go_on_from(tiny, tmp_path):

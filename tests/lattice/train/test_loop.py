@@ -236,6 +236,19 @@ def test_pictures_must_be_large_enough(tmp_path):
         load_pieces(tmp_path, dataclasses.replace(CONFIG, data=DataConfig(modality="video")))
 
 
+def test_enlarged_crops_are_soft():
+    noise = [np.random.default_rng(i).integers(0, 256, (80, 80, 3)).astype(np.uint8) for i in range(3)]
+
+    def roughness(crops):
+        values = crops.batch(1, 2, 16, double=False).values
+        return float((values[..., 1:] - values[..., :-1]).square().mean())
+
+    plain, soft = Crops(noise, 32), Crops(noise, 32, enlarged=1.0)
+    assert roughness(soft) < 0.6 * roughness(plain)
+    assert soft.batch(1, 2, 4, double=True).larger.shape == (4, 3, 64, 64)
+    np.testing.assert_array_equal(soft.batch(1, 2, 4, double=False).values, soft.batch(1, 2, 4, double=False).values)
+
+
 def test_a_share_of_the_crops_is_drawn():
     grey = [np.full((64, 64, 3), 100, np.uint8)]
     mixed = Crops(grey, 16, drawn=0.5, drawings=6)
