@@ -64,6 +64,14 @@ def edges() -> Any:
     return np.clip(samples + 90 * (y > 0.6 * x)[..., None] - 60 * (x > 15)[..., None], 0, 255).astype(np.uint8)
 
 
+def soft() -> Any:
+    """A wide disc on slopes: cells that lie far apart show all of it."""
+    y, x = np.mgrid[:70, :90].astype(np.float64)
+    disc = 0.5 - 0.5 * np.tanh((np.hypot(y - 30, x - 40) - 22) / 9)
+    planes = [90 + 60 * disc + x / 2, 120 - 40 * disc + y / 2, 140 + 20 * disc - x / 3]
+    return np.clip(np.rint(np.stack(planes, -1)), 0, 255).astype(np.uint8)
+
+
 def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
     """Name, source, init and options of every golden file. The tall picture has two regions."""
     grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
@@ -91,6 +99,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "drawn": (memory("image", drawn()), "tiny-lattice", {}),
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
+        "wide": (memory("image", soft()), "photo-lattice", {"quality": 40, "tune": "psnr"}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
         "grid": (array_source(grid), "array-dyadic", {"max_error": "0.1%", "wrap": (1,)}),
