@@ -62,7 +62,7 @@ def measured(init: LatticeInit, picture: Path, options: nfcodec.EncodeOptions, w
         row = encoded(picture, work, options, spacing)
         errors = values.size * 10.0 ** (-row["psnr"] / 10.0) / worth
         more = {"cost": round(8 * row["bytes"] + errors), "lost": round(lost(energy, share) / worth / luma.numel(), 5)}
-        yield {"file": picture.name, "quality": options.quality, **row, **more}
+        yield {"file": f"{picture.parent.name}/{picture.name}", "quality": options.quality, **row, **more}
 
 
 def means(rows: list[Row], qualities: list[int]) -> list[Row]:

@@ -13,9 +13,9 @@ from nfcodec.lattice.wider import cosines
 
 # Samples along each side of a tile whose frequencies are looked at.
 _TILE = 96
-# Bits per sample that what is lost may be worth. On held-out training pictures wider cells won nowhere above; where the
+# Bits per sample that what is lost may be worth. On held-out training pictures wider cells hardly won above; where the
 # widest ones lose less than the second number they always did (docs/pictures.md).
-_MOST_LOST, _HARDLY_LOST = 0.06, 0.003
+_MOST_LOST, _HARDLY_LOST = 0.12, 0.003
 
 
 def promising(init: LatticeInit, luma: Tensor, quality: int) -> list[int]:
