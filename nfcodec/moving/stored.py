@@ -75,16 +75,21 @@ class Group:
         """The pictures at the places ``wanted``, and maybe others, by place; ``after``: the next group. Those that are
         expected are decoded on while the caller has something else to do."""
         wanted = set(wanted)
-        for last in (False, True):
-            if not wanted <= self._known.keys():
-                self._running = self._begun(wanted | self._expected, after) if last else self._running
-                for at, found in self._running:
-                    self._known[at] = found
-                    if wanted <= self._known.keys():
-                        break
+        self._go_on(wanted)
+        if not wanted <= self._known.keys():
+            self._running = self._begun(wanted | self._expected, after)
+            self._go_on(wanted)
         if self._expected <= self._known.keys():
             self._running = iter(())  # it holds this group, which would outlive its use
         return self._known
+
+    def _go_on(self, wanted: set[int]) -> None:
+        """Wait for what is being decoded until nothing ``wanted`` is missing, or nothing is running."""
+        while not wanted <= self._known.keys():
+            picture = next(self._running, None)
+            if picture is None:
+                return
+            self._known[picture[0]] = picture[1]
 
     def _begun(self, needed: set[int], after: Group | None) -> Iterator[tuple[int, Decoded]]:
         """Pictures that are not known, by place, as they are decoded."""
