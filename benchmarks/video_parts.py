@@ -3,8 +3,8 @@
     python benchmarks/video_parts.py CLIP… --name video-parts [--frames 17] [--size 320x208] [--init video-moving]
 
 Clips are cut to their first frames and to the middle of the picture, and encoded as one group. Rates are payloads of
-pictures. Every variant is encoded at two qualities; how many bytes more or less it takes is read off the log rate of
-the whole codec at the same PSNR of RGB, between four qualities. Nothing is trained again. Writes NAME.json to
+pictures. Every variant is encoded at three qualities; how many bytes more or less it takes is read off the log rate of
+the whole codec at the same PSNR of RGB, between six qualities. Nothing is trained again. Writes NAME.json to
 benchmarks/results.
 """
 
@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -36,21 +36,22 @@ from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.synthesis import whole_to_values
 from nfcodec.metrics import ErrorSum
 from nfcodec.moving import prediction, residual
+from nfcodec.moving.fit import choice, transform
 from nfcodec.moving.fit import encode as encoder
-from nfcodec.moving.fit import picture as fitting
-from nfcodec.moving.fit import transform
+from nfcodec.moving.fit.choice import Choice
 from nfcodec.moving.fit.picture import PictureFit
 from nfcodec.moving.fit.search import BlockSearch, Shown
 from nfcodec.moving.fit.structure import STRIDE, anchors
 from nfcodec.moving.fit.transform import Quantized
 from nfcodec.moving.group import pictures
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import CONTEXTS, standing
+from nfcodec.moving.motion import CONTEXTS, Course, Past, standing
+from nfcodec.moving.parts import QUARTERS
 from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import Reference
 
 ROOT = Path(__file__).resolve().parents[1]
-WHOLE, TRIED = (40, 54, 66, 80), (50, 70)
+WHOLE, TRIED = (18, 28, 40, 54, 68, 80), (30, 50, 70)
 Samples = np.ndarray
 
 
@@ -63,9 +64,12 @@ def encoded(init: MovingInit, frames: Samples, quality: int, effort: int, stride
         planes = np.asarray(init.pictures.planes.to_planes(values, offset_of("video")), np.float32)
         easier = encoder._EASIER[0 if one.alone else 1 + min(one.depth, 1)]
         plan = Plan.of(encoder.falling(quality, one), max(1, effort - easier))
-        counts = canvas.counts(None if one.heir is None else made[one.heir][0].counts)
+        past = Past.of(None if one.heir is None else made[one.heir][0].past)
         references = [made[r][1] for r in one.references]
-        fitted = fit.moved(planes, references, plan, counts) if references else fit.alone(planes, plan, counts)
+        if references:
+            fitted = fit.moved(planes, references, plan, past, one.distances)
+        else:
+            fitted = fit.alone(planes, plan, past)
         made[one.at] = fitted, Shown(Reference(fitted.planes))
         size += len(fitted.payload)
         shown = whole_to_values(fitted.planes.astype(np.float64) * 2.0**19, 3, 0.5)
@@ -79,15 +83,48 @@ def _without_d(level: Any, symbols: np.ndarray, quality: int, wanted: np.ndarray
     return np.asarray(steps.weights(flat, np.zeros(1), sizes))
 
 
-def _standing(wanted: np.ndarray, references: list[Shown], trade: float) -> Any:
+def _standing(wanted: np.ndarray, references: list[Shown], *_: Any) -> Any:
     found = standing(references[0].shape)
     return replace(found, coded=np.ones_like(found.coded))
 
 
+def _no_quarters(_: Any, modes: np.ndarray, *__: Any) -> np.ndarray:
+    return np.zeros((len(modes), QUARTERS), np.uint8)
+
+
 @contextmanager
-def _overlap(samples: int) -> Iterator[None]:
-    with mock.patch.object(prediction, "OVERLAP", samples), mock.patch.object(prediction, "SPAN", 16 + samples):
+def _patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for change in changes:
+            stack.enter_context(mock.patch.object(*change))
         yield
+
+
+def _overlap(samples: int) -> Any:
+    """Quarters have windows of 8 alone, so there are none."""
+    spans = (prediction, "OVERLAP", samples), (prediction, "SPAN", 16 + samples)
+    return _patched(*spans, (choice, "quarters", _no_quarters))
+
+
+def _whole_samples() -> Any:
+    def rounded(of: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        return lambda *given: (of(*given) + 2) >> 2 << 2
+
+    finer, guess, tried = (BlockSearch, "_around"), (Course, "guess"), (Choice, "_tried")
+    return _patched((*finer, lambda *_: None), *((*of, rounded(getattr(*of))) for of in (guess, tried)))
+
+
+def _alone() -> Any:
+    """Every block as it was searched."""
+    return _patched((Choice, "_tried", _searched), (choice, "_PAIRS", ((2, 2),)))
+
+
+def _searched(self: Choice, step: Any, reference: int, *_: Any) -> np.ndarray:
+    return np.asarray(self.found[reference].vectors[step.at][:, None])
+
+
+def _anew(heir: Past | None) -> Past:
+    return Past(Counts.of(CONTEXTS), None if heir is None else heir.speeds)
 
 
 @contextmanager
@@ -109,15 +146,18 @@ def variants(init: MovingInit) -> list[Variant]:
     plain = replace(init, residuals=replace(init.pictures.levels[0], offset=None))
     everything = property(lambda self: np.ones(self.bits.shape, bool))
     return [
-        ("nothing moves", lambda: same(fitting, "search", _standing), {}),
-        ("whole samples", lambda: same(BlockSearch, "_around", lambda *_: None), {}),
+        ("nothing moves", lambda: same(choice, "moved", _standing), {}),
+        ("whole samples", _whole_samples, {}),
         ("two taps", _bilinear, {}),
         ("no overlap", lambda: _overlap(0), {}),
         ("overlap of 16", lambda: _overlap(16), {}),
+        ("no quarters", lambda: same(choice, "quarters", _no_quarters), {}),
+        ("blocks as searched", _alone, {}),
+        ("nothing carried", lambda: same(Past, "after", lambda self, *_: Past(self.counts)), {}),
         ("P pictures alone", nullcontext, {"stride": 1}),
         ("one quality for all", lambda: same(encoder, "_FALLS", (0, 0, 0, 0)), {}),
         ("no zero map", lambda: same(Quantized, "worth", everything), {}),
-        ("chances of motion anew", lambda: same(Canvas, "counts", lambda _, heir: Counts.of(CONTEXTS)), {}),
+        ("chances of motion anew", lambda: same(Past, "of", _anew), {}),
         ("all of chroma", lambda: same(transform, "_worth_fine", lambda *_: True), {}),
         ("no D in residuals", lambda: same(residual, "cell_layers", _without_d), {}),
         ("networks of pictures", nullcontext, {"init": plain}),

@@ -28,12 +28,17 @@ class Anchor:
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One picture of a group: its place, those of its up to two references, and how often the group was halved before
-    it (0 for anchors). ``heir``: the reference whose counts its motion goes on with, if any."""
+    it (0 for anchors). ``heir``: the reference whose motion its own goes on from, if any."""
 
     at: int
     references: tuple[int, ...]
     depth: int
     heir: int | None = None
+
+    @property
+    def distances(self) -> tuple[int, ...]:
+        """How many pictures ahead its references are."""
+        return tuple(r - self.at for r in self.references)
 
     @property
     def alone(self) -> bool:

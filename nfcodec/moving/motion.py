@@ -7,6 +7,7 @@ distances t those at odd multiples of t along both axes, then along one. Each pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,12 +16,15 @@ import numpy.typing as npt
 
 from nfcodec.entropy.adaptive import LENGTHS, Counts, Stream, numbers
 from nfcodec.errors import CorruptError
+from nfcodec.moving import parts
+from nfcodec.moving.parts import Unlike
 from nfcodec.types import Bytes, Indices, Ints, Mask
 
 BLOCK = 16
 QUARTER = 4  # steps of a vector in a sample
 LARGEST_VECTOR = (1 << 13) - 1
 FIRST, SECOND, BOTH = 0, 1, 2  # modes
+_SPEED_BITS = 6
 
 # Contexts of the flags: how many of the four neighbours do likewise, and classes by how far their vectors differ.
 _BOTH, _SECOND, _CODED, _SAME = 0, 5, 10, 40
@@ -28,17 +32,21 @@ _SPREADS = 4
 _VECTOR = 60
 _PLAIN = _VECTOR + 2 * _SPREADS * LENGTHS
 FINE = _PLAIN + 2  # whether the planes behind the first have symbols of high frequency
-CONTEXTS = FINE + 1
+_CARRIED = FINE + 1
+PARTS = _CARRIED + 5
+CONTEXTS = PARTS + parts.CONTEXTS
 
 
 @dataclass(frozen=True)
 class Motion:
     """``modes`` uint8 (h, w): which references the blocks use; ``vectors`` int64 (2, h, w, 2): (y, x) in quarter
-    samples to each of them, 0 where it is not used; ``coded`` bool (h, w): whether a block has a residual."""
+    samples to each of them, 0 where it is not used; ``coded`` bool (h, w): whether a block has a residual; ``parts``
+    uint8 (h, w, 4): what its quarters go with (:mod:`~nfcodec.moving.parts`)."""
 
     modes: Bytes
     vectors: Indices
     coded: Mask
+    parts: Bytes
 
     @property
     def stands(self) -> bool:
@@ -52,7 +60,8 @@ class Motion:
 
     def numbers(self) -> npt.NDArray[np.int32]:
         """Everything as one row of numbers."""
-        return np.concatenate([self.modes.ravel(), self.vectors.ravel(), self.coded.ravel()]).astype(np.int32)
+        every = (self.modes, self.vectors, self.coded, self.parts)
+        return np.concatenate([a.ravel() for a in every]).astype(np.int32)
 
 
 def grid(height: int, width: int) -> tuple[int, int]:
@@ -62,7 +71,13 @@ def grid(height: int, width: int) -> tuple[int, int]:
 
 def standing(shape: tuple[int, int]) -> Motion:
     """Blocks that stay what they are in the first reference, with no residual."""
-    return Motion(np.full(shape, FIRST, np.uint8), np.zeros((2, *shape, 2), np.int64), np.zeros(shape, bool))
+    vectors, coded = np.zeros((2, *shape, 2), np.int64), np.zeros(shape, bool)
+    return Motion(np.full(shape, FIRST, np.uint8), vectors, coded, whole(shape))
+
+
+def whole(shape: tuple[int, int]) -> Bytes:
+    """Blocks whose quarters all go with them."""
+    return np.zeros((*shape, parts.QUARTERS), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,57 +119,158 @@ def middle(values: Indices, there: Mask) -> Indices:
     return np.where(count > 0, (low + high) >> 1, 0)
 
 
+@dataclass(frozen=True)
+class Past:
+    """What the motion of a picture goes on from: the ``counts`` of its flags, which learn, and the ``speeds`` (h, w, 2)
+    of the blocks of its heir, in 64ths of a quarter sample from picture to picture, if it has any (as
+    in direct mode: Tourapis, Wu, Li 2005)."""
+
+    counts: Counts
+    speeds: Indices | None = None
+
+    @classmethod
+    def of(cls, heir: Past | None) -> Past:
+        """That of a picture which goes on from its heir, or from nothing."""
+        return cls(Counts.of(CONTEXTS)) if heir is None else cls(heir.counts.copy(), heir.speeds)
+
+    def after(self, motion: Motion, distances: Sequence[int]) -> Past:
+        """That of the heirs of a picture with ``motion`` to references at ``distances``."""
+        return Past(self.counts, speeds(motion, distances) if distances else None)
+
+
+def speeds(motion: Motion, distances: Sequence[int]) -> Indices:
+    """Those of the blocks (h, w, 2): of two references the first one tells."""
+    found: Indices = (motion.vectors[0] << _SPEED_BITS) // distances[0]
+    if len(distances) == 2:
+        second = (motion.vectors[1] << _SPEED_BITS) // distances[1]
+        found = np.where((motion.modes == SECOND)[..., None], second, found)
+    return found
+
+
+class Course:
+    """The motion of a picture to references at ``distances`` (pictures ahead), as far as it is known: pass by pass.
+
+    ``modes`` (n,), ``vectors`` (2, n, 2); ``carried`` (references, n, 2): vectors as the heir goes on, if it moves."""
+
+    def __init__(self, shape: tuple[int, int], distances: Sequence[int], past: Past) -> None:
+        blocks = shape[0] * shape[1]
+        self.modes, self.vectors = np.zeros(blocks, np.int64), np.zeros((2, blocks, 2), np.int64)
+        self.carried: Indices | None = None
+        if past.speeds is not None:
+            scaled = past.speeds.reshape(1, blocks, 2) * np.array(distances)[:, None, None]
+            whole = (scaled + (1 << (_SPEED_BITS - 1))) >> _SPEED_BITS
+            self.carried = whole.clip(-LARGEST_VECTOR, LARGEST_VECTOR)
+
+    def put(self, step: Pass, modes: Indices, vectors: Indices) -> None:
+        """The modes (n,) and vectors (2, n, 2) of a pass."""
+        self.modes[step.at], self.vectors[:, step.at] = modes, vectors
+
+    def around(self, step: Pass, reference: int) -> tuple[Indices, Mask]:
+        """The vectors (n, 4, 2) to a reference of the neighbours of a pass, and which of them (n, 4) use it."""
+        modes = self.modes[step.near]
+        return self.vectors[reference][step.near], step.there & ((modes == reference) | (modes == BOTH))
+
+    def guess(self, step: Pass, reference: int) -> Indices:
+        """The vectors (n, 2) that the blocks of a pass are expected to have."""
+        around, there = self.around(step, reference)
+        return np.stack([middle(around[..., i], there) for i in (0, 1)], 1)
+
+    def both_contexts(self, step: Pass) -> Indices:
+        """Of the flags (n,) for both references."""
+        return _BOTH + self._alike(step, BOTH)
+
+    def second_contexts(self, step: Pass) -> Indices:
+        """Of the flags (n,) for the second reference alone."""
+        return _SECOND + self._alike(step, SECOND)
+
+    def _alike(self, step: Pass, mode: int) -> Indices:
+        count: Indices = ((self.modes[step.near] == mode) & step.there).sum(1)
+        return count
+
+    def other_contexts(self, step: Pass, reference: int, guess: Indices) -> Indices:
+        """Of the flags (n,) for vectors that are not as expected."""
+        around, there = self.around(step, reference)
+        alike: Indices = ((around == guess[:, None]).all(2) & there).sum(1)
+        contexts: Indices = _SAME + 5 * there.any(1).astype(np.int64) + alike
+        return contexts
+
+    def carried_contexts(self, step: Pass, reference: int) -> Indices:
+        """Of the flags (n,) for vectors as the heir goes on."""
+        assert self.carried is not None, "asked where nothing is carried"
+        around, there = self.around(step, reference)
+        alike: Indices = ((around == self.carried[reference][step.near]).all(2) & there).sum(1)
+        return _CARRIED + alike
+
+
 class _Coder:
     """Codes the motion of one picture with one or two references, from a stream or to it."""
 
-    def __init__(self, stream: Stream, counts: Counts, given: Motion | None, shape: tuple[int, int]) -> None:
-        self.stream, self.counts, self.given = stream, counts, given
-        h, w = shape
-        self.modes, self.coded = np.zeros(h * w, np.int64), np.zeros(h * w, np.int64)
-        self.vectors = np.zeros((2, h * w, 2), np.int64)
+    def __init__(
+        self, stream: Stream, past: Past, given: Motion | None, shape: tuple[int, int], distances: Sequence[int]
+    ) -> None:  # fmt: skip
+        self.stream, self.counts, self.given = stream, past.counts, given
+        self.course = Course(shape, distances, past)
+        self.modes, self.coded = self.course.modes, np.zeros(shape[0] * shape[1], np.int64)
 
     def _flags(self, values: Ints | Mask | None, contexts: Indices) -> Indices:
         return self.stream.flags(values, contexts, self.counts)
 
-    def modes_of(self, step: Pass) -> None:
-        """Which references the blocks of a pass use."""
+    def modes_of(self, step: Pass) -> Indices:
+        """Which references the blocks (n,) of a pass use."""
         given = None if self.given is None else self.given.modes.ravel()[step.at]
-        around = self.modes[step.near]
-        both = self._flags(None if given is None else given == BOTH, _BOTH + ((around == BOTH) & step.there).sum(1))
+        both = self._flags(None if given is None else given == BOTH, self.course.both_contexts(step))
         one = np.flatnonzero(both == 0)
-        context = _SECOND + ((around == SECOND) & step.there).sum(1)[one]
-        second = self._flags(None if given is None else given[one] == SECOND, context)
+        context = self.course.second_contexts(step)[one]
         modes = np.full(len(step.at), BOTH)
-        modes[one] = second
-        self.modes[step.at] = modes
+        modes[one] = self._flags(None if given is None else given[one] == SECOND, context)
+        return modes
 
-    def vectors_of(self, step: Pass, reference: int) -> Indices:
-        """Vectors to a reference; how many of them differ from what was expected, (n,) 0 or 1."""
-        modes = self.modes[step.at]
+    def vectors_of(self, step: Pass, modes: Indices, reference: int) -> tuple[Indices, Indices]:
+        """Vectors (n, 2) to a reference, 0 where it is not used, and how many of them differ from what was expected,
+        (n,) 0 or 1."""
         mine = np.flatnonzero((modes == reference) | (modes == BOTH))
-        near, found = step.near[mine], self.vectors[reference]
-        there = step.there[mine] & ((self.modes[near] == reference) | (self.modes[near] == BOTH))
-        around = found[near]
-        guess = np.stack([middle(around[..., i], there) for i in (0, 1)], 1)
-        alike = ((around == guess[:, None]).all(2) & there).sum(1)
-        given = None if self.given is None else self.given.vectors[reference].reshape(-1, 2)[step.at[mine]]
-        other = self._flags(None if given is None else (given != guess).any(1), _SAME + 5 * (there.sum(1) > 0) + alike)
-        moved = np.flatnonzero(other)
-        spread = _spread(around[moved], guess[moved], there[moved])
-        off = [
+        guess = self.course.guess(step, reference)
+        context = self.course.other_contexts(step, reference, guess)
+        found, changed = np.zeros_like(guess), np.zeros(len(step.at), np.int64)
+        found[mine] = guess[mine]
+        given = None if self.given is None else self.given.vectors[reference].reshape(-1, 2)[step.at]
+        changed[mine] = self._flags(None if given is None else (given != guess).any(1)[mine], context[mine])
+        moved = np.flatnonzero(changed)
+        left = moved[self._carried_of(step, reference, moved, guess, given, found) == 0]
+        found[left] += self._differences(step, reference, left, guess, given)
+        if np.abs(found).max(initial=0) > LARGEST_VECTOR:
+            raise CorruptError(f"vectors up to {np.abs(found).max()}, {LARGEST_VECTOR} is the largest")
+        return found, changed
+
+    def _carried_of(
+        self, step: Pass, reference: int, moved: Indices, guess: Indices, given: Indices | None, found: Indices
+    ) -> Indices:  # fmt: skip
+        """Which blocks ``moved`` (m,) go on as the heir does, (m,) 0 or 1; their vectors are ``found``."""
+        goes_on = np.zeros(len(moved), np.int64)
+        if self.course.carried is None:
+            return goes_on
+        carried = self.course.carried[reference][step.at]
+        open_ = np.flatnonzero((carried != guess).any(1)[moved])
+        asked = moved[open_]
+        context = self.course.carried_contexts(step, reference)[asked]
+        goes_on[open_] = self._flags(None if given is None else (given == carried).all(1)[asked], context)
+        found[moved[goes_on > 0]] = carried[moved[goes_on > 0]]
+        return goes_on
+
+    def _differences(
+        self, step: Pass, reference: int, mine: Indices, guess: Indices, given: Indices | None
+    ) -> Indices:  # fmt: skip
+        """By how much vectors (m, 2) differ from what was expected."""
+        around, there = self.course.around(step, reference)
+        spread = _spread(around[mine], guess[mine], there[mine])
+        off = None if given is None else (given - guess)[mine]
+        axes = [
             numbers(
-                self.stream, None if given is None else (given - guess)[moved, i], spread + _SPREADS * i, self.counts,
+                self.stream, None if off is None else off[:, i], spread + _SPREADS * i, self.counts,
                 first=_VECTOR, plain=_PLAIN,
             ) for i in (0, 1)
         ]  # fmt: skip
-        vectors = guess
-        vectors[moved] += np.stack(off, 1)
-        if np.abs(vectors).max(initial=0) > LARGEST_VECTOR:
-            raise CorruptError(f"vectors up to {np.abs(vectors).max()}, {LARGEST_VECTOR} is the largest")
-        found[step.at[mine]] = vectors
-        changed = np.zeros(len(step.at), np.int64)
-        changed[mine] = other
-        return changed
+        return np.stack(axes, 1)
 
     def coded_of(self, step: Pass, changed: Indices) -> None:
         """Whether the blocks of a pass have a residual."""
@@ -164,21 +280,29 @@ class _Coder:
         self.coded[step.at] = self._flags(given, context)
 
 
+    def parts_of(self, shape: tuple[int, int]) -> Bytes:
+        """What the quarters (h, w, 4) of all blocks go with."""
+        unlike = Unlike.of(self.modes, self.course.vectors, shape)
+        given = None if self.given is None else self.given.parts.reshape(-1, parts.QUARTERS)
+        return parts.exchange(self.stream, self.counts, given, unlike, PARTS).reshape(*shape, parts.QUARTERS)
+
+
 def _spread(around: Indices, guess: Indices, there: Mask) -> Indices:
     """Classes 0 … 3 by how far neighbours (n, 4, 2) are from what is expected (n, 2)."""
     far = (np.abs(around - guess[:, None]).max(2) * there).max(1, initial=0)
     return np.where(there.any(1), np.searchsorted([1, 4, 16], far, side="right"), _SPREADS - 1)
 
 
-def exchange(stream: Stream, counts: Counts, given: Motion | None, shape: tuple[int, int], references: int) -> Motion:
-    """Write ``given``, or read: the motion of a grid of ``shape`` blocks with one or two references."""
-    coder = _Coder(stream, counts, given, shape)
+def exchange(
+    stream: Stream, past: Past, given: Motion | None, shape: tuple[int, int], distances: Sequence[int]
+) -> Motion:  # fmt: skip
+    """Write ``given``, or read: the motion of a grid of ``shape`` blocks to one or two references at ``distances``."""
+    coder = _Coder(stream, past, given, shape, distances)
     for step in passes(*shape):
-        if references == 2:
-            coder.modes_of(step)
-        changed = coder.vectors_of(step, 0)
-        if references == 2:
-            changed |= coder.vectors_of(step, 1)
-        coder.coded_of(step, changed)
-    modes, coded = coder.modes.reshape(shape).astype(np.uint8), coder.coded.reshape(shape) > 0
-    return Motion(modes, coder.vectors.reshape(2, *shape, 2), coded)
+        modes = coder.modes_of(step) if len(distances) == 2 else np.full(len(step.at), FIRST)
+        found = [coder.vectors_of(step, modes, reference) for reference in range(len(distances))]
+        vectors = [v for v, _ in found] + [np.zeros_like(found[0][0])] * (2 - len(found))
+        coder.course.put(step, modes, np.stack(vectors))
+        coder.coded_of(step, np.max([changed for _, changed in found], 0))
+    split, vectors_of = coder.parts_of(shape), coder.course.vectors.reshape(2, *shape, 2)
+    return Motion(coder.modes.reshape(shape).astype(np.uint8), vectors_of, coder.coded.reshape(shape) > 0, split)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.entropy.adaptive import Counts, Reader, Stream, Writer
+from nfcodec.entropy.adaptive import Reader, Stream, Writer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
@@ -21,7 +21,7 @@ from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.light import BYTES, Light, lit
-from nfcodec.moving.motion import CONTEXTS, Motion
+from nfcodec.moving.motion import Motion, Past
 from nfcodec.moving.painting import painted
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
 from nfcodec.moving.residual import Cells
@@ -76,43 +76,38 @@ class Canvas:
         """The cells that are coded."""
         return Cells.of(motion.coded, self.shape, self.init.residuals.spec.spacing)
 
-    @staticmethod
-    def counts(heir: Counts | None) -> Counts:
-        """Those that the motion of a picture begins with: of what it goes on from, or new ones."""
-        return Counts.of(CONTEXTS) if heir is None else heir.copy()
-
     @property
     def nothing(self) -> Frame:
         """What an empty payload stands for."""
         return Frame(0, moves.standing(self.blocks), None)
 
     def exchange(
-        self, stream: Stream, counts: Counts, given: Frame | None, quality: int, references: int
+        self, stream: Stream, past: Past, given: Frame | None, quality: int, distances: Sequence[int]
     ) -> Frame:  # fmt: skip
         """Write a frame, or read one."""
-        if references:
-            motion = moves.exchange(stream, counts, None if given is None else given.motion, self.blocks, references)
+        if distances:
+            motion = moves.exchange(stream, past, None if given is None else given.motion, self.blocks, distances)
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():
             return Frame(quality, motion, None)
         symbols = residual.exchange(
-            stream, self.init.level(alone=not references), None if given is None else given.symbols,
-            self.cells(motion), quality=quality, planes=self.planes, counts=counts if references else None,
+            stream, self.init.level(alone=not distances), None if given is None else given.symbols,
+            self.cells(motion), quality=quality, planes=self.planes, counts=past.counts if distances else None,
         )  # fmt: skip
         return Frame(quality, motion, symbols)
 
-    def write(self, frame: Frame, counts: Counts, references: int) -> bytes:
-        """The payload of a frame; ``counts`` learn of its motion."""
-        if frame.symbols is None and (not references or (frame.motion.stands and not frame.lights)):
+    def write(self, frame: Frame, past: Past, distances: Sequence[int]) -> bytes:
+        """The payload of a frame with references at ``distances`` (pictures ahead); the ``past`` learns of it."""
+        if frame.symbols is None and (not distances or (frame.motion.stands and not frame.lights)):
             return b""
         stream = Writer()
-        self.exchange(stream, counts, frame, frame.quality, references)
+        self.exchange(stream, past, frame, frame.quality, distances)
         front = frame.quality | (_LIT if frame.lights else 0)
         return bytes([front, *b"".join(light.pack() for light in frame.lights)]) + stream.finish()
 
     def read(
-        self, payload: bytes, counts: Counts, references: int, limits: Limits = DEFAULT_LIMITS
+        self, payload: bytes, past: Past, distances: Sequence[int], limits: Limits = DEFAULT_LIMITS
     ) -> Frame:  # fmt: skip
         """Inverse of :meth:`write`; :class:`CorruptError` for what it cannot have written."""
         if not payload:
@@ -120,15 +115,15 @@ class Canvas:
         if payload[0] == PAINTED:
             overlay = decode_overlay(payload[1:], self.shape, self.planes, limits=limits)
             return Frame(PAINTED, moves.standing(self.blocks), None, overlay)
-        quality, count = payload[0] & ~_LIT, references if payload[0] & _LIT else 0
+        quality, count = payload[0] & ~_LIT, len(distances) if payload[0] & _LIT else 0
         front = 1 + BYTES * count
-        if quality > LARGEST_QUALITY or len(payload) < front or (payload[0] & _LIT and not references):
+        if quality > LARGEST_QUALITY or len(payload) < front or (payload[0] & _LIT and not distances):
             raise CorruptError(f"quality {quality} and {count} lights in a picture of {len(payload)} bytes")
         lights = tuple(Light.unpack(payload[at : at + BYTES]) for at in range(1, front, BYTES))
         if lights and all(light.plain for light in lights):
             raise CorruptError("lights that change nothing")
         stream = Reader(payload[front:], limits=limits)
-        frame = replace(self.exchange(stream, counts, None, quality, references), lights=lights)
+        frame = replace(self.exchange(stream, past, None, quality, distances), lights=lights)
         stream.finish()
         if frame.symbols is None and frame.motion.stands and not lights:
             raise CorruptError(f"a picture like its references in {len(payload)} bytes, where it needs none")
@@ -163,6 +158,6 @@ class Canvas:
 
 def alone(shape: tuple[int, int]) -> Motion:
     """The blocks of a picture of its own: all are coded."""
-    return Motion(np.zeros(shape, np.uint8), np.zeros((2, *shape, 2), np.int64), np.ones(shape, bool))
+    return replace(moves.standing(shape), coded=np.ones(shape, bool))
 
 

@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from nfcodec.blas import single_threaded
 from nfcodec.moving.motion import BLOCK, BOTH, QUARTER, Motion
+from nfcodec.moving.parts import QUARTERS, sources
 from nfcodec.types import Floats, Indices
 
 Whole = npt.NDArray[np.int16]
@@ -32,12 +33,14 @@ _TAP_BITS = 6
 _WINDOW_BITS = 5
 SPAN = BLOCK + OVERLAP
 _STRIDE = 2 * BLOCK
+_HALF = BLOCK // 2
+_NONE = 3  # the mode of blocks that their quarters stand for
 
 
-def window() -> Wide:
-    """(SPAN,) whole numbers; with those of the neighbours they add up to 32."""
+def window(side: int = BLOCK) -> Wide:
+    """(side + OVERLAP,) whole numbers; with those of the neighbours they add up to 32."""
     ramp = (2 * np.arange(OVERLAP) + 1) * (1 << _WINDOW_BITS) // (2 * OVERLAP)
-    flat = np.full(BLOCK - OVERLAP, 1 << _WINDOW_BITS)
+    flat = np.full(side - OVERLAP, 1 << _WINDOW_BITS)
     return np.concatenate([ramp, flat, ramp[::-1]]).astype(np.int32)
 
 
@@ -128,38 +131,66 @@ def predicted(references: Sequence[Reference], motion: Motion) -> Whole:
             return references[mode].planes
         total = references[0].planes.astype(np.int32) + references[1].planes
         return ((total + 1) >> 1).astype(np.int16)
+    split = motion.parts.any(-1)
     modes = np.pad(motion.modes, 1, mode="edge")
+    modes[1:-1, 1:-1][split] = _NONE
     vectors = np.pad(motion.vectors, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     h, w = modes.shape
     # Sums of samples under windows stay below 2^24, which float32 holds.
     canvas = np.zeros((planes, BLOCK * (h + 3), BLOCK * (w + 3)), np.float32)
-    weights = window().astype(np.float32)
-    both = weights[:, None] * weights
+    both = _square(BLOCK)
     for first in ((0, 0), (0, 1), (1, 0), (1, 1)):
         part = (slice(first[0], None, 2), slice(first[1], None, 2))
         place = np.indices((h, w))[(slice(None), *part)]
         size = place.shape[1:]
         top, left = (place.reshape(2, -1) - 1) * BLOCK - OVERLAP // 2
-        blocks = _blocks(references, modes[part].ravel(), vectors[(slice(None), *part)].reshape(2, -1, 2), (top, left))
+        moves = vectors[(slice(None), *part)].reshape(2, -1, 2)
+        blocks = _blocks(references, modes[part].ravel(), moves, (top, left), SPAN)
         blocks *= both
         _add(canvas, blocks.reshape(*size, planes, SPAN, SPAN), (first[0] * BLOCK, first[1] * BLOCK))
+    if split.any():
+        _add_parts(canvas, references, motion, np.flatnonzero(split))
     inside = canvas[:, BLOCK + OVERLAP // 2 :, BLOCK + OVERLAP // 2 :][:, :height, :width]
     found: Whole = np.floor(inside * np.float32(2.0 ** -(2 * _WINDOW_BITS + 1)) + np.float32(0.5)).astype(np.int16)
     return found
 
 
 def _blocks(
-    references: Sequence[Reference], modes: npt.NDArray[np.uint8], vectors: Indices, corner: tuple[Indices, Indices]
+    references: Sequence[Reference], modes: npt.NDArray[np.uint8], vectors: Indices, corner: tuple[Indices, Indices],
+    span: int,
 ) -> Floats:  # fmt: skip
-    """Twice the samples (n, P, SPAN, SPAN) of blocks."""
-    out = np.zeros((len(modes), len(references[0].planes), SPAN, SPAN), np.float32)
+    """Twice the samples (n, P, span, span) of blocks."""
+    out = np.zeros((len(modes), len(references[0].planes), span, span), np.float32)
     for number, reference in enumerate(references):
         mine = np.flatnonzero((modes == number) | (modes == BOTH))
         if len(mine):
-            found = gathered(reference, vectors[number, mine], corner[0][mine], corner[1][mine], SPAN)
+            found = gathered(reference, vectors[number, mine], corner[0][mine], corner[1][mine], span)
             found *= np.where(modes[mine] == BOTH, np.float32(1), np.float32(2))[:, None, None, None]
             out[mine] += found
     return out
+
+
+def _square(side: int) -> Floats:
+    """The window of a square of ``side`` samples."""
+    weights = window(side).astype(np.float32)
+    return weights[:, None] * weights
+
+
+def _add_parts(canvas: Floats, references: Sequence[Reference], motion: Motion, split: Indices) -> None:
+    """Add the quarters of the blocks ``split`` (n,) to a canvas."""
+    h, w = motion.modes.shape
+    source = sources(motion.parts.reshape(-1, QUARTERS)[split], split, (h, w))
+    modes, vectors = motion.modes.ravel(), motion.vectors.reshape(2, -1, 2)
+    y, x = np.divmod(split, w)
+    for quarter, (down, right) in enumerate(np.ndindex(2, 2)):
+        corner = BLOCK * y + _HALF * down - OVERLAP // 2, BLOCK * x + _HALF * right - OVERLAP // 2
+        mine = source[:, quarter]
+        blocks = _blocks(references, modes[mine], vectors[:, mine], corner, BLOCK)
+        blocks *= _square(_HALF)
+        # With their windows those of one kind lie side by side.
+        top, left = BLOCK + _HALF * down, BLOCK + _HALF * right
+        part = canvas[:, top : top + BLOCK * h, left : left + BLOCK * w]
+        part.reshape(-1, h, BLOCK, w, BLOCK)[:, y, :, x] += blocks
 
 
 def _add(canvas: Floats, blocks: Floats, at: tuple[int, int]) -> None:

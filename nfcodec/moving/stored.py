@@ -10,7 +10,6 @@ import numpy as np
 
 from nfcodec.container.layout import SectionType, split_chunk
 from nfcodec.container.reader import Entry, Reader
-from nfcodec.entropy.adaptive import Counts
 from nfcodec.errors import CorruptError, UnsupportedFeatureError
 from nfcodec.families import Deltas
 from nfcodec.lattice.native import native_index
@@ -18,6 +17,7 @@ from nfcodec.lattice.planes import offset_of
 from nfcodec.limits import Limits
 from nfcodec.moving.group import Picture, pictures, unpack_group
 from nfcodec.moving.init import MovingInit
+from nfcodec.moving.motion import Past
 from nfcodec.moving.picture import Canvas, Frame
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
 from nfcodec.moving.schedule import Schedule
@@ -35,12 +35,12 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture: its samples as a reference, the counts that its heirs begin with, and what was coded, if that is to be
-    kept."""
+    """A picture: its samples as a reference, what the motion of its heirs goes on from, and what was coded, if that is
+    to be kept."""
 
     frame: Frame | None
     reference: Reference
-    counts: Counts
+    past: Past
 
     def forget(self) -> None:
         """Keep the samples alone."""
@@ -75,16 +75,21 @@ class Group:
         """The pictures at the places ``wanted``, and maybe others, by place; ``after``: the next group. Those that are
         expected are decoded on while the caller has something else to do."""
         wanted = set(wanted)
-        for last in (False, True):
-            if not wanted <= self._known.keys():
-                self._running = self._begun(wanted | self._expected, after) if last else self._running
-                for at, found in self._running:
-                    self._known[at] = found
-                    if wanted <= self._known.keys():
-                        break
+        self._go_on(wanted)
+        if not wanted <= self._known.keys():
+            self._running = self._begun(wanted | self._expected, after)
+            self._go_on(wanted)
         if self._expected <= self._known.keys():
             self._running = iter(())  # it holds this group, which would outlive its use
         return self._known
+
+    def _go_on(self, wanted: set[int]) -> None:
+        """Wait for what is being decoded until nothing ``wanted`` is missing, or nothing is running."""
+        while not wanted <= self._known.keys():
+            picture = next(self._running, None)
+            if picture is None:
+                return
+            self._known[picture[0]] = picture[1]
 
     def _begun(self, needed: set[int], after: Group | None) -> Iterator[tuple[int, Decoded]]:
         """Pictures that are not known, by place, as they are decoded."""
@@ -105,10 +110,11 @@ class Group:
 
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = self._canvas.counts(None if heir is None else heir.counts)
-        frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
+        past = Past.of(None if heir is None else heir.past)
+        frame = self._canvas.read(self._payloads[picture.at], past, picture.distances, self._limits)
         shown = self._canvas.shown(frame, [r.reference for r in references])
-        return Decoded(frame if self._keep else None, Reference(shown), counts)
+        past = past.after(frame.motion, picture.distances)
+        return Decoded(frame if self._keep else None, Reference(shown), past)
 
 
 class MovingField(ValuesField):

@@ -55,4 +55,4 @@ def test_a_fade(tmp_path, monkeypatch):
     lighted = size()
     monkeypatch.setattr(fitting, "lights_of", lambda *_: ())
     plain = size()
-    assert lighted[0] < 0.7 * plain[0] and lighted[1] > plain[1] - 0.5
+    assert lighted[0] < 0.85 * plain[0] and lighted[1] > plain[1] - 0.5

@@ -34,6 +34,7 @@ from nfcodec.moving.fit.search import Shown
 from nfcodec.moving.fit.structure import STRIDE, anchors, cuts, reduced
 from nfcodec.moving.group import Anchor, Picture, pack_group, pictures
 from nfcodec.moving.init import MovingInit
+from nfcodec.moving.motion import Past
 from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import Reference, Whole
 from nfcodec.moving.schedule import Schedule
@@ -211,17 +212,17 @@ class MovingEncoder(Encoder):
 
     def _picture(self, clip: Clip, picture: Picture, references: list[Made]) -> Made:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
-        counts = self.canvas.counts(None if heir is None else heir.fitted.counts)
+        past = Past.of(None if heir is None else heir.fitted.past)
         samples = clip.samples[picture.at]
         if clip.flat:
             seen = np.ones(samples.shape[:2], bool) if clip.alpha is None else clip.alpha[picture.at] > 0
-            fitted = self.fit.painted(samples, seen, [r.shown for r in references], counts)
+            fitted = self.fit.painted(samples, seen, [r.shown for r in references], past)
             return Made(fitted, Shown(Reference(fitted.planes)))
         planes, plan = self._planes(samples), self._plan(picture)
         if picture.alone:
-            fitted = self.fit.alone(planes, plan, counts)
+            fitted = self.fit.alone(planes, plan, past)
         else:
-            fitted = self.fit.moved(planes, [r.shown for r in references], plan, counts)
+            fitted = self.fit.moved(planes, [r.shown for r in references], plan, past, picture.distances)
         return Made(slim(fitted), Shown(Reference(fitted.planes)))
 
     def _write(self, writer: Writer, clip: Clip, chosen: list[Anchor], fitted: list[Fitted]) -> None:

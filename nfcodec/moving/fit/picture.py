@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nfcodec.entropy.adaptive import Counts
 from nfcodec.lattice.fit.adapt import Plan
+from nfcodec.moving.fit import choice
 from nfcodec.moving.fit.lights import lights_of
 from nfcodec.moving.fit.painting import overlay_of
-from nfcodec.moving.fit.search import Shown, search
+from nfcodec.moving.fit.search import Shown
 from nfcodec.moving.fit.transform import Residual, picture_symbols
 from nfcodec.moving.light import lit
-from nfcodec.moving.motion import Motion, standing
+from nfcodec.moving.motion import Motion, Past, standing
 from nfcodec.moving.painting import colour_planes
 from nfcodec.moving.picture import PAINTED, Canvas, Frame, alone
 from nfcodec.moving.prediction import SAMPLE_BITS, Whole, predicted
@@ -24,13 +25,13 @@ _UNIT = np.float32(2.0**-SAMPLE_BITS)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture as it is coded: ``payload``, ``frame``, its decoded ``planes`` and the counts that its heirs begin
-    with."""
+    """A picture as it is coded: ``payload``, ``frame``, its decoded ``planes`` and what the motion of its heirs
+    goes on from."""
 
     payload: bytes
     frame: Frame
     planes: Whole
-    counts: Counts
+    past: Past
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,19 @@ class PictureFit:
         """λ of planes."""
         return plan.trade(self.canvas.init.pictures)
 
-    def alone(self, planes: Floats, plan: Plan, counts: Counts) -> Fitted:
+    def alone(self, planes: Floats, plan: Plan, past: Past) -> Fitted:
         """A picture of its own (P, H, W)."""
         level, coded = self.canvas.init.level(alone=True), self.canvas.planes
         symbols = picture_symbols(level, self._all(planes), plan, coded=coded, trade=self.trade(plan))
         frame = Frame(plan.quality, alone(self.canvas.blocks), symbols if symbols.any() else None)
-        return Fitted(self.canvas.write(frame, counts, 0), frame, self.canvas.shown(frame, ()), counts)
+        return Fitted(self.canvas.write(frame, past, ()), frame, self.canvas.shown(frame, ()), past)
 
     def _all(self, planes: Floats) -> Floats:
         """All planes of the lattice: those that are not coded are zero."""
         more = len(self.canvas.init.residuals.spec.planes) - len(planes)
         return np.concatenate([planes, np.zeros((more, *planes.shape[1:]), np.float32)]) if more else planes
 
-    def painted(self, samples: Ints, seen: Mask, references: list[Shown], counts: Counts) -> Fitted:
+    def painted(self, samples: Ints, seen: Mask, references: list[Shown], past: Past) -> Fitted:
         """A picture of few colours, samples uint8 (H, W, C), of which some (H, W) are ``seen``."""
         canvas, changed = self.canvas, seen
         below = [shown.reference for shown in references]
@@ -63,22 +64,25 @@ class PictureFit:
             before = colour_planes(samples.reshape(-1, samples.shape[-1]), canvas.planes).T.reshape(-1, *canvas.shape)
             changed = seen & (before != below[0].planes).any(0)
         if not changed.any():
-            return Fitted(b"", canvas.nothing, canvas.shown(canvas.nothing, below), counts)
+            return Fitted(b"", canvas.nothing, canvas.shown(canvas.nothing, below), past)
         payload, overlay = overlay_of(samples, changed)
         frame = Frame(PAINTED, standing(canvas.blocks), None, overlay)
-        return Fitted(bytes([PAINTED]) + payload, frame, canvas.shown(frame, below), counts)
+        return Fitted(bytes([PAINTED]) + payload, frame, canvas.shown(frame, below), past)
 
-    def moved(self, planes: Floats, references: list[Shown], plan: Plan, counts: Counts) -> Fitted:
-        """A picture (P, H, W) from its references."""
+    def moved(
+        self, planes: Floats, references: list[Shown], plan: Plan, past: Past, distances: Sequence[int]
+    ) -> Fitted:  # fmt: skip
+        """A picture (P, H, W) from its references, so many pictures ahead."""
         canvas, trade = self.canvas, self.trade(plan)
         lights = lights_of(planes[0], references)
         if lights:
             references = [Shown(reference) for reference in lit([r.reference for r in references], lights)]
-        motion = search(planes[0], references, trade)
+        motion = choice.moved(planes[0], references, trade, past, distances)
         expected = predicted([shown.reference for shown in references], motion)
         frame = replace(self._residual(planes, expected, motion, plan), lights=lights)
-        payload = canvas.write(frame, counts, len(references))
-        return Fitted(payload, frame, canvas.added(expected, frame, alone=False), counts)
+        payload = canvas.write(frame, past, distances)
+        shown = canvas.added(expected, frame, alone=False)
+        return Fitted(payload, frame, shown, past.after(frame.motion, distances))
 
     def _residual(self, planes: Floats, expected: Whole, motion: Motion, plan: Plan) -> Frame:
         canvas, trade = self.canvas, self.trade(plan)

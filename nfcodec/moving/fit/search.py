@@ -1,4 +1,4 @@
-"""Motion search: coarse to fine over a pyramid of lumas, then quarter samples, then what neighbours suggest.
+"""Motion search: coarse to fine over a pyramid of lumas, what neighbours suggest, then quarter samples.
 
 Costs count bits: an error e of the luma costs e² / λ where no residual will be coded for it, and |e| / √λ where one
 pays (as in the search of video encoders: Sullivan, Wiegand 1998), with a smooth passage at |e| = √λ / 2 (Huber).
@@ -12,9 +12,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nfcodec.moving.motion import BLOCK, BOTH, FIRST, LARGEST_VECTOR, SECOND, Motion, grid, middle
+from nfcodec.moving.motion import BLOCK, LARGEST_VECTOR, grid, middle
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, taps
-from nfcodec.types import Bytes, Doubles, Floats, Indices
+from nfcodec.types import Doubles, Floats, Indices
 
 _LEVELS = 3  # halvings of the pyramid
 _REACH = 10  # samples of the smallest picture that vectors are searched in
@@ -233,7 +233,7 @@ def _best(blocks: Floats, corners: Indices, windows: Floats, candidates: Indices
     return candidates[:, 0]
 
 
-def _neighbours(vectors: Indices, shape: tuple[int, int]) -> Indices:
+def neighbours(vectors: Indices, shape: tuple[int, int]) -> Indices:
     """Vectors (n, 4, 2) of the blocks above, below, left and right; those of a block itself at the border."""
     wide = np.pad(vectors.reshape(*shape, 2), ((1, 1), (1, 1), (0, 0)), mode="edge")
     h, w = shape
@@ -245,7 +245,7 @@ def whole_vectors(wanted: Searched, shown: Shown, trade: float) -> Indices:
     vectors = _coarse(wanted.pyramid[-1], shown.wide[-1], BLOCK >> _LEVELS, trade)
     for level in range(_LEVELS - 1, -1, -1):
         own = 2 * vectors[:, None]
-        candidates = np.concatenate([own, 2 * _neighbours(vectors, wanted.shape), 0 * own], 1)
+        candidates = np.concatenate([own, 2 * neighbours(vectors, wanted.shape), 0 * own], 1)
         lumas = wanted.pyramid[level], shown.wide[level]
         vectors = _refined(*lumas, BLOCK >> level, wanted.shape, candidates, trade)
     return vectors
@@ -272,9 +272,9 @@ class BlockSearch:
         self.wanted, self.shown, self.trade = wanted, shown, trade
         self.corners = np.indices(wanted.shape, np.int64).reshape(2, -1).T * BLOCK
         self.vectors = 4 * whole_vectors(wanted, shown, trade)
-        self.errors = self._error(self.vectors, np.arange(len(self.vectors)))
+        self.errors = self.error(self.vectors, np.arange(len(self.vectors)))
 
-    def _error(self, vectors: Indices, mine: Indices) -> Floats:
+    def error(self, vectors: Indices, mine: Indices) -> Floats:
         """What blocks ``mine`` (n,) cost with vectors (n, 2)."""
         found = np.empty(len(mine), np.float32)
         for some, samples in self.shown.phases(vectors, self.corners[mine]):
@@ -283,16 +283,15 @@ class BlockSearch:
         return found
 
     def run(self) -> None:
-        """Finer, and with an eye on the neighbours."""
+        """With an eye on the neighbours, and finer."""
         for _ in range(2):
             self._agree()
         for step in (2, 1):
             self._around(step)
-        self._agree()
 
     def expected(self) -> Indices:
         """What neighbours let expect of every block, (n, 2)."""
-        around = _neighbours(self.vectors, self.wanted.shape)
+        around = neighbours(self.vectors, self.wanted.shape)
         there = np.ones(around.shape[:2], bool)
         return np.stack([middle(around[..., i], there) for i in (0, 1)], 1)
 
@@ -302,7 +301,7 @@ class BlockSearch:
         mine = np.flatnonzero((bits < now) & (vectors != self.vectors).any(1))
         if not len(mine):
             return
-        errors = self._error(vectors[mine], mine)
+        errors = self.error(vectors[mine], mine)
         won = errors + bits[mine] < now[mine]
         better = mine[won]
         self.errors[better], self.vectors[better] = errors[won], vectors[better]
@@ -315,33 +314,6 @@ class BlockSearch:
 
     def _agree(self) -> None:
         """Try the vectors of neighbours, what is expected of them, and none."""
-        expected, around = self.expected(), _neighbours(self.vectors, self.wanted.shape)
+        expected, around = self.expected(), neighbours(self.vectors, self.wanted.shape)
         for candidate in (expected, *around.swapaxes(0, 1), 0 * expected):
             self._try(candidate, self.expected())
-
-
-def search(wanted: Floats, references: list[Shown], trade: float) -> Motion:
-    """How the blocks of a luma (H, W) move, ``trade`` λ of its planes; all blocks are coded."""
-    sought = Searched(wanted)
-    found = [BlockSearch(sought, shown, trade) for shown in references]
-    for one in found:
-        one.run()
-    modes = np.zeros(len(sought.blocks), np.uint8)
-    if len(found) == 2:
-        modes = _modes(sought, found, trade)
-    vectors = np.zeros((2, len(modes), 2), np.int64)
-    for number, one in enumerate(found):
-        used = (modes == number) | (modes == BOTH)
-        vectors[number, used] = one.vectors[used]
-    shape = sought.shape
-    return Motion(modes.reshape(shape), vectors.reshape(2, *shape, 2), np.ones(shape, bool))
-
-
-def _modes(sought: Searched, found: list[BlockSearch], trade: float) -> Bytes:
-    shown = [one.shown.quarters(one.vectors, one.corners) for one in found]
-    both = error_bits(0.5 * (shown[0] + shown[1]) - sought.blocks, trade)
-    bits = [vector_bits(one.vectors - one.expected()) for one in found]
-    one = [f.errors + b + 2.0 for f, b in zip(found, bits, strict=True)]
-    costs = np.stack([*one, both + bits[0] + bits[1] + 1.0])
-    chosen: Bytes = np.array([FIRST, SECOND, BOTH], np.uint8).take(costs.argmin(0))
-    return chosen

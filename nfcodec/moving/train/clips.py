@@ -15,7 +15,7 @@ from nfcodec.moving.fit.search import Shown
 from nfcodec.moving.fit.structure import anchors
 from nfcodec.moving.group import pictures
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.motion import BLOCK
+from nfcodec.moving.motion import BLOCK, Past
 from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, predicted
 from nfcodec.moving.train.config import MovingConfig
@@ -42,8 +42,8 @@ def missed(init: MovingInit, frames: Clip, quality: int) -> Iterator[Missed]:
         planes = np.asarray(init.pictures.planes.to_planes(values, offset_of("video")), np.float32)
         plan = Plan.of(falling(quality, picture), 1)
         references = [made[r] for r in picture.references]
-        counts = canvas.counts(None)
-        fitted = fit.moved(planes, references, plan, counts) if references else fit.alone(planes, plan, counts)
+        past, distances = Past.of(None), picture.distances
+        fitted = fit.moved(planes, references, plan, past, distances) if references else fit.alone(planes, plan, past)
         made[picture.at] = Shown(Reference(fitted.planes))
         if references:
             expected = predicted([r.reference for r in references], fitted.frame.motion)

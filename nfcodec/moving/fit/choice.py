@@ -1,0 +1,153 @@
+"""Decides how blocks move, in coded order and at the prices of the coder: a vector that is expected costs next to
+nothing, and what is decided for a block is expected of those that come after it.
+
+A search for every block alone finds vectors whose bits are half of a file at low rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfcodec.moving.fit.prices import Prices
+from nfcodec.moving.fit.quarters import quarters
+from nfcodec.moving.fit.search import BlockSearch, Searched, Shown, error_bits, neighbours
+from nfcodec.moving.motion import BOTH, FIRST, LARGEST_VECTOR, SECOND, Course, Motion, Pass, Past, passes
+from nfcodec.types import Doubles, Floats, Indices
+
+# A number costs about this many bits, and so many more for every doubling.
+_NUMBER, _DOUBLING = 0.7, 2.0
+# In passes of less than this share of the blocks bits count less: many others are going to expect what is found there.
+_FEW, _LESS = 0.12, 0.5
+# Of the best vectors to each reference, those that are expected, and those that were searched: what may go together.
+_PAIRS = ((0, 0), (1, 1), (0, 1), (1, 0), (2, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Single:
+    """Vectors (n, 2) to one reference, what their errors and they themselves cost (n,), what was ``expected`` and what
+    was ``searched``."""
+
+    vectors: Indices
+    errors: Floats
+    bits: Doubles
+    expected: Indices
+    searched: Indices
+
+
+class Choice:
+    """The motion of a picture, decided pass by pass from a search for each reference."""
+
+    def __init__(self, found: Sequence[BlockSearch], past: Past, distances: Sequence[int]) -> None:
+        self.found, self.shape = found, found[0].wanted.shape
+        self.course, self.prices = Course(self.shape, distances, past), Prices.of(past.counts)
+        self._near = [neighbours(one.vectors, self.shape) for one in found]
+
+    def run(self) -> None:
+        """Decide all passes."""
+        for step in passes(*self.shape):
+            singles = [self._single(step, reference) for reference in range(len(self.found))]
+            if len(singles) == 1:
+                vectors = singles[0].vectors
+                self.course.put(step, np.full(len(vectors), FIRST), np.stack([vectors, 0 * vectors]))
+            else:
+                self._mode(step, singles)
+
+    def _bits(self, step: Pass, reference: int, vectors: Indices, guess: Indices) -> Doubles:
+        """What vectors (n, c, 2) cost."""
+        course, prices = self.course, self.prices
+        off = vectors - guess[:, None]
+        rest = 2 * _NUMBER + _DOUBLING * np.log2(1.0 + np.abs(off)).sum(-1)
+        if course.carried is not None:
+            carried = course.carried[reference][step.at]
+            context, asked = course.carried_contexts(step, reference), (carried != guess).any(1)
+            rest = np.where(
+                (vectors == carried[:, None]).all(2), prices.yes[context][:, None],
+                rest + (asked * prices.no[context])[:, None],
+            )  # fmt: skip
+        context = course.other_contexts(step, reference, guess)
+        less = _LESS if len(step.at) < _FEW * len(course.modes) else 1.0
+        bits: Doubles = less * np.where(
+            (off == 0).all(2), prices.no[context][:, None], prices.yes[context][:, None] + rest
+        )
+        return bits
+
+    def _tried(self, step: Pass, reference: int, guess: Indices) -> Indices:
+        """The vectors (n, c, 2) that are tried: first the one that was searched, then the one that is expected."""
+        searched = self.found[reference].vectors[step.at]
+        around, there = self.course.around(step, reference)
+        tried = [searched, guess, 0 * guess]
+        tried += [np.stack([a[:, 0], b[:, 1]], 1) for a, b in ((searched, guess), (guess, searched))]
+        tried += [*np.where(there[..., None], around, guess[:, None]).swapaxes(0, 1)]
+        tried += [*self._near[reference][step.at].swapaxes(0, 1)]
+        if self.course.carried is not None:
+            tried.append(self.course.carried[reference][step.at])
+        return np.stack(tried, 1).clip(-LARGEST_VECTOR, LARGEST_VECTOR)
+
+    def _single(self, step: Pass, reference: int) -> _Single:
+        """The best vectors to one reference."""
+        found, guess = self.found[reference], self.course.guess(step, reference)
+        tried = self._tried(step, reference, guess)
+        bits = self._bits(step, reference, tried, guess)
+        errors = np.full(bits.shape, np.inf, np.float32)
+        errors[:, 0] = found.errors[step.at]
+        hopeful = bits < (errors[:, 0] + bits[:, 0])[:, None]
+        for i in range(tried.shape[1]):
+            hopeful[:, i] &= ~(tried[:, i, None] == tried[:, :i]).all(2).any(1)
+        hopeful[:, 0] = False
+        n, c = np.nonzero(hopeful)
+        errors[n, c] = found.error(tried[n, c], step.at[n])
+        best = (errors + bits).argmin(1)
+        rows = np.arange(len(best))
+        return _Single(tried[rows, best], errors[rows, best], bits[rows, best], guess, tried[:, 0])
+
+    def _mode(self, step: Pass, singles: list[_Single]) -> None:
+        """Decide between two references and their mean."""
+        course, prices = self.course, self.prices
+        first, second = singles
+        both, other = course.both_contexts(step), course.second_contexts(step)
+        costs = [
+            prices.no[both] + price[other] + one.errors + one.bits
+            for one, price in zip(singles, (prices.no, prices.yes), strict=True)
+        ]
+        tried = [(one.vectors, one.expected, one.searched) for one in singles]
+        shown = [
+            [one.shown.quarters(v, one.corners[step.at]) for v in vectors]
+            for one, vectors in zip(self.found, tried, strict=True)
+        ]
+        for i, j in _PAIRS:
+            off = np.float32(0.5) * (shown[0][i] + shown[1][j]) - self.found[0].wanted.blocks[step.at]
+            bits = [
+                self._bits(step, r, tried[r][k][:, None], singles[r].expected)[:, 0] for r, k in enumerate((i, j))
+            ]
+            costs.append(prices.yes[both] + error_bits(off, self.found[0].trade) + bits[0] + bits[1])
+        best = np.argmin(costs, 0)
+        modes = np.array([FIRST, SECOND] + [BOTH] * len(_PAIRS))[best]
+        vectors = np.stack([one.vectors for one in singles])
+        for number, (i, j) in enumerate(_PAIRS, 2):
+            mine = best == number
+            vectors[:, mine] = tried[0][i][mine], tried[1][j][mine]
+        vectors[0, modes == SECOND] = 0
+        vectors[1, modes == FIRST] = 0
+        course.put(step, modes, vectors)
+
+
+def moved(
+    wanted: Floats, references: Sequence[Shown], trade: float, past: Past, distances: Sequence[int]
+) -> Motion:  # fmt: skip
+    """How the blocks of a luma (H, W) move from references at ``distances`` (pictures ahead), at λ = ``trade`` of its
+    planes; all blocks are coded."""
+    sought = Searched(wanted)
+    found = [BlockSearch(sought, shown, trade) for shown in references]
+    for one in found:
+        one.run()
+    choice = Choice(found, past, distances)
+    choice.run()
+    shape, course = choice.shape, choice.course
+    split = quarters(found, course.modes, course.vectors, choice.prices)
+    return Motion(
+        course.modes.reshape(shape).astype(np.uint8), course.vectors.reshape(2, *shape, 2), np.ones(shape, bool),
+        split.reshape(*shape, -1),
+    )  # fmt: skip
