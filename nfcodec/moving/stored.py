@@ -16,6 +16,7 @@ from nfcodec.families import Deltas
 from nfcodec.lattice.native import native_index
 from nfcodec.lattice.planes import offset_of
 from nfcodec.limits import Limits
+from nfcodec.moving.expected import Expected
 from nfcodec.moving.group import Picture, pictures, unpack_group
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.picture import Canvas, Frame
@@ -106,8 +107,9 @@ class Group:
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
         counts = self._canvas.counts(None if heir is None else heir.counts)
-        frame = self._canvas.read(self._payloads[picture.at], counts, len(references), self._limits)
-        shown = self._canvas.shown(frame, [r.reference for r in references])
+        expected = Expected([r.reference for r in references])
+        frame = self._canvas.read(self._payloads[picture.at], counts, expected, self._limits)
+        shown = self._canvas.shown(frame, expected)
         return Decoded(frame if self._keep else None, Reference(shown), counts)
 
 

@@ -12,6 +12,7 @@ from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import whole_window
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.moving.motion import BLOCK
 from nfcodec.moving.residual import coarse
@@ -65,13 +66,14 @@ class Residual:
             symbols = self._kept(symbols)
             return _priced(symbols, self.weights, sizes, self.trade, level.spec.spacing)
 
-    def refined(self, symbols: Symbols, cells: Mask) -> Symbols:
-        """Symbols after the rounds of the plan; those of other ``cells`` (h, w) stay zero."""
+    def refined(self, symbols: Symbols, cells: Mask, given: Given | None = None) -> Symbols:
+        """Symbols after the rounds of the plan; those of other ``cells`` (h, w) stay zero. ``given``: what the prior is
+        told of all cells."""
         if not self.plan.rounds:
             return symbols
         problem = Problem(
             self.level, self.window, self.weights.clone(),
-            quality=self.plan.quality, planes=self.coded, trade=self.trade,
+            quality=self.plan.quality, planes=self.coded, trade=self.trade, given=given,
         )  # fmt: skip
         found = refine(problem, symbols, self.plan.rounds, held=self.plan.held, deadline=self.plan.deadline)
         return self._kept(np.asarray(found.symbols * cells, np.int32))
