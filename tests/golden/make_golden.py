@@ -93,6 +93,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
+        "told": (memory("video", moving(9, 40, 56, 7)), "told-moving", {"quality": 85}),
         "grid": (array_source(grid), "array-dyadic", {"max_error": "0.1%", "wrap": (1,)}),
     }
 

@@ -7,8 +7,6 @@ import numpy as np
 from helpers import INITS, painting
 
 from nfcodec import zoo
-from nfcodec.lattice.prior import Network, Prior
-from nfcodec.moving.given import told
 from nfcodec.moving.init import MovingInit
 
 
@@ -27,19 +25,6 @@ def panning(frames, height, width, step=(1, 2), seed=0, channels=3):
 
 
 @cache
-def told_init(frames=8):
-    """One whose prior is told of predictions: random weights of one unit for that."""
-    init, random = small_init(frames), np.random.default_rng(0)
-    level, what = init.residuals, told(init.residuals.spec)
-
-    def wider(network, symbols):
-        first, *rest = network.layers
-        more = random.choice([-1.0, 0.0, 0.0, 1.0], (len(first.bias), what.inputs(symbols))).astype(np.float32)
-        weight = np.concatenate([first.weight, more], 1)
-        return Network((replace(first, weight=weight), *rest))
-
-    groups = tuple(wider(n, s) for n, (_, s) in zip(level.prior.groups, level.prior.order.groups, strict=True))
-    means = tuple(wider(n, s) for n, (_, s) in zip(level.prior.means, level.prior.order.means, strict=True))
-    found = replace(init, id="told", residuals=replace(level, prior=Prior(level.spec, groups, means, what)))
-    found.validate()
-    return found
+def told_init():
+    """One whose prior is told of predictions."""
+    return zoo.read_init(INITS / "told-moving.safetensors")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import memory, psnr_of
+from helpers import INITS, memory, psnr_of
 
 from moving.small import panning, small_init, told_init
 from moving.test_clips import opened, packed, samples, values
@@ -24,7 +24,6 @@ from nfcodec.moving.motion import CONTEXTS, Motion
 from nfcodec.moving.residual import Cells, exchange
 from nfcodec.moving.stored_init import build, contents
 from nfcodec.options import EncodeOptions
-from nfcodec.zoo import write_init
 
 SHAPE = (70, 86)  # five by six blocks, cut off; nine by eleven cells
 
@@ -104,6 +103,26 @@ def test_the_mode_is_told():
     np.testing.assert_array_equal(given.cell[first : first + 3, at], 16 * (modes == np.arange(3)[:, None]))
 
 
+def test_vectors_are_told_block_by_block():
+    """As FORMAT.md says it, with loops."""
+    level, motion = small_init().residuals, blocks_of(4)
+    motion.coded[...] = True
+    cells, given = whole(level, expected_of(), motion)
+    found = given.cell[24:34].reshape(10, *cells.coded.shape)[:, ::2, ::2]
+    uses = {0: (0,), 1: (1,), 2: (0, 1)}
+    for y, x in np.ndindex(5, 6):
+        mine = uses[motion.modes[y, x]]
+        vectors = [motion.vectors[r, y, x] for r in mine]
+        wanted = [compand(max(np.abs(v).sum() for v in vectors)), 16 * sum(int(c) % 4 != 0 for v in vectors for c in v)]
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            there = y + down, x + right
+            there = there if 0 <= there[0] < 5 and 0 <= there[1] < 6 else (y, x)
+            both = [r for r in mine if r in uses[motion.modes[there]]]
+            off = [np.abs(motion.vectors[(r, *there)] - motion.vectors[r, y, x]).sum() for r in both]
+            wanted += [compand(max(off, default=0)), 16 * (motion.modes[there] != motion.modes[y, x])]
+        np.testing.assert_array_equal(found[:, y, x], wanted)
+
+
 def symbols_of(cells, seed=3):
     rng = np.random.default_rng(seed)
     found = np.round(rng.laplace(size=(3, 64, *cells.inside.shape)) * 4 / (1 + np.arange(64))[:, None, None])
@@ -156,10 +175,9 @@ def twice(level, region, given, mask=None):
 
 
 @pytest.mark.parametrize(("effort", "channels"), [(1, 3), (4, 3), (1, 1)])
-def test_clips_there_and_back(tmp_path, effort, channels):
+def test_clips_there_and_back(effort, channels):
     """At effort 4 P pictures go through rounds."""
-    path = str(tmp_path / "told.safetensors")
-    write_init(told_init(), path)
+    path = str(INITS / "told-moving.safetensors")
     clip = panning(9, 41, 50, channels=channels).astype(int)
     clip = (clip + np.random.default_rng(0).integers(-25, 26, clip.shape)).clip(0, 255).astype(np.uint8)
     data, encoded = packed(memory("video", clip), path, quality=75, effort=effort)

@@ -191,8 +191,8 @@ def joined(params: Params) -> Params:
 
 def untold(prior: Prior) -> Prior:
     """A prior without the inputs for what it was told."""
-    found = [
-        tuple(n.only(np.arange(inputs)) for n, (inputs, _) in zip(some, of, strict=True))
-        for some, of in ((prior.groups, prior.order.groups), (prior.means, prior.order.means))
-    ]
-    return Prior(prior.spec, *found)
+    both = (prior.groups, prior.order.groups), (prior.means, prior.order.means)
+    groups, means = (
+        tuple(n.only(np.arange(inputs)) for n, (inputs, _) in zip(some, of, strict=True)) for some, of in both
+    )
+    return Prior(prior.spec, groups, means)
