@@ -18,6 +18,8 @@ from nfcodec.moving.motion import BLOCK
 from nfcodec.moving.residual import coarse
 from nfcodec.types import Floats, Mask, Symbols
 
+# What symbols cost where their neighbours predict them, over what they would cost each alone.
+_IN_CONTEXT = 0.5
 # About what a fine symbol that is not zero costs, with the zeros around it.
 _FINE_BITS = 8.0
 
@@ -98,7 +100,7 @@ def _priced(symbols: Symbols, weights: Tensor, sizes: Tensor, trade: float, spac
     gain = (weights.square() - left).sum((0, 1)) / trade
     bits = (torch.log2(1.0 + q.abs()) * 2.0 + 2.5 * (q != 0)).sum((0, 1))
     factors = [BLOCK // s for s in spacing]
-    return Quantized(symbols, _pooled(bits, factors), _pooled(gain, factors))
+    return Quantized(symbols, _IN_CONTEXT * _pooled(bits, factors), _pooled(gain, factors))
 
 
 def _pooled(x: Tensor, factors: list[int]) -> Floats:
