@@ -1,18 +1,19 @@
 """What one init for clips takes against another: the same clips, real files, bytes at the same quality and PSNR.
 
     python benchmarks/video_inits.py CLIP… --init video-moving --init OTHER --name NAME
-        [--qualities 25,50,75] [--effort 1] [--frames 33] [--size 640x368]
+        [--qualities 25,50,75] [--effort 1] [--frames 33] [--size 640x368] [--behind ROWS.json]
 
 Clips are cut to their first frames and to the middle of the picture; bytes are those of the groups, PSNR that of RGB,
 and of Y, U and V weighed 6:1:1. Seconds are processor time of one thread, without start. Percent: bytes of every init
 against the first one, by BD-rate of both scores, and at each quality as it is. Writes NAME.json to benchmarks/results,
-row by row.
+row by row; ``--behind`` rows of an earlier run, of another version, whose first init is then the first.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def compared(rows: list[dict[str, Any]], inits: list[str]) -> dict[str, dict[str
         every: dict[str, list[float]] = {}
         for clip in clips:
             mine, first = ([r for r in rows if r["clip"] == clip and r["init"] == i] for i in (init, inits[0]))
-            if len(mine) != len(first):
+            if [r["quality"] for r in mine] != [r["quality"] for r in first]:
                 continue
             for a, b in zip(mine, first, strict=True):
                 every.setdefault(f"q{a['quality']}", []).append(100 * (a["bytes"] / b["bytes"] - 1))
@@ -128,10 +129,11 @@ def main() -> int:
     parser.add_argument("--effort", type=int, default=1)
     parser.add_argument("--frames", type=int, default=33)
     parser.add_argument("--size", default="640x368")
+    parser.add_argument("--behind", type=Path)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = json.loads(args.behind.read_text())["rows"] if args.behind else []
     width, height = map(int, args.size.split("x"))
     for path in args.clips:
         frames = cut(path, args.frames, (width, height))
@@ -144,7 +146,7 @@ def main() -> int:
                 content = {
                     "name": args.name, "command": plain_command(["video_inits.py", *sys.argv[1:]]), "date": today(),
                     "machine": describe(), "build": build_fingerprint(),
-                    "percent": compared(rows, [Path(i).stem for i in args.init]), "rows": rows,
+                    "percent": compared(rows, list(dict.fromkeys(r["init"] for r in rows))), "rows": rows,
                 }  # fmt: skip
                 write_json(args.results / f"{args.name}.json", content)
     say(str(content["percent"]))
