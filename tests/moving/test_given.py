@@ -19,8 +19,11 @@ from nfcodec.lattice.fit.twin import Beside, FloatPrior, float_params
 from nfcodec.lattice.given import Told
 from nfcodec.lattice.order import compand, order_of
 from nfcodec.lattice.space import Box
+from nfcodec.moving import expected
 from nfcodec.moving.given import given_of, lapped, sizes, told, whole_basis
+from nfcodec.moving.light import Light
 from nfcodec.moving.motion import CONTEXTS, Motion
+from nfcodec.moving.prediction import Reference
 from nfcodec.moving.residual import Cells, exchange
 from nfcodec.moving.stored_init import build, contents
 from nfcodec.options import EncodeOptions
@@ -172,6 +175,17 @@ def twice(level, region, given, mask=None):
     found = twin.bits(float_params(level.prior), q, hats, q, beside)
     bits = region_bits(predict(level.prior, replace(region, given=given)), region.symbols).reshape(3, 64, -1)
     return float(found) / float(bits[..., slice(None) if mask is None else mask].sum())
+
+
+def test_a_prediction_is_made_once_for_a_motion_whatever_is_coded(monkeypatch):
+    made = []
+    monkeypatch.setattr(expected, "predicted", lambda references, motion: made.append(references) or len(made))
+    references = [Reference(expected_of(seed)) for seed in (1, 2)]
+    found, motion, light = expected.Expected(references), blocks_of(), (Light(120, 3), Light())
+    assert found.of(motion) == found.of(replace(motion, coded=~motion.coded)) == 1
+    assert found.of(motion, light) == 2 and found.of(blocks_of(5), light) == 3
+    assert made[1] is made[2] and made[1][1] is references[1] and made[1][0] is not references[0]
+    assert len(found) == 2 and not expected.Expected(())
 
 
 @pytest.mark.parametrize(("effort", "channels"), [(1, 3), (4, 3), (1, 1)])
