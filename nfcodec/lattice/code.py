@@ -22,6 +22,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_each, put_each
 from nfcodec.errors import CorruptError, InternalError
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.mosaic import Cells, MeanPass, Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.order import Order
@@ -46,11 +47,12 @@ class Prediction:
 @dataclass(frozen=True, slots=True)
 class RegionSymbols:
     """Symbols int32 (P, K, *cells) to encode, within ±2^20. Of ``planes`` < P only the first are coded, the others must
-    be zero."""
+    be zero. ``given``: what the prior is told, of a region that is coded alone."""
 
     symbols: Symbols
     quality: int
     planes: int
+    given: Given | None = None
 
     def __post_init__(self) -> None:
         """Raise :class:`InternalError` unless the symbols can be coded."""
@@ -203,7 +205,8 @@ class _Canvas:
         for i, region in enumerate(regions):
             self.mosaic.patch(canvas, i)[...] = region.symbols
         self.symbols = canvas.reshape(*canvas.shape[:2], -1)
-        self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=np.array([r.quality for r in regions]))
+        given, qualities = regions[0].given, np.array([r.quality for r in regions])
+        self.known = Neighbourhood(self.mosaic, planes=self.planes, qualities=qualities, given=given)
 
     def steps(self, layer: int) -> Iterator[Step]:
         return coded_order(self.mosaic, self.planes, layer)
@@ -375,7 +378,6 @@ class Alone:
 
 
 ALONE = Alone()
-
 
 KnownKey = tuple[Prior, tuple[bytes, ...], Shape, int, int]  # payloads, shape, quality, planes
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.mosaic import MeanPass, Mosaic
 from nfcodec.lattice.order import HAT, LEVEL_CLASSES, QUALITY_LEVELS, Offset, Order, compand, quality_features
 from nfcodec.lattice.space import strips
@@ -72,8 +73,10 @@ class Neighbourhood:
     All values are whole numbers in float32, which is what the matrix product takes.
     """
 
-    def __init__(self, mosaic: Mosaic, *, planes: int, qualities: Ints) -> None:
-        """Nothing known: all symbols of all ``planes`` (1 … P) are zero. ``qualities``: of every patch."""
+    def __init__(self, mosaic: Mosaic, *, planes: int, qualities: Ints, given: Given | None = None) -> None:
+        """Nothing known: all symbols of all ``planes`` (1 … P) are zero. ``qualities``: of every patch; ``given``: of
+        the cells of the canvas."""
+        self._given = given
         order = mosaic.order
         half = [(n + 1) // 2 + 2 for n in mosaic.shape]
         parities = [2] * order.axes
@@ -110,7 +113,13 @@ class Neighbourhood:
         level = np.zeros((LEVEL_CLASSES, len(step.cells)), np.int16)
         level[step.level] = HAT
         rows += [level, self._hats[:, step.cells.owner]]
-        return np.concatenate(rows).astype(np.float32), bases
+        return self._told(np.concatenate(rows).astype(np.float32), plane, (0, 1), step.cells.flat), bases
+
+    def _told(self, features: Floats, plane: int, symbols: tuple[int, int], cells: Indices) -> Floats:
+        """Features (S, n) of symbols [low, high) at positions ``cells`` (n,), and behind them what is given."""
+        if self._given is None:
+            return features
+        return np.concatenate([features, self._given.rows(plane, *symbols, cells)])
 
     # -- the other symbols -------------------------------------------------------------------------------
     def put(self, plane: int, low: int, phase: int, cells: Indices, values: Ints) -> None:
@@ -122,7 +131,15 @@ class Neighbourhood:
     def features(self, number: int, phase: int, cells: Indices) -> Iterator[Floats]:
         """Features (S, n) of pass ``number`` at positions ``cells`` (n,) of a phase, some cells after the other; in
         order of the axes where these are all of the canvas. They are those of :func:`seen_features`, the others are
-        zero."""
+        zero; behind them is what is given."""
+        plane, *symbols = self.order.spec.passes[number]
+        start = 0
+        for some in self._seen(number, phase, cells):
+            stop = start + some.shape[1]
+            yield self._told(some, plane, (symbols[0], symbols[1]), cells[start:stop])
+            start = stop
+
+    def _seen(self, number: int, phase: int, cells: Indices) -> Iterator[Floats]:
         if not self._compared:
             self._compare()
         slots, *first = _seen_places(self.order, number, phase)

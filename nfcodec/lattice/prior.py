@@ -19,6 +19,7 @@ import numpy as np
 from nfcodec.entropy import logistic
 from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.given import NOTHING, Told
 from nfcodec.lattice.neighbourhood import seen_features
 from nfcodec.lattice.order import LARGEST_FEATURE, Order, order_of
 from nfcodec.lattice.spec import LatticeSpec
@@ -60,11 +61,12 @@ class Network:
 @dataclass(frozen=True, eq=False)
 class Prior:
     """The networks of one level. ``groups``: one per pass of the spec; ``means``: one per plane and class of cells
-    (:attr:`Order.mean_classes`), plane by plane."""
+    (:attr:`Order.mean_classes`), plane by plane. ``told``: what they see beside symbols, behind the other inputs."""
 
     spec: LatticeSpec
     groups: tuple[Network, ...]
     means: tuple[Network, ...]
+    told: Told = NOTHING
 
     @property
     def order(self) -> Order:
@@ -78,14 +80,28 @@ class Prior:
     @cached_property
     def phases(self) -> tuple[tuple[Network, ...], ...]:
         """The networks of ``groups``, for each phase without the inputs that are zero in all its cells."""
-        order = self.order
-        phases = range(len(order.phases))
-        return tuple(tuple(n.only(seen_features(order, i, p)) for p in phases) for i, n in enumerate(self.groups))
+        phases = range(len(self.order.phases))
+        return tuple(tuple(n.only(self._seen(i, p)) for p in phases) for i, n in enumerate(self.groups))
+
+    def _seen(self, number: int, phase: int) -> Ints:
+        """Which inputs of a pass can be other than zero in a phase."""
+        _, low, high = self.spec.passes[number]
+        first = self.order.feature_count(number)
+        told = np.arange(first, first + self.told.inputs(high - low))
+        return np.concatenate([seen_features(self.order, number, phase), told])
 
     def validate(self) -> None:
         """Raise :class:`CorruptError` unless shapes fit the features and every sum stays exact."""
-        _check_networks("group", self.groups, self.order.groups)
-        _check_networks("mean", self.means, self.order.means)
+        groups, means = self.sizes
+        _check_networks("group", self.groups, groups)
+        _check_networks("mean", self.means, means)
+
+    @property
+    def sizes(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """(inputs, symbols) of every network of ``groups`` and of ``means``."""
+        of_order = self.order.groups, self.order.means
+        groups, means = ([(n + self.told.inputs(s), s) for n, s in some] for some in of_order)
+        return groups, means
 
 
 def _check_networks(kind: str, networks: Sequence[Network], sizes: list[tuple[int, int]]) -> None:

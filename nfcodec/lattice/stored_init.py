@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.context import FULL, Context
+from nfcodec.lattice.given import NOTHING, Told
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Network, Prior
@@ -53,8 +54,9 @@ def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], 
     """The init of a tune, whose own metadata are ``tune``."""
     specs = [LatticeSpec.from_dict(spec) for spec in meta["levels"]]
     contexts = [Context.from_dict(c) for c in tune.get("context", [FULL.to_dict()] * len(specs))]
-    both = zip(specs, contexts, strict=True)
-    levels = tuple(_level(spec, _within(arrays, str(i)), context) for i, (spec, context) in enumerate(both))
+    told = [Told(int(e), int(c)) for e, c in tune.get("told", [(0, 0)] * len(specs))]
+    every = zip(specs, contexts, told, strict=True)
+    levels = tuple(_level(spec, _within(arrays, str(i)), context, t) for i, (spec, context, t) in enumerate(every))
     if WIDER in meta:
         levels = tuple(replace(v, wider=_wider(meta[WIDER], _within(arrays, str(i)))) for i, v in enumerate(levels))
     low, high = (float(t) for t in tune["trade"])
@@ -73,7 +75,7 @@ def _within(arrays: dict[str, Array], group: str) -> dict[str, Array]:
     return {n[len(group) + 1 :]: a for n, a in arrays.items() if n.startswith(f"{group}/")}
 
 
-def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context) -> Level:
+def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context, told: Told) -> Level:
     floats: dict[str, Any] = {
         g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT
     }  # fmt: skip
@@ -81,7 +83,7 @@ def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context) -> Lev
     restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
     return Level(
         spec=spec, table=arrays["table"].copy(), log_step=arrays["log_step"].copy(),
-        restore=restore, prior=_prior(spec, _within(arrays, "prior")), context=context,
+        restore=restore, prior=_prior(spec, _within(arrays, "prior"), told), context=context,
         offset=arrays["offset"].copy() if "offset" in arrays else None,
         masking=arrays["masking"].copy() if "masking" in arrays else None, **floats,
     )  # fmt: skip
@@ -116,6 +118,8 @@ def _tune(init: LatticeInit) -> dict[str, Any]:
     found: dict[str, Any] = {"trade": list(init.trade)}
     if not all(level.context.full for level in init.levels):
         found["context"] = [level.context.to_dict() for level in init.levels]
+    if any(level.prior.told != NOTHING for level in init.levels):
+        found["told"] = [[level.prior.told.each, level.prior.told.cell] for level in init.levels]
     return found
 
 
@@ -158,6 +162,7 @@ def _network(arrays: dict[str, Array], prefix: str) -> Network:
     return Network((first, second, last))
 
 
-def _prior(spec: LatticeSpec, arrays: dict[str, Array]) -> Prior:
+def _prior(spec: LatticeSpec, arrays: dict[str, Array], told: Told) -> Prior:
     groups = tuple(_network(arrays, f"group.{i}") for i in range(len(spec.passes)))
-    return Prior(spec, groups, tuple(_network(arrays, f"mean.{i}") for i in range(len(order_of(spec).means))))
+    means = tuple(_network(arrays, f"mean.{i}") for i in range(len(order_of(spec).means)))
+    return Prior(spec, groups, means, told)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.given import NOTHING
 from nfcodec.lattice.init import LatticeInit, Level
+from nfcodec.moving.given import told
 from nfcodec.signal import SignalInfo
 
 # Frames of the longest group.
@@ -73,5 +75,7 @@ class MovingInit:
         spec = self.pictures.levels[0].spec
         if self.residuals.spec != spec or self.residuals.offset is not None or set(spec.spacing) - {4, 8, 16}:
             raise CorruptError(f"init {self.id}: its two lattices do not fit together")
+        if self.residuals.prior.told not in (NOTHING, told(spec)) or self.pictures.levels[0].prior.told != NOTHING:
+            raise CorruptError(f"init {self.id}: a prior that is told {self.residuals.prior.told}")
         self.pictures.validate()
         self.residuals.validate(self.id)

@@ -7,7 +7,6 @@ the mean of all pictures. A byte of 101 is followed by an overlay: a painted pic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,15 +14,18 @@ import numpy.typing as npt
 
 from nfcodec.entropy.adaptive import Reader, Stream, Writer
 from nfcodec.errors import CorruptError
+from nfcodec.lattice.given import NOTHING, Given
 from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
 from nfcodec.moving import residual
+from nfcodec.moving.expected import Expected
+from nfcodec.moving.given import given_of
 from nfcodec.moving.init import MovingInit
-from nfcodec.moving.light import BYTES, Light, lit
+from nfcodec.moving.light import BYTES, Light
 from nfcodec.moving.motion import Motion, Past
 from nfcodec.moving.painting import painted
-from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, clipped, predicted
+from nfcodec.moving.prediction import SAMPLE_BITS, Whole, clipped
 from nfcodec.moving.residual import Cells
 from nfcodec.types import Symbols
 
@@ -81,33 +83,41 @@ class Canvas:
         """What an empty payload stands for."""
         return Frame(0, moves.standing(self.blocks), None)
 
-    def exchange(
-        self, stream: Stream, past: Past, given: Frame | None, quality: int, distances: Sequence[int]
-    ) -> Frame:  # fmt: skip
-        """Write a frame, or read one."""
-        if distances:
-            motion = moves.exchange(stream, past, None if given is None else given.motion, self.blocks, distances)
+    def exchange(self, stream: Stream, past: Past, frame: Frame, expected: Expected, *, given: bool) -> Frame:
+        """Write a frame where it is ``given``, or read one, of which ``frame`` has quality and lights alone."""
+        if expected:
+            known = frame.motion if given else None
+            motion = moves.exchange(stream, past, known, self.blocks, expected.distances)
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():
-            return Frame(quality, motion, None)
+            return replace(frame, motion=motion, symbols=None)
+        cells = self.cells(motion)
         symbols = residual.exchange(
-            stream, self.init.level(alone=not distances), None if given is None else given.symbols,
-            self.cells(motion), quality=quality, planes=self.planes, counts=past.counts if distances else None,
+            stream, self.init.level(alone=not expected), frame.symbols if given else None, cells, quality=frame.quality,
+            planes=self.planes, counts=past.counts if expected else None,
+            given=self._told(frame, motion, cells, expected),
         )  # fmt: skip
-        return Frame(quality, motion, symbols)
+        return replace(frame, motion=motion, symbols=symbols)
 
-    def write(self, frame: Frame, past: Past, distances: Sequence[int]) -> bytes:
-        """The payload of a frame with references at ``distances`` (pictures ahead); the ``past`` learns of it."""
-        if frame.symbols is None and (not distances or (frame.motion.stands and not frame.lights)):
+    def _told(self, frame: Frame, motion: Motion, cells: Cells, expected: Expected) -> Given | None:
+        """What the prior of a residual is told."""
+        level = self.init.level(alone=not expected)
+        if level.prior.told == NOTHING:
+            return None
+        return given_of(level, expected.of(motion, frame.lights), motion, cells.coded, cells.box, frame.quality)
+
+    def write(self, frame: Frame, past: Past, expected: Expected) -> bytes:
+        """The payload of a frame; the ``past`` learns of it."""
+        if frame.symbols is None and (not expected or (frame.motion.stands and not frame.lights)):
             return b""
         stream = Writer()
-        self.exchange(stream, past, frame, frame.quality, distances)
+        self.exchange(stream, past, frame, expected, given=True)
         front = frame.quality | (_LIT if frame.lights else 0)
         return bytes([front, *b"".join(light.pack() for light in frame.lights)]) + stream.finish()
 
     def read(
-        self, payload: bytes, past: Past, distances: Sequence[int], limits: Limits = DEFAULT_LIMITS
+        self, payload: bytes, past: Past, expected: Expected, limits: Limits = DEFAULT_LIMITS
     ) -> Frame:  # fmt: skip
         """Inverse of :meth:`write`; :class:`CorruptError` for what it cannot have written."""
         if not payload:
@@ -115,25 +125,26 @@ class Canvas:
         if payload[0] == PAINTED:
             overlay = decode_overlay(payload[1:], self.shape, self.planes, limits=limits)
             return Frame(PAINTED, moves.standing(self.blocks), None, overlay)
-        quality, count = payload[0] & ~_LIT, len(distances) if payload[0] & _LIT else 0
+        quality, count = payload[0] & ~_LIT, len(expected) if payload[0] & _LIT else 0
         front = 1 + BYTES * count
-        if quality > LARGEST_QUALITY or len(payload) < front or (payload[0] & _LIT and not distances):
+        if quality > LARGEST_QUALITY or len(payload) < front or (payload[0] & _LIT and not expected):
             raise CorruptError(f"quality {quality} and {count} lights in a picture of {len(payload)} bytes")
         lights = tuple(Light.unpack(payload[at : at + BYTES]) for at in range(1, front, BYTES))
         if lights and all(light.plain for light in lights):
             raise CorruptError("lights that change nothing")
         stream = Reader(payload[front:], limits=limits)
-        frame = replace(self.exchange(stream, past, None, quality, distances), lights=lights)
+        begun = replace(self.nothing, quality=quality, lights=lights)
+        frame = self.exchange(stream, past, begun, expected, given=False)
         stream.finish()
         if frame.symbols is None and frame.motion.stands and not lights:
             raise CorruptError(f"a picture like its references in {len(payload)} bytes, where it needs none")
         return frame
 
-    def shown(self, frame: Frame, references: Sequence[Reference]) -> Whole:
+    def shown(self, frame: Frame, expected: Expected) -> Whole:
         """The planes (P, H, W) of a frame."""
-        if references and frame.painted is None:
-            return self.added(predicted(lit(references, frame.lights), frame.motion), frame, alone=False)
-        below = references[0].planes if references else np.zeros((self.planes, *self.shape), np.int16)
+        if expected and frame.painted is None:
+            return self.added(expected.of(frame.motion, frame.lights), frame, alone=False)
+        below = expected.references[0].planes if expected else np.zeros((self.planes, *self.shape), np.int16)
         return self.added(below, frame, alone=True)
 
     def added(self, expected: Whole, frame: Frame, *, alone: bool) -> Whole:

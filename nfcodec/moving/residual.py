@@ -15,6 +15,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy.adaptive import Counts, Stream
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.code import LARGEST_SYMBOL, Step, coded_order, table_rows
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
@@ -55,17 +56,18 @@ class Cells:
 
 @single_threaded
 def exchange(
-    stream: Stream, level: Level, given: Symbols | None, cells: Cells, *, quality: int, planes: int,
-    counts: Counts | None,
+    stream: Stream, level: Level, wanted: Symbols | None, cells: Cells, *, quality: int, planes: int,
+    counts: Counts | None, given: Given | None = None,
 ) -> Symbols:  # fmt: skip
-    """Write the symbols int32 (P, K, h, w) of the box of ``cells``, or read them. Those of cells that are not coded,
-    and of planes from ``planes`` on, are zero. With ``counts`` a flag says whether there are :func:`fine` ones."""
+    """Write the symbols int32 (P, K, h, w) of the box of ``cells`` that are ``wanted``, or read them. Those of cells
+    that are not coded, and of planes from ``planes`` on, are zero. With ``counts`` a flag says whether there are
+    :func:`fine` ones. ``given``: what the prior is told of the cells of the box."""
     prior, order = level.prior, level.prior.order
     inside = cells.inside
     mosaic = Mosaic((inside.shape,), order).coded(inside)
     symbols = np.zeros((order.planes, order.spec.bases, math.prod(inside.shape)), np.int32)
-    known = Neighbourhood(mosaic, planes=planes, qualities=np.array([quality]))
-    wanted = None if given is None else given.reshape(symbols.shape)
+    known = Neighbourhood(mosaic, planes=planes, qualities=np.array([quality]), given=given)
+    wanted = None if wanted is None else wanted.reshape(symbols.shape)
     some = counts is None or planes == 1 or _told(stream, wanted, counts)
     for layer in range(len(order.spec.layers)):
         for step in coded_order(mosaic, planes, layer):

@@ -15,6 +15,7 @@ from nfcodec.families import Deltas
 from nfcodec.lattice.native import native_index
 from nfcodec.lattice.planes import offset_of
 from nfcodec.limits import Limits
+from nfcodec.moving.expected import Expected
 from nfcodec.moving.group import Picture, pictures, unpack_group
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.motion import Past
@@ -111,10 +112,10 @@ class Group:
     def _decoded(self, picture: Picture, references: list[Decoded]) -> Decoded:
         heir = next((r for r, at in zip(references, picture.references, strict=True) if at == picture.heir), None)
         past = Past.of(None if heir is None else heir.past)
-        frame = self._canvas.read(self._payloads[picture.at], past, picture.distances, self._limits)
-        shown = self._canvas.shown(frame, [r.reference for r in references])
+        expected = Expected([r.reference for r in references], picture.distances)
+        frame = self._canvas.read(self._payloads[picture.at], past, expected, self._limits)
         past = past.after(frame.motion, picture.distances)
-        return Decoded(frame if self._keep else None, Reference(shown), past)
+        return Decoded(frame if self._keep else None, Reference(self._canvas.shown(frame, expected)), past)
 
 
 class MovingField(ValuesField):

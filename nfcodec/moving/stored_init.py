@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import stored_init as lattice
 from nfcodec.moving.init import MovingInit
@@ -23,7 +25,7 @@ def build(meta: dict[str, Any], arrays: dict[str, Any], digest: bytes) -> Moving
     if own:
         known = {**_within(arrays, _PICTURES), **own}
         known.pop("0/offset", None)
-        level = lattice.build(meta["pictures"], known, digest).levels[0]
+        level = lattice.build({**meta["pictures"], **meta.get("residuals", {})}, known, digest).levels[0]
     else:
         level = replace(pictures.levels[0], offset=None)
     init = MovingInit(
@@ -41,11 +43,13 @@ def contents(init: MovingInit) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and metadata; the inverse of :func:`build`."""
     arrays, meta = lattice.contents(init.pictures)
     found = {_PICTURES + name: array for name, array in arrays.items()}
+    more: dict[str, Any] = {}
     if not init.shared:
-        other, _ = lattice.contents(replace(init.pictures, levels=(init.residuals,)))
-        found |= {_RESIDUALS + n: a for n, a in other.items() if n not in arrays or (a != arrays[n]).any()}
+        other, theirs = lattice.contents(replace(init.pictures, levels=(init.residuals,)))
+        more = {"residuals": {"told": theirs["told"]}} if "told" in theirs else {}
+        found |= {_RESIDUALS + n: a for n, a in other.items() if n not in arrays or not np.array_equal(a, arrays[n])}
     about = {
         "format": _FORMAT, "kind": KIND, "id": init.id, "modality": init.modality, "pictures": meta,
-        "frames": init.frames,
+        "frames": init.frames, **more,
     }  # fmt: skip
     return found, about

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nfcodec import zoo
+from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.train import config as lattice_config
 from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, PruneConfig
@@ -26,6 +27,7 @@ from nfcodec.modules.train.config import InnerConfig, OuterConfig, RateConfig, S
 from nfcodec.modules.train.export import export
 from nfcodec.modules.train.loop import Trainer
 from nfcodec.modules.train.tasks import Tasks
+from nfcodec.moving.given import told
 from nfcodec.moving.init import MovingInit
 from nfcodec.train.settings import DataConfig
 from nfcodec.train.training import finished
@@ -95,14 +97,33 @@ def make_moving() -> None:
     print(f"tiny-moving: {zoo.write_init(init, INITS / 'tiny-moving.safetensors').hex()[:8]}")
 
 
+def make_told() -> None:
+    """The same with a prior of residuals that is told of predictions, by random weights of one unit."""
+    init, random = zoo.read_init(INITS / "tiny-moving.safetensors"), np.random.default_rng(0)
+    level = init.residuals
+    what, order = told(level.spec), level.prior.order
+
+    def wider(network: Network, symbols: int) -> Network:
+        first, *rest = network.layers
+        more = random.choice([-1.0, 0.0, 0.0, 1.0], (len(first.bias), what.inputs(symbols))).astype(np.float32)
+        return Network((replace(first, weight=np.concatenate([first.weight, more], 1)), *rest))
+
+    groups = tuple(wider(n, s) for n, (_, s) in zip(level.prior.groups, order.groups, strict=True))
+    means = tuple(wider(n, s) for n, (_, s) in zip(level.prior.means, order.means, strict=True))
+    prior = Prior(level.spec, groups, means, what)
+    found = replace(init, id="test-told", residuals=replace(level, prior=prior), sha256=b"")
+    print(f"told-moving: {zoo.write_init(found, INITS / 'told-moving.safetensors').hex()[:8]}")
+
+
+# What has a maker of its own.
+MADE = {"tiny-lattice": make_lattice, "tiny-moving": make_moving, "told-moving": make_told}
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or [*PLANS, "tiny-lattice", "tiny-moving"]:
-        if name == "tiny-moving":
-            make_moving()
-            continue
-        if name == "tiny-lattice":
-            make_lattice()
+    for name in sys.argv[1:] or [*PLANS, *MADE]:
+        if name in MADE:
+            MADE[name]()
             continue
         settings, signals = PLANS[name]
         began = time.monotonic()

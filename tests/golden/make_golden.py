@@ -102,6 +102,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "wide": (memory("image", soft()), "photo-lattice", {"quality": 40, "tune": "psnr"}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
+        "told": (memory("video", moving(9, 40, 56, 7)), "told-moving", {"quality": 85}),
         "grid": (array_source(grid), "array-dyadic", {"max_error": "0.1%", "wrap": (1,)}),
     }
 

@@ -22,3 +22,9 @@ def panning(frames, height, width, step=(1, 2), seed=0, channels=3):
     whole = painting(height + reach[0], width + reach[1], seed, channels)
     y, x = (0 if s >= 0 else r for s, r in zip(step, reach, strict=True))
     return np.stack([whole[y + t * step[0] :, x + t * step[1] :][:height, :width] for t in range(frames)])
+
+
+@cache
+def told_init():
+    """One whose prior is told of predictions."""
+    return zoo.read_init(INITS / "told-moving.safetensors")

@@ -1,15 +1,20 @@
 """Training on residuals: what it changes, what stays, and that it goes on where it was stopped."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from helpers import INITS, save_frames
 
 from moving.small import panning, small_init
 from nfcodec import zoo
 from nfcodec.errors import OptionError
+from nfcodec.moving.given import told
 from nfcodec.moving.stored_init import build, contents
 from nfcodec.moving.train.clips import missed
-from nfcodec.moving.train.config import ClipConfig, MovingConfig, MovingFieldConfig, ResidualLoop
+from nfcodec.moving.train.config import ClipConfig, MovingConfig, MovingFieldConfig, PriorLoop, ResidualLoop
+from nfcodec.moving.train.prior import PriorTrainer, untold
 from nfcodec.train.training import finished, load_config, new_trainer
 
 CONFIG = MovingConfig(
@@ -62,6 +67,49 @@ def test_it_goes_on_where_it_was_stopped(clips, tmp_path):
     again.run()
     for name, value in whole.params.items():
         np.testing.assert_array_equal(value.detach().numpy(), again.params[name].detach().numpy())
+
+
+TOLD = replace(CONFIG, outer=replace(CONFIG.outer, steps=0), prior=PriorLoop(steps=6, batch=2, encodings=2, lr=1e-2))
+
+
+def test_the_prior_learns_what_it_is_told_and_nothing_else_changes(clips):
+    trainer = new_trainer(TOLD, clips)
+    trainer.run()
+    init, start = finished(TOLD, trainer), zoo.read_init(INITS / "tiny-lattice.safetensors").levels[0]
+    found = init.residuals
+    assert found.prior.told == told(found.spec)
+    np.testing.assert_array_equal(found.log_step, start.log_step)
+    np.testing.assert_array_equal(found.restore.enter.weight, start.restore.enter.weight)
+    untouched = [n.layers[0].weight.shape[1] for n in untold(found.prior).groups]
+    assert untouched == [inputs for inputs, _ in found.prior.order.groups]
+    stage, every = trainer.detail_trainer(), range(0, len(trainer.detail.pictures) - 1, 2)
+    assert isinstance(stage, PriorTrainer) and len(every)
+    before = PriorTrainer(trainer.learned().residuals, stage.pictures, TOLD.prior, seed=0)
+
+    def bits(one):
+        with torch.no_grad():
+            return sum(float(stage.bits(one.params, stage.pictures[i : i + 2]).sum()) for i in every)
+
+    assert bits(stage) < 0.99 * bits(before)
+
+
+def test_a_prior_goes_on_where_it_was_stopped_and_from_what_it_knew(clips, tmp_path):
+    whole, first = new_trainer(TOLD, clips), new_trainer(TOLD, clips)
+    whole.run()
+    first.run(until=2)
+    first.save(tmp_path / "state")
+    again = new_trainer(TOLD, clips)
+    again.resume(tmp_path / "state")
+    again.run()
+    for name, value in whole.detail.params.items():
+        np.testing.assert_array_equal(value.detach().numpy(), again.detail.params[name].detach().numpy())
+    init = finished(TOLD, whole)
+    more = PriorTrainer(init.residuals, whole.detail.pictures, TOLD.prior, seed=0).trained()
+    for one, other in zip(more.groups, init.residuals.prior.groups, strict=True):
+        for layer, same in zip(one.layers, other.layers, strict=True):
+            np.testing.assert_array_equal(np.ldexp(layer.weight, -layer.shift[:, None]),
+                                          np.ldexp(same.weight, -same.shift[:, None]))  # fmt: skip
+    assert new_trainer(replace(CONFIG, prior=PriorLoop(steps=1)), clips, begin=init).total == 4
 
 
 def test_the_shipped_config_can_be_read(tmp_path):

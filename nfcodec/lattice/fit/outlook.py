@@ -21,6 +21,7 @@ from nfcodec.entropy.networks import Layer
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict
 from nfcodec.lattice.fit.tiles import Tiles, tiles_of
 from nfcodec.lattice.fit.views import Inputs, View
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.order import Order, quality_features
 from nfcodec.lattice.prior import LARGEST_HIDDEN, LARGEST_MEAN, Network, Prior
 from nfcodec.types import Floats, Indices, Scales, Shape, Symbols
@@ -114,8 +115,8 @@ class Outlook:
         return (i for i, (plane, _, _) in enumerate(self.order.spec.passes) if plane < self.planes)
 
     def room(self, number: int, view: View) -> Floats:
-        """(F, cells) of undefined numbers for the features of a pass; the next call gives them away again."""
-        rows, cells = self.order.feature_count(number), math.prod(view.shape)
+        """(F, cells) of undefined numbers for the inputs of a pass; the next call gives them away again."""
+        rows, cells = self.prior.groups[number].layers[0].weight.shape[1], math.prod(view.shape)
         if self._room.size < rows * cells:
             self._room = np.empty(rows * cells, np.float32)
         return self._room[: rows * cells].reshape(rows, cells)
@@ -137,15 +138,21 @@ class Outlook:
         parts = [view.of(inputs) for view in views]
         kept = {}
         for i in self.passes():
-            free = [self._predict(i, view, part, mean, scale) for view, part in zip(views, parts, strict=True)]
+            both = zip(views, parts, strict=True)
+            free = [self._predict(i, view, part, region.given, mean, scale) for view, part in both]
             kept[i] = before.kept[i].with_parts(views, free) if before else _Kept.joined(free)
         return Look(region, Prediction(mean, scale, self.planes), kept)
 
-    def _predict(self, number: int, view: View, inputs: Inputs, mean: Symbols, scale: Scales) -> _Kept:
+    def _predict(
+        self, number: int, view: View, inputs: Inputs, given: Given | None, mean: Symbols, scale: Scales
+    ) -> _Kept:  # fmt: skip
         """Fill in the means and scales (P, K, *cells) of a pass for the cells of a view."""
         plane, low, high = self.order.spec.passes[number]
-        features = view.features(number, inputs, self.room(number, view))
-        found, scales, free = _forward(self.prior.groups[number], features)
+        room, count = self.room(number, view), self.order.feature_count(number)
+        view.features(number, inputs, room[:count])
+        if given is not None:
+            room[count:] = given.rows(plane, low, high, view.tiles.selected)
+        found, scales, free = _forward(self.prior.groups[number], room)
         mean[plane, low:high].reshape(high - low, -1)[:, view.tiles.selected] = found
         scale[plane, low:high].reshape(high - low, -1)[:, view.tiles.selected] = scales
         return free

@@ -23,8 +23,9 @@ from nfcodec.lattice.fit.looks import WORTH, Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook
 from nfcodec.lattice.fit.through import Passed, Through
 from nfcodec.lattice.fit.tiles import tiles_around
-from nfcodec.lattice.fit.twin import FloatPrior, float_params
+from nfcodec.lattice.fit.twin import Beside, FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.types import Floats, Symbols
 
@@ -56,12 +57,13 @@ class State:
 
 class Problem:
     """One region: its window, its target, and λ (squared error summed over the samples per bit), ``thrift`` times the
-    usual one."""
+    usual one. ``given``: what the prior is told beside symbols."""
 
     def __init__(
         self, level: Level, window: Window, plain: Tensor, *, quality: int, planes: int, trade: float,
-        thrift: float = 1.0,
+        thrift: float = 1.0, given: Given | None = None,
     ) -> None:  # fmt: skip
+        self.given = given
         self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(window, plain)
@@ -112,7 +114,7 @@ class Problem:
     def state(self, symbols: Symbols, before: State | None = None) -> State:
         """Measure ``symbols``. Of cells whose contexts are the same as in the state ``before``, nothing is predicted
         again."""
-        region = RegionSymbols(symbols, self.quality, self.planes)
+        region = RegionSymbols(symbols, self.quality, self.planes, self.given)
         if before is None:
             look = self.outlook.look(region)
         else:
@@ -139,7 +141,7 @@ class Problem:
         found = self.outlook.slope(state.look, tiles)
         means = torch.from_numpy(state.symbols[None, :, 0].astype(np.float32))
         hats = torch.from_numpy(self.level.hats(self.quality))[None]
-        found[:, 0] += self.twin.means_slope(self.twin_params, means, hats)[0].numpy()
+        found[:, 0] += self.twin.means_slope(self.twin_params, means, hats, Beside(self.given))[0].numpy()
         return found
 
 

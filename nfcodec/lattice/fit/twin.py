@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.mosaic import MeanPass, Mosaic
 from nfcodec.lattice.order import LEVEL_CLASSES, Offset, Order
 from nfcodec.lattice.prior import Network, Prior
@@ -86,6 +88,28 @@ def _companded(x: Tensor) -> Tensor:
     return rounded.detach() + slope * (x - x.detach())
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What bits depend on beside symbols: what a prior is ``given`` of all cells (N·cells) of a batch, and which of
+    them are ``coded`` (N·cells,), bool; None for all."""
+
+    given: Given | None = None
+    coded: Tensor | None = None
+
+    def kept(self, cells: Tensor) -> Tensor:
+        """Those of flat ``cells`` (n,) that are coded."""
+        return cells if self.coded is None else cells[self.coded[cells]]
+
+    def rows(self, plane: int, low: int, high: int, cells: Tensor) -> list[Tensor]:
+        """What networks see behind the features of context, for flat ``cells`` (n,)."""
+        if self.given is None:
+            return []
+        return [torch.from_numpy(self.given.rows(plane, low, high, cells.cpu().numpy())).to(cells.device) / 16.0]
+
+
+ALONE = Beside()
+
+
 class FloatPrior:
     """The context prior in floats: bits of every symbol of a batch, a pass at a time.
 
@@ -125,23 +149,29 @@ class FloatPrior:
         ]
         return torch.stack(rows).flatten(2)
 
-    def bits(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Tensor:
+    def bits(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor, beside: Beside = ALONE) -> Tensor:
         """Bits (N,) of symbols (N, P, K, *cells) at quality features h (N, 8)."""
-        return torch.stack(list(self._parts(params, symbols, h, y))).sum(0)
+        return torch.stack(list(self._parts(params, symbols, h, y, beside))).sum(0)
 
-    def means_slope(self, params: Params, means: Tensor, h: Tensor) -> Tensor:
+    def means_slope(self, params: Params, means: Tensor, h: Tensor, beside: Beside = ALONE) -> Tensor:
         """How the bits of all means change with each of ``means`` (N, P, *cells) that others are predicted from."""
         q = means.detach().flatten(2).clone().requires_grad_(True)
         with torch.enable_grad():
-            bits = torch.stack(list(self._mean_parts(params, q, h, q.detach()))).sum()
+            bits = torch.stack(list(self._mean_parts(params, q, h, q.detach(), beside))).sum()
             (slope,) = torch.autograd.grad(bits, q)
         return slope.reshape(means.shape)
 
-    def _parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
-        yield from self._mean_parts(params, symbols[:, :, 0].flatten(2), h, y[:, :, 0].flatten(2))
-        yield from self._group_parts(params, symbols, h, y)
+    def _parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor, beside: Beside = ALONE) -> Iterator[Tensor]:
+        yield from self._mean_parts(params, symbols[:, :, 0].flatten(2), h, y[:, :, 0].flatten(2), beside)
+        yield from self._group_parts(params, symbols, h, y, beside)
 
-    def _mean_parts(self, params: Params, means: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
+    def _by_signal(self, bits: Tensor, cells: Tensor) -> Tensor:
+        """Sums (N,) of bits (n, m) of flat ``cells`` (m,)."""
+        return bits.new_zeros(self.batch).index_add(0, cells // math.prod(self.shape), bits.sum(0))
+
+    def _mean_parts(
+        self, params: Params, means: Tensor, h: Tensor, y: Tensor, beside: Beside = ALONE
+    ) -> Iterator[Tensor]:  # fmt: skip
         """Bits (N,) of the means (N, P, cells), class by class and plane by plane."""
         classes = self.order.mean_classes
         for kind, (cells, near, level) in self.means.items():
@@ -154,17 +184,24 @@ class FloatPrior:
             diffs = _companded((around - bases[..., None]) * present)
             centre = means[:, :, cells] - bases
             static = [level.repeat(1, self.batch), h.T.repeat_interleave(len(cells), 1)]
+            first = torch.arange(self.batch, device=cells.device) * math.prod(self.shape)
+            every = (first[:, None] + cells).flatten()
+            kept = None if beside.coded is None else beside.coded[every]
+            flat = every if kept is None else every[kept]
+            here = slice(None) if kept is None else kept
             for plane in range(self.order.planes):
                 rows = [diffs[:, plane].permute(2, 0, 1).flatten(1)]
                 for p in range(plane):
                     rows += [diffs[:, p].permute(2, 0, 1).flatten(1), _companded(centre[:, p]).flatten()[None]]
-                x = torch.cat([*rows, *static])
+                x = torch.cat([torch.cat([*rows, *static])[:, here], *beside.rows(plane, 0, 1, flat)])
                 mean, scale = _network(params, f"m.{len(classes) * plane + kind}", x)
-                v = centre[:, plane].flatten()[None]
-                target = (y[:, plane][:, cells] - bases[:, plane]).flatten()[None]
-                yield _bits(v, mean, scale, target).view(self.batch, -1).sum(1)
+                v = centre[:, plane].flatten()[None, here]
+                target = (y[:, plane][:, cells] - bases[:, plane]).flatten()[None, here]
+                yield self._by_signal(_bits(v, mean, scale, target), flat)
 
-    def _group_parts(self, params: Params, symbols: Tensor, h: Tensor, y: Tensor) -> Iterator[Tensor]:
+    def _group_parts(
+        self, params: Params, symbols: Tensor, h: Tensor, y: Tensor, beside: Beside = ALONE
+    ) -> Iterator[Tensor]:  # fmt: skip
         """Bits (N,) of every pass over the symbols but the means."""
         order, n, area = self.order, self.batch, math.prod(self.shape)
         first = symbols.movedim(0, 2)
@@ -177,16 +214,20 @@ class FloatPrior:
         here = order.block.index((0,) * order.axes)
         near, close = [i for i in range(len(order.block)) if i != here], list(order.close)
         flat, y_flat = first.flatten(2), y.movedim(0, 2).flatten(2)
+        cells = beside.kept(torch.arange(n * area, device=symbols.device))
+        at = slice(None) if beside.coded is None else cells
+        static, known = static[:, at], self.known[:, at]
         for i, (plane, low, high) in enumerate(order.spec.passes):
-            rows = [block[plane][:, : low - 1].flatten(0, 1)]
-            rows.append((block[plane][near, low - 1 : high - 1] * self.known[:, None]).flatten(0, 1))
-            rows.append(diffs[:, plane])
+            rows = [block[plane][:, : low - 1][..., at].flatten(0, 1)]
+            rows.append((block[plane][near, low - 1 : high - 1][..., at] * known[:, None]).flatten(0, 1))
+            rows.append(diffs[:, plane][:, at])
             others = order.others(plane)
-            rows += [diffs[close, p] for p in others]
-            rows += [block[p][here, : order.known_before(i, p) - 1] for p in others]
-            mean, scale = _network(params, f"p.{i}", torch.cat([*rows, static]))
-            part = _bits(flat[plane, low:high], mean, scale, y_flat[plane, low:high])
-            yield part.view(high - low, n, area).sum((0, 2))
+            rows += [diffs[close, p][:, at] for p in others]
+            rows += [block[p][here, : order.known_before(i, p) - 1][:, at] for p in others]
+            x = torch.cat([*rows, static, *beside.rows(plane, low, high, cells)])
+            mean, scale = _network(params, f"p.{i}", x)
+            bits = _bits(flat[plane, low:high][:, at], mean, scale, y_flat[plane, low:high][:, at])
+            yield self._by_signal(bits, cells)
 
 
 def _bits(v: Tensor, mean: Tensor, scale: Tensor, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,26 @@ def usual_share(quality: Tensor) -> Tensor:
     return 1.0 / (0.05 * 50.0 ** (quality / 100.0))
 
 
+class Stage(Protocol):
+    """What is trained after the outer steps."""
+
+    def step(self, at: int, hurry: float = 0.0) -> float:
+        """Step number ``at``; returns the loss. ``hurry``: the share of the time that is over."""
+        ...
+
+    def trained(self) -> Any:
+        """What it has made so far."""
+        ...
+
+    def state(self) -> Params:
+        """Everything that training goes on from, as named tensors."""
+        ...
+
+    def restore(self, state: Params) -> None:
+        """The inverse of :meth:`state`."""
+        ...
+
+
 class LatticeTrainer(Running):
     """Meta-trains one lattice init. ``step()`` does one step; ``run()`` all of them. ``begin``: parameters to go on
     from instead of those of a lapped transform. ``teacher``: of the bootstrapped target, where the config has one."""
@@ -73,7 +94,7 @@ class LatticeTrainer(Running):
         self.whole: LatticeInit | None = None  # the init whose perceptual tune is trained
         self.average: AveragedModel | None = None
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
-        self.detail: DetailTrainer | None = None
+        self.detail: Stage | None = None
         self.kept_detail: Params = {}  # X of the init to go on from, where none is trained
         self.tunes: tuple[Tuned, ...] = ()  # of an init to go on from of which X alone is trained
         crop = (config.outer.crop,) * config.field.axes
@@ -205,7 +226,7 @@ class LatticeTrainer(Running):
         found = {n: p.masked_fill(zero[n], 0.0) if n in zero else p for n, p in kept.items()}
         return {n: p.detach().cpu() for n, p in found.items()}
 
-    def detail_trainer(self) -> DetailTrainer:
+    def detail_trainer(self) -> Stage:
         """Trains X for what the outer steps ended in."""
         if self.detail is None:
             tunes, config = self.tunes or (Tuned(self.model, self.shipped()),), self.config.detail
@@ -214,7 +235,8 @@ class LatticeTrainer(Running):
 
     def _detail_step(self) -> None:
         at = self.at - self.config.outer.steps
-        self.loss = smooth(self.loss, self.detail_trainer().step(at, self.hurry if self.tunes else 0.0))
+        hurry = self.hurry if self.tunes or not self.config.outer.steps else 0.0
+        self.loss = smooth(self.loss, self.detail_trainer().step(at, hurry))
 
     # -- checkpoints --------------------------------------------------------------------------------------
     def save(self, path: Path) -> None:

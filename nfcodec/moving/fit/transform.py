@@ -12,11 +12,14 @@ from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import whole_window
+from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.moving.motion import BLOCK
 from nfcodec.moving.residual import coarse
 from nfcodec.types import Floats, Mask, Symbols
 
+# What symbols cost where their neighbours predict them, over what they would cost each alone.
+_IN_CONTEXT = 0.5
 # About what a fine symbol that is not zero costs, with the zeros around it.
 _FINE_BITS = 8.0
 
@@ -65,13 +68,14 @@ class Residual:
             symbols = self._kept(symbols)
             return _priced(symbols, self.weights, sizes, self.trade, level.spec.spacing)
 
-    def refined(self, symbols: Symbols, cells: Mask) -> Symbols:
-        """Symbols after the rounds of the plan; those of other ``cells`` (h, w) stay zero."""
+    def refined(self, symbols: Symbols, cells: Mask, given: Given | None = None) -> Symbols:
+        """Symbols after the rounds of the plan; those of other ``cells`` (h, w) stay zero. ``given``: what the prior is
+        told of all cells."""
         if not self.plan.rounds:
             return symbols
         problem = Problem(
             self.level, self.window, self.weights.clone(),
-            quality=self.plan.quality, planes=self.coded, trade=self.trade,
+            quality=self.plan.quality, planes=self.coded, trade=self.trade, given=given,
         )  # fmt: skip
         found = refine(problem, symbols, self.plan.rounds, held=self.plan.held, deadline=self.plan.deadline)
         return self._kept(np.asarray(found.symbols * cells, np.int32))
@@ -96,7 +100,7 @@ def _priced(symbols: Symbols, weights: Tensor, sizes: Tensor, trade: float, spac
     gain = (weights.square() - left).sum((0, 1)) / trade
     bits = (torch.log2(1.0 + q.abs()) * 2.0 + 2.5 * (q != 0)).sum((0, 1))
     factors = [BLOCK // s for s in spacing]
-    return Quantized(symbols, _pooled(bits, factors), _pooled(gain, factors))
+    return Quantized(symbols, _IN_CONTEXT * _pooled(bits, factors), _pooled(gain, factors))
 
 
 def _pooled(x: Tensor, factors: list[int]) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.planes import offset_of
+from nfcodec.moving.expected import Expected
 from nfcodec.moving.fit.encode import falling
 from nfcodec.moving.fit.picture import PictureFit
 from nfcodec.moving.fit.search import Shown
@@ -16,12 +17,12 @@ from nfcodec.moving.fit.structure import anchors
 from nfcodec.moving.group import pictures
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.motion import BLOCK, Past
-from nfcodec.moving.picture import Canvas
-from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole, predicted
-from nfcodec.moving.train.config import MovingConfig
+from nfcodec.moving.picture import Canvas, Frame
+from nfcodec.moving.prediction import SAMPLE_BITS, Reference, Whole
+from nfcodec.moving.train.config import ClipConfig, MovingConfig
 from nfcodec.moving.train.tasks import Residuals
 from nfcodec.train.signals import Clip
-from nfcodec.types import Mask
+from nfcodec.types import Floats, Mask
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,24 @@ class Missed:
     quality: int
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """A picture (P, H, W) with references, what was ``expected`` of it in 2^-13, and the ``frame`` that is coded."""
+
+    planes: Floats
+    expected: Whole
+    frame: Frame
+
+
 def missed(init: MovingInit, frames: Clip, quality: int) -> Iterator[Missed]:
     """The residuals of a clip uint8 (T, H, W, 3), encoded as one group."""
+    for one in encoded(init, frames, quality):
+        off = np.rint(one.planes * 2.0**SAMPLE_BITS).astype(np.int32) - one.expected
+        yield Missed(off.astype(np.int16), one.frame.motion.coded, one.frame.quality)
+
+
+def encoded(init: MovingInit, frames: Clip, quality: int) -> Iterator[Predicted]:
+    """The pictures with references of a clip uint8 (T, H, W, 3), encoded as one group."""
     canvas = Canvas(init, (frames.shape[1], frames.shape[2]), 3)
     fit, made = PictureFit(canvas), dict[int, Shown]()
     for picture in pictures(anchors(len(frames), [], goes_on=False), len(frames), goes_on=False):
@@ -46,27 +63,38 @@ def missed(init: MovingInit, frames: Clip, quality: int) -> Iterator[Missed]:
         fitted = fit.moved(planes, references, plan, past, distances) if references else fit.alone(planes, plan, past)
         made[picture.at] = Shown(Reference(fitted.planes))
         if references:
-            expected = predicted([r.reference for r in references], fitted.frame.motion)
-            off = np.rint(planes * 2.0**SAMPLE_BITS).astype(np.int32) - expected
-            yield Missed(off.astype(np.int16), fitted.frame.motion.coded, plan.quality)
+            expected = Expected([r.reference for r in references])
+            found = expected.of(fitted.frame.motion, fitted.frame.lights)
+            yield Predicted(planes, found, fitted.frame)
 
 
 def residuals(init: MovingInit, clips: Sequence[Clip], config: MovingConfig) -> Residuals:
     """Crops of the residuals of all clips, as the config asks for them; they depend on its seed alone."""
     random, crops, quality = np.random.default_rng(config.seed), list[Whole](), list[int]()
     for clip in clips:
-        height, width = (min(a, b) // BLOCK * BLOCK for a, b in zip(
-            clip.shape[1:3], (config.clips.height, config.clips.width), strict=True))  # fmt: skip
-        top, left = (int(random.integers(n - m + 1)) for n, m in zip(clip.shape[1:3], (height, width), strict=True))
-        part = clip[:, top : top + height, left : left + width]
-        chosen = int(random.integers(config.clips.lowest, config.clips.highest + 1))
-        for one in missed(init, part, chosen):
+        for one in missed(init, *drawn(clip, config.clips, random)):
             found = list(_cut(one, config))
             crops += found
             quality += [one.quality] * len(found)
     size = config.outer.crop
     stacked = np.stack(crops) if crops else np.zeros((0, 3, size, size), np.int16)
     return Residuals(stacked, np.array(quality, np.int64), init.pictures.planes)
+
+
+def none(config: MovingConfig, init: MovingInit) -> Residuals:
+    """What stands for residuals where none are trained on."""
+    size = config.outer.crop
+    return Residuals(np.zeros((1, 3, size, size), np.int16), np.zeros(1, np.int64), init.pictures.planes)
+
+
+def drawn(clip: Clip, config: ClipConfig, random: np.random.Generator) -> tuple[Clip, int]:
+    """A part of a clip, at a random place, and a random quality."""
+    height, width = (
+        min(a, b) // BLOCK * BLOCK for a, b in zip(clip.shape[1:3], (config.height, config.width), strict=True)
+    )
+    top, left = (int(random.integers(n - m + 1)) for n, m in zip(clip.shape[1:3], (height, width), strict=True))
+    part = clip[:, top : top + height, left : left + width]
+    return part, int(random.integers(config.lowest, config.highest + 1))
 
 
 def _cut(one: Missed, config: MovingConfig) -> Iterator[Whole]:

@@ -39,6 +39,20 @@ class ResidualLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorLoop:
+    """After the residuals' networks: ``steps`` of Adam on ``batch`` pictures, for the prior alone, which is told of
+    predictions. Every clip is encoded ``encodings`` times. ``lr``: of the weights of what it is told, a ``share`` of
+    that for all others; it warms up and falls to zero in a cosine. ``average``: of the running mean that is shipped."""
+
+    steps: int = 0
+    batch: int = 4
+    encodings: int = 4
+    lr: float = 1e-3
+    share: float = 0.2
+    average: float = 0.98
+
+
+@dataclass(frozen=True, slots=True)
 class MovingFieldConfig:
     """``pictures``: the id of the init for pictures of their own, from whose networks those of residuals begin;
     ``frames``: of a group."""
@@ -61,6 +75,7 @@ class MovingConfig:
     data: DataConfig = DataConfig(modality="video", frames=17)
     clips: ClipConfig = ClipConfig()
     outer: ResidualLoop = ResidualLoop()
+    prior: PriorLoop = PriorLoop()
     seed: int = 0
 
     def lattice(self, pictures: LatticeInit) -> LatticeConfig:
@@ -73,7 +88,8 @@ class MovingConfig:
         level = pictures.levels[0]
         return LatticeConfig(
             id=self.id, field=Field((level.spec,)), data=self.data, outer=loop, prune=PruneConfig(share=0.0),
-            networks=_networks(level), context=level.context, detail=DetailConfig(steps=0), seed=self.seed,
+            networks=_networks(level), context=level.context, detail=DetailConfig(steps=self.prior.steps),
+            seed=self.seed,
         )  # fmt: skip
 
 
@@ -87,7 +103,7 @@ def _networks(level: Level) -> NetworkConfig:
     )  # fmt: skip
 
 
-TABLES: dict[str, type[Any]] = {"data": DataConfig, "clips": ClipConfig, "outer": ResidualLoop}
+TABLES: dict[str, type[Any]] = {"data": DataConfig, "clips": ClipConfig, "outer": ResidualLoop, "prior": PriorLoop}
 
 
 def read_config(data: dict[str, Any], parts: dict[str, Any]) -> MovingConfig:
