@@ -35,7 +35,7 @@ def blocks_of(seed=0):
     """A motion of blocks that differ in everything."""
     rng = np.random.default_rng(seed)
     modes = rng.integers(0, 3, (5, 6)).astype(np.uint8)
-    return Motion(modes, rng.integers(-40, 41, (2, 5, 6, 2)), rng.random((5, 6)) < 0.5)
+    return Motion(modes, rng.integers(-40, 41, (2, 5, 6, 2)), rng.random((5, 6)) < 0.5, np.zeros((5, 6, 4), np.uint8))
 
 
 def expected_of(seed=1, largest=8191):
