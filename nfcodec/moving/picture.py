@@ -18,7 +18,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
-from nfcodec.moving import residual
+from nfcodec.moving import motion_code, residual
 from nfcodec.moving.init import MovingInit
 from nfcodec.moving.light import BYTES, Light, lit
 from nfcodec.moving.motion import Motion, Past
@@ -86,7 +86,7 @@ class Canvas:
     ) -> Frame:  # fmt: skip
         """Write a frame, or read one."""
         if distances:
-            motion = moves.exchange(stream, past, None if given is None else given.motion, self.blocks, distances)
+            motion = motion_code.exchange(stream, past, None if given is None else given.motion, self.blocks, distances)
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():
