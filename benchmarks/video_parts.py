@@ -4,7 +4,7 @@
 
 Clips are cut to their first frames and to the middle of the picture, and encoded as one group. Rates are payloads of
 pictures. Every variant is encoded at three qualities; how many bytes more or less it takes is read off the log rate of
-the whole codec at the same PSNR of RGB, between six qualities. Nothing is trained again. Writes NAME.json to
+the whole codec at the same PSNR of RGB, between five qualities. Nothing is trained again. Writes NAME.json to
 benchmarks/results.
 """
 
@@ -51,7 +51,7 @@ from nfcodec.moving.picture import Canvas
 from nfcodec.moving.prediction import Reference
 
 ROOT = Path(__file__).resolve().parents[1]
-WHOLE, TRIED = (18, 28, 40, 54, 68, 80), (30, 50, 70)
+WHOLE, TRIED = (18, 30, 50, 70, 80), (30, 50, 70)
 Samples = np.ndarray
 
 

@@ -1,4 +1,4 @@
-"""How the blocks of a picture move, and its coding: coarse to fine over the blocks, each block between its neighbours.
+"""How the blocks of a picture move, coarse to fine over the blocks, each block between its neighbours.
 
 A block has 16 × 16 samples, a vector to each reference that it uses, in quarter samples, and says whether anything of
 the residual is coded there. Blocks are coded in passes like the means of a lattice: the first block, then for falling
@@ -14,11 +14,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.entropy.adaptive import LENGTHS, Counts, Stream, numbers
-from nfcodec.errors import CorruptError
+from nfcodec.entropy.adaptive import LENGTHS, Counts
 from nfcodec.moving import parts
-from nfcodec.moving.parts import Unlike
-from nfcodec.types import Bytes, Indices, Ints, Mask
+from nfcodec.types import Bytes, Indices, Mask
 
 BLOCK = 16
 QUARTER = 4  # steps of a vector in a sample
@@ -27,13 +25,15 @@ FIRST, SECOND, BOTH = 0, 1, 2  # modes
 _SPEED_BITS = 6
 
 # Contexts of the flags: how many of the four neighbours do likewise, and classes by how far their vectors differ.
-_BOTH, _SECOND, _CODED, _SAME = 0, 5, 10, 40
-_SPREADS = 4
-_VECTOR = 60
-_PLAIN = _VECTOR + 2 * _SPREADS * LENGTHS
-FINE = _PLAIN + 2  # whether the planes behind the first have symbols of high frequency
+_BOTH, _SECOND, CODED, _SAME = 0, 5, 10, 40
+SPREADS = 4
+VECTOR = 60
+PLAIN = VECTOR + 2 * SPREADS * LENGTHS
+FINE = PLAIN + 2  # whether the planes behind the first have symbols of high frequency
 _CARRIED = FINE + 1
-PARTS = _CARRIED + 5
+_NEAR = _CARRIED + 5
+WHICH = _NEAR + 4
+PARTS = WHICH + 4
 CONTEXTS = PARTS + parts.CONTEXTS
 
 
@@ -201,108 +201,26 @@ class Course:
         alike: Indices = ((around == self.carried[reference][step.near]).all(2) & there).sum(1)
         return _CARRIED + alike
 
+    def others(self, step: Pass, reference: int, guess: Indices) -> tuple[Indices, Mask]:
+        """Vectors (n, 4, 2) of the neighbours, and which of them (n, 4) are neither expected, nor carried, nor those of
+        an earlier one."""
+        around, there = self.around(step, reference)
+        known = [guess] if self.carried is None else [guess, self.carried[reference][step.at]]
+        fresh = there.copy()
+        for i in range(around.shape[1]):
+            before = np.concatenate([np.stack(known, 1), around[:, :i]], 1)
+            counts = np.concatenate([np.ones((len(guess), len(known)), bool), there[:, :i]], 1)
+            fresh[:, i] &= ~((around[:, i, None] == before).all(2) & counts).any(1)
+        return around, fresh
 
-class _Coder:
-    """Codes the motion of one picture with one or two references, from a stream or to it."""
+    @staticmethod
+    def near_contexts(fresh: Mask) -> Indices:
+        """Of the flags (n,) for vectors of a neighbour, by how many (n, 4) are left."""
+        contexts: Indices = _NEAR - 1 + fresh.sum(1)
+        return contexts
 
-    def __init__(
-        self, stream: Stream, past: Past, given: Motion | None, shape: tuple[int, int], distances: Sequence[int]
-    ) -> None:  # fmt: skip
-        self.stream, self.counts, self.given = stream, past.counts, given
-        self.course = Course(shape, distances, past)
-        self.modes, self.coded = self.course.modes, np.zeros(shape[0] * shape[1], np.int64)
-
-    def _flags(self, values: Ints | Mask | None, contexts: Indices) -> Indices:
-        return self.stream.flags(values, contexts, self.counts)
-
-    def modes_of(self, step: Pass) -> Indices:
-        """Which references the blocks (n,) of a pass use."""
-        given = None if self.given is None else self.given.modes.ravel()[step.at]
-        both = self._flags(None if given is None else given == BOTH, self.course.both_contexts(step))
-        one = np.flatnonzero(both == 0)
-        context = self.course.second_contexts(step)[one]
-        modes = np.full(len(step.at), BOTH)
-        modes[one] = self._flags(None if given is None else given[one] == SECOND, context)
-        return modes
-
-    def vectors_of(self, step: Pass, modes: Indices, reference: int) -> tuple[Indices, Indices]:
-        """Vectors (n, 2) to a reference, 0 where it is not used, and how many of them differ from what was expected,
-        (n,) 0 or 1."""
-        mine = np.flatnonzero((modes == reference) | (modes == BOTH))
-        guess = self.course.guess(step, reference)
-        context = self.course.other_contexts(step, reference, guess)
-        found, changed = np.zeros_like(guess), np.zeros(len(step.at), np.int64)
-        found[mine] = guess[mine]
-        given = None if self.given is None else self.given.vectors[reference].reshape(-1, 2)[step.at]
-        changed[mine] = self._flags(None if given is None else (given != guess).any(1)[mine], context[mine])
-        moved = np.flatnonzero(changed)
-        left = moved[self._carried_of(step, reference, moved, guess, given, found) == 0]
-        found[left] += self._differences(step, reference, left, guess, given)
-        if np.abs(found).max(initial=0) > LARGEST_VECTOR:
-            raise CorruptError(f"vectors up to {np.abs(found).max()}, {LARGEST_VECTOR} is the largest")
-        return found, changed
-
-    def _carried_of(
-        self, step: Pass, reference: int, moved: Indices, guess: Indices, given: Indices | None, found: Indices
-    ) -> Indices:  # fmt: skip
-        """Which blocks ``moved`` (m,) go on as the heir does, (m,) 0 or 1; their vectors are ``found``."""
-        goes_on = np.zeros(len(moved), np.int64)
-        if self.course.carried is None:
-            return goes_on
-        carried = self.course.carried[reference][step.at]
-        open_ = np.flatnonzero((carried != guess).any(1)[moved])
-        asked = moved[open_]
-        context = self.course.carried_contexts(step, reference)[asked]
-        goes_on[open_] = self._flags(None if given is None else (given == carried).all(1)[asked], context)
-        found[moved[goes_on > 0]] = carried[moved[goes_on > 0]]
-        return goes_on
-
-    def _differences(
-        self, step: Pass, reference: int, mine: Indices, guess: Indices, given: Indices | None
-    ) -> Indices:  # fmt: skip
-        """By how much vectors (m, 2) differ from what was expected."""
-        around, there = self.course.around(step, reference)
-        spread = _spread(around[mine], guess[mine], there[mine])
-        off = None if given is None else (given - guess)[mine]
-        axes = [
-            numbers(
-                self.stream, None if off is None else off[:, i], spread + _SPREADS * i, self.counts,
-                first=_VECTOR, plain=_PLAIN,
-            ) for i in (0, 1)
-        ]  # fmt: skip
-        return np.stack(axes, 1)
-
-    def coded_of(self, step: Pass, changed: Indices) -> None:
-        """Whether the blocks of a pass have a residual."""
-        around = (self.coded[step.near] * step.there).sum(1)
-        context = _CODED + 10 * changed + 5 * (step.there.sum(1) > 2) + around
-        given = None if self.given is None else self.given.coded.ravel()[step.at]
-        self.coded[step.at] = self._flags(given, context)
-
-
-    def parts_of(self, shape: tuple[int, int]) -> Bytes:
-        """What the quarters (h, w, 4) of all blocks go with."""
-        unlike = Unlike.of(self.modes, self.course.vectors, shape)
-        given = None if self.given is None else self.given.parts.reshape(-1, parts.QUARTERS)
-        return parts.exchange(self.stream, self.counts, given, unlike, PARTS).reshape(*shape, parts.QUARTERS)
-
-
-def _spread(around: Indices, guess: Indices, there: Mask) -> Indices:
-    """Classes 0 … 3 by how far neighbours (n, 4, 2) are from what is expected (n, 2)."""
-    far = (np.abs(around - guess[:, None]).max(2) * there).max(1, initial=0)
-    return np.where(there.any(1), np.searchsorted([1, 4, 16], far, side="right"), _SPREADS - 1)
-
-
-def exchange(
-    stream: Stream, past: Past, given: Motion | None, shape: tuple[int, int], distances: Sequence[int]
-) -> Motion:  # fmt: skip
-    """Write ``given``, or read: the motion of a grid of ``shape`` blocks to one or two references at ``distances``."""
-    coder = _Coder(stream, past, given, shape, distances)
-    for step in passes(*shape):
-        modes = coder.modes_of(step) if len(distances) == 2 else np.full(len(step.at), FIRST)
-        found = [coder.vectors_of(step, modes, reference) for reference in range(len(distances))]
-        vectors = [v for v, _ in found] + [np.zeros_like(found[0][0])] * (2 - len(found))
-        coder.course.put(step, modes, np.stack(vectors))
-        coder.coded_of(step, np.max([changed for _, changed in found], 0))
-    split, vectors_of = coder.parts_of(shape), coder.course.vectors.reshape(2, *shape, 2)
-    return Motion(coder.modes.reshape(shape).astype(np.uint8), vectors_of, coder.coded.reshape(shape) > 0, split)
+    def spread(self, step: Pass, reference: int, guess: Indices) -> Indices:
+        """Classes 0 … 3 (n,) by how far neighbours are from what is expected (n, 2)."""
+        around, there = self.around(step, reference)
+        far = (np.abs(around - guess[:, None]).max(2) * there).max(1, initial=0)
+        return np.where(there.any(1), np.searchsorted([1, 4, 16], far, side="right"), SPREADS - 1)

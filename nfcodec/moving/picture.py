@@ -18,7 +18,7 @@ from nfcodec.lattice.given import NOTHING, Given
 from nfcodec.lattice.palette import Overlay, decode_overlay
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.moving import motion as moves
-from nfcodec.moving import residual
+from nfcodec.moving import motion_code, residual
 from nfcodec.moving.expected import Expected
 from nfcodec.moving.given import given_of
 from nfcodec.moving.init import MovingInit
@@ -87,7 +87,7 @@ class Canvas:
         """Write a frame where it is ``given``, or read one, of which ``frame`` has quality and lights alone."""
         if expected:
             known = frame.motion if given else None
-            motion = moves.exchange(stream, past, known, self.blocks, expected.distances)
+            motion = motion_code.exchange(stream, past, known, self.blocks, expected.distances)
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():

@@ -6,6 +6,7 @@ from helpers import painting
 
 from nfcodec.entropy.adaptive import Writer
 from nfcodec.moving import motion as moves
+from nfcodec.moving import motion_code
 from nfcodec.moving.fit.choice import moved
 from nfcodec.moving.fit.prices import Prices
 from nfcodec.moving.fit.search import Shown
@@ -27,7 +28,7 @@ def shown(luma):
 
 def size(motion, past, distances):
     writer = Writer()
-    moves.exchange(writer, past, motion, motion.modes.shape, distances)
+    motion_code.exchange(writer, past, motion, motion.modes.shape, distances)
     return len(writer.finish())
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from nfcodec.entropy.adaptive import LENGTHS, Counts, Reader, Writer, numbers
 from nfcodec.errors import CorruptError
-from nfcodec.moving.motion import BOTH, FIRST, SECOND, Motion, Past, exchange, grid, middle, passes, speeds, standing
+from nfcodec.moving.motion import BOTH, FIRST, SECOND, Motion, Past, grid, middle, passes, speeds, standing
+from nfcodec.moving.motion_code import exchange
 from nfcodec.moving.parts import ACROSS, BESIDE, OWN, QUARTERS, Unlike
 
 
@@ -76,6 +77,16 @@ def test_what_goes_on_as_before_needs_no_vectors():
     heir = Motion(standing(shape).modes, np.concatenate([vectors, 0 * vectors]), *_no_more(shape))
     between = Motion(np.full(shape, BOTH, np.uint8), np.concatenate([vectors // 2, -vectors // 2]), *_no_more(shape))
     assert size(between, new().after(heir, (-8,)), (-4, 4)) < 0.25 * size(between, new(), (-4, 4))
+
+
+def test_vectors_of_neighbours_are_cheap():
+    """Blocks that move as one or another of two, at random, against blocks with vectors of their own."""
+    shape, rng = (12, 14), np.random.default_rng(4)
+    two = rng.integers(0, 2, (1, *shape, 1)) * np.array([81, -67])
+    own = two + rng.integers(-9, 10, (1, *shape, 2))
+    motions = [Motion(standing(shape).modes, np.concatenate([v, 0 * v]), *_no_more(shape)) for v in (two, own)]
+    cheap, dear = (size(m, new(), (-1,)) for m in motions)
+    assert 8 * cheap < 3.5 * 12 * 14 and dear > 4 * cheap
 
 
 def _no_more(shape):

@@ -25,16 +25,50 @@ _FEW, _LESS = 0.12, 0.5
 _PAIRS = ((0, 0), (1, 1), (0, 1), (1, 0), (2, 2))
 
 
+class _Vectors:
+    """What vectors to one reference cost in a pass, less where few blocks are in it; those ``expected`` (n, 2) next to
+    nothing."""
+
+    def __init__(self, course: Course, prices: Prices, step: Pass, reference: int) -> None:
+        self.expected = course.guess(step, reference)
+        context = course.other_contexts(step, reference, self.expected)
+        self._less = _LESS if len(step.at) < _FEW * len(course.modes) else 1.0
+        self._as_expected, self._other = prices.no[context], prices.yes[context]
+        self._others, self._fresh = course.others(step, reference, self.expected)
+        context, count = course.near_contexts(self._fresh), self._fresh.sum(1)
+        self._as_near = prices.yes[context] + np.log2(np.maximum(count, 1))
+        self._not_near = np.where(count > 0, prices.no[context], 0.0)
+        self.carried = None if course.carried is None else course.carried[reference][step.at]
+        if self.carried is not None:
+            context = course.carried_contexts(step, reference)
+            self._as_carried = prices.yes[context]
+            self._not_carried = np.where((self.carried != self.expected).any(1), prices.no[context], 0.0)
+
+    def bits(self, vectors: Indices) -> Doubles:
+        """Of vectors (n, c, 2): (n, c)."""
+        off = vectors - self.expected[:, None]
+        rest = self._not_near[:, None] + 2 * _NUMBER + _DOUBLING * np.log2(1.0 + np.abs(off)).sum(-1)
+        for i in range(self._fresh.shape[1]):
+            near = (vectors == self._others[:, i, None]).all(2) & self._fresh[:, i, None]
+            rest = np.where(near, self._as_near[:, None], rest)
+        if self.carried is not None:
+            goes_on = (vectors == self.carried[:, None]).all(2)
+            rest = np.where(goes_on, self._as_carried[:, None], rest + self._not_carried[:, None])
+        expected = (off == 0).all(2)
+        bits: Doubles = self._less * np.where(expected, self._as_expected[:, None], self._other[:, None] + rest)
+        return bits
+
+
 @dataclass(frozen=True, slots=True)
 class _Single:
-    """Vectors (n, 2) to one reference, what their errors and they themselves cost (n,), what was ``expected`` and what
-    was ``searched``."""
+    """The best ``vectors`` (n, 2) to one reference, what their errors and they themselves cost (n,), those that were
+    ``searched``, and what all others ``cost``."""
 
     vectors: Indices
     errors: Floats
     bits: Doubles
-    expected: Indices
     searched: Indices
+    cost: _Vectors
 
 
 class Choice:
@@ -55,25 +89,6 @@ class Choice:
             else:
                 self._mode(step, singles)
 
-    def _bits(self, step: Pass, reference: int, vectors: Indices, guess: Indices) -> Doubles:
-        """What vectors (n, c, 2) cost."""
-        course, prices = self.course, self.prices
-        off = vectors - guess[:, None]
-        rest = 2 * _NUMBER + _DOUBLING * np.log2(1.0 + np.abs(off)).sum(-1)
-        if course.carried is not None:
-            carried = course.carried[reference][step.at]
-            context, asked = course.carried_contexts(step, reference), (carried != guess).any(1)
-            rest = np.where(
-                (vectors == carried[:, None]).all(2), prices.yes[context][:, None],
-                rest + (asked * prices.no[context])[:, None],
-            )  # fmt: skip
-        context = course.other_contexts(step, reference, guess)
-        less = _LESS if len(step.at) < _FEW * len(course.modes) else 1.0
-        bits: Doubles = less * np.where(
-            (off == 0).all(2), prices.no[context][:, None], prices.yes[context][:, None] + rest
-        )
-        return bits
-
     def _tried(self, step: Pass, reference: int, guess: Indices) -> Indices:
         """The vectors (n, c, 2) that are tried: first the one that was searched, then the one that is expected."""
         searched = self.found[reference].vectors[step.at]
@@ -88,9 +103,9 @@ class Choice:
 
     def _single(self, step: Pass, reference: int) -> _Single:
         """The best vectors to one reference."""
-        found, guess = self.found[reference], self.course.guess(step, reference)
-        tried = self._tried(step, reference, guess)
-        bits = self._bits(step, reference, tried, guess)
+        found, cost = self.found[reference], _Vectors(self.course, self.prices, step, reference)
+        tried = self._tried(step, reference, cost.expected)
+        bits = cost.bits(tried)
         errors = np.full(bits.shape, np.inf, np.float32)
         errors[:, 0] = found.errors[step.at]
         hopeful = bits < (errors[:, 0] + bits[:, 0])[:, None]
@@ -101,7 +116,7 @@ class Choice:
         errors[n, c] = found.error(tried[n, c], step.at[n])
         best = (errors + bits).argmin(1)
         rows = np.arange(len(best))
-        return _Single(tried[rows, best], errors[rows, best], bits[rows, best], guess, tried[:, 0])
+        return _Single(tried[rows, best], errors[rows, best], bits[rows, best], tried[:, 0], cost)
 
     def _mode(self, step: Pass, singles: list[_Single]) -> None:
         """Decide between two references and their mean."""
@@ -112,17 +127,15 @@ class Choice:
             prices.no[both] + price[other] + one.errors + one.bits
             for one, price in zip(singles, (prices.no, prices.yes), strict=True)
         ]
-        tried = [(one.vectors, one.expected, one.searched) for one in singles]
+        tried = [(one.vectors, one.cost.expected, one.searched) for one in singles]
         shown = [
             [one.shown.quarters(v, one.corners[step.at]) for v in vectors]
             for one, vectors in zip(self.found, tried, strict=True)
         ]
         for i, j in _PAIRS:
             off = np.float32(0.5) * (shown[0][i] + shown[1][j]) - self.found[0].wanted.blocks[step.at]
-            bits = [
-                self._bits(step, r, tried[r][k][:, None], singles[r].expected)[:, 0] for r, k in enumerate((i, j))
-            ]
-            costs.append(prices.yes[both] + error_bits(off, self.found[0].trade) + bits[0] + bits[1])
+            bits = first.cost.bits(tried[0][i][:, None]) + second.cost.bits(tried[1][j][:, None])
+            costs.append(prices.yes[both] + error_bits(off, self.found[0].trade) + bits[:, 0])
         best = np.argmin(costs, 0)
         modes = np.array([FIRST, SECOND] + [BOTH] * len(_PAIRS))[best]
         vectors = np.stack([one.vectors for one in singles])
