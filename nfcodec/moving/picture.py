@@ -92,6 +92,7 @@ class Canvas:
         """Write a frame where it is ``given``, or read one, of which ``frame`` has quality and lights alone."""
         if len(expected):
             motion = moves.exchange(stream, counts, frame.motion if given else None, self.blocks, len(expected))
+            motion = frame.motion if given else motion  # of which the prediction is known
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():

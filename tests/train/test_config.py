@@ -1,3 +1,5 @@
+from functools import reduce
+
 import pytest
 from tiny import PICTURE
 
@@ -56,7 +58,8 @@ TRAINED = sorted(p for p in models_folder().glob("*.toml") if not p.stem.endswit
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda p: p.stem)
 def test_shipped_configs_load(path):
-    assert load_config(path).id == path.stem.removesuffix("-method").removesuffix("-perceptual").removesuffix("-detail")
+    parts = ("-method", "-perceptual", "-detail", "-prior")
+    assert load_config(path).id == reduce(str.removesuffix, parts, path.stem)
 
 
 @pytest.mark.parametrize(
