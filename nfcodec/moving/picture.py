@@ -88,6 +88,7 @@ class Canvas:
         if expected:
             known = frame.motion if given else None
             motion = motion_code.exchange(stream, past, known, self.blocks, expected.distances)
+            motion = frame.motion if given else motion  # of which the prediction is known
         else:
             motion = alone(self.blocks)
         if not motion.coded.any():

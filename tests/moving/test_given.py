@@ -213,3 +213,12 @@ def test_inits_there_and_back():
     other = replace(init.residuals.prior, told=Told(1, 3))
     with pytest.raises(CorruptError, match="told"):
         replace(init, residuals=replace(init.residuals, prior=other)).validate()
+
+
+def test_an_encoder_predicts_a_picture_once(monkeypatch):
+    """For its residual, its symbols and its samples."""
+    made, clip = [], panning(3, 48, 64)
+    predict_one = expected.predicted
+    monkeypatch.setattr(expected, "predicted", lambda *given: made.append(1) or predict_one(*given))
+    packed(memory("video", clip), str(INITS / "told-moving.safetensors"), quality=80)
+    assert len(made) == 2

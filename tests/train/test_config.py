@@ -1,3 +1,4 @@
+
 import pytest
 from tiny import PICTURE
 
@@ -56,7 +57,8 @@ TRAINED = sorted(p for p in models_folder().glob("*.toml") if not p.stem.endswit
 
 @pytest.mark.parametrize("path", TRAINED, ids=lambda p: p.stem)
 def test_shipped_configs_load(path):
-    assert path.stem.removeprefix(load_config(path).id) in ("", "-method", "-perceptual", "-detail", "-soft")
+    parts = ("", "-method", "-perceptual", "-detail", "-soft", "-prior")
+    assert path.stem.removeprefix(load_config(path).id) in parts
 
 
 @pytest.mark.parametrize("given", ["12", "[12.5]", "[0]", '["a"]', "[true]"])
