@@ -19,7 +19,7 @@ from nfcodec.moving.residual import coarse
 from nfcodec.types import Floats, Mask, Symbols
 
 # What symbols cost where their neighbours predict them, over what they would cost each alone.
-_IN_CONTEXT = 0.5
+_IN_CONTEXT = 0.7
 # About what a fine symbol that is not zero costs, with the zeros around it.
 _FINE_BITS = 8.0
 
