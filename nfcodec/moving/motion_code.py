@@ -113,6 +113,8 @@ class _VectorCoder:
 
     def _flags(self, given: Mask | None, contexts: Indices, mine: Indices) -> Indices:
         """Flags of some of all blocks (n,)."""
+        if not len(mine):
+            return np.zeros(0, np.int64)
         return self.stream.flags(None if given is None else given[mine], contexts[mine], self.counts)
 
     def _carried(self, moved: Indices) -> Indices:
@@ -125,7 +127,7 @@ class _VectorCoder:
         given = None if self.given is None else (self.given == carried).all(1)
         going = asked[self._flags(given, self.course.carried_contexts(*self.place), asked) > 0]
         self.found[going] = carried[going]
-        return np.setdiff1d(moved, going)
+        return _without(moved, going)
 
     def _near(self, moved: Indices) -> Indices:
         """Of the blocks ``moved`` those that do not move as one of their neighbours."""
@@ -141,10 +143,10 @@ class _VectorCoder:
             asked = mine[fresh[mine, i + 1 :].any(1)]
             contexts = np.full(len(fresh), WHICH + i)
             told = self._flags(None if likewise is None else likewise[:, i], contexts, asked)
-            mine = np.setdiff1d(mine, asked[told == 0])
+            mine = _without(mine, asked[told == 0])
             self.found[mine] = others[mine, i]
-            open_ = np.setdiff1d(open_, mine)
-        return np.setdiff1d(moved, near)
+            open_ = _without(open_, mine)
+        return _without(moved, near)
 
     def _differences(self, moved: Indices) -> None:
         """By how much the vectors of the blocks ``moved`` differ from what was expected."""
@@ -154,3 +156,8 @@ class _VectorCoder:
             self.found[moved, axis] += numbers(
                 self.stream, off, classes + SPREADS * axis, self.counts, first=VECTOR, plain=PLAIN
             )
+
+
+def _without(blocks: Indices, gone: Indices) -> Indices:
+    """Those blocks (n,), ascending, that are not ``gone``."""
+    return blocks[~np.isin(blocks, gone, assume_unique=True)]

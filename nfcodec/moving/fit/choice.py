@@ -21,8 +21,8 @@ from nfcodec.types import Doubles, Floats, Indices
 _NUMBER, _DOUBLING = 0.7, 2.0
 # In passes of less than this share of the blocks bits count less: many others are going to expect what is found there.
 _FEW, _LESS = 0.12, 0.5
-# Of the best vectors to each reference, those that are expected, and those that were searched: what may go together.
-_PAIRS = ((0, 0), (1, 1), (0, 1), (1, 0), (2, 2))
+# Of the best vectors to each reference and those that are expected: what may go together.
+_PAIRS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
 class _Vectors:
@@ -61,13 +61,12 @@ class _Vectors:
 
 @dataclass(frozen=True, slots=True)
 class _Single:
-    """The best ``vectors`` (n, 2) to one reference, what their errors and they themselves cost (n,), those that were
-    ``searched``, and what all others ``cost``."""
+    """The best ``vectors`` (n, 2) to one reference, what their errors and they themselves cost (n,), and what others
+    ``cost``."""
 
     vectors: Indices
     errors: Floats
     bits: Doubles
-    searched: Indices
     cost: _Vectors
 
 
@@ -93,7 +92,7 @@ class Choice:
         """The vectors (n, c, 2) that are tried: first the one that was searched, then the one that is expected."""
         searched = self.found[reference].vectors[step.at]
         around, there = self.course.around(step, reference)
-        tried = [searched, guess, 0 * guess]
+        tried = [searched, guess]
         tried += [np.stack([a[:, 0], b[:, 1]], 1) for a, b in ((searched, guess), (guess, searched))]
         tried += [*np.where(there[..., None], around, guess[:, None]).swapaxes(0, 1)]
         tried += [*self._near[reference][step.at].swapaxes(0, 1)]
@@ -116,7 +115,7 @@ class Choice:
         errors[n, c] = found.error(tried[n, c], step.at[n])
         best = (errors + bits).argmin(1)
         rows = np.arange(len(best))
-        return _Single(tried[rows, best], errors[rows, best], bits[rows, best], tried[:, 0], cost)
+        return _Single(tried[rows, best], errors[rows, best], bits[rows, best], cost)
 
     def _mode(self, step: Pass, singles: list[_Single]) -> None:
         """Decide between two references and their mean."""
@@ -127,7 +126,7 @@ class Choice:
             prices.no[both] + price[other] + one.errors + one.bits
             for one, price in zip(singles, (prices.no, prices.yes), strict=True)
         ]
-        tried = [(one.vectors, one.cost.expected, one.searched) for one in singles]
+        tried = [(one.vectors, one.cost.expected) for one in singles]
         shown = [
             [one.shown.quarters(v, one.corners[step.at]) for v in vectors]
             for one, vectors in zip(self.found, tried, strict=True)
