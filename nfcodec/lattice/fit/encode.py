@@ -50,7 +50,7 @@ from nfcodec.types import Positions
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5
 # Squared errors say less of looks: wider cells are for pictures that cost at most this share with them.
-_CLEARLY = 0.8
+_CLEARLY = 0.9
 
 
 class LatticeEncoder(Encoder):
