@@ -343,7 +343,7 @@ def test_a_lattice_is_written_as_it_was_coded(picture, tmp_path, monkeypatch):
         return space.pack_run(replace(run, payloads=(*run.payloads[:-1], b"")), levels)
 
     options = EncodeOptions(init=init("tiny-lattice"), effort=1, quality=100)
-    monkeypatch.setattr("nfcodec.lattice.fit.encode.pack_run", changed)
+    monkeypatch.setattr("nfcodec.lattice.fit.coded.pack_run", changed)
     with pytest.raises(InternalError, match="other symbols"):
         api.encode(picture, tmp_path / "a.nfc", options=options)
     assert names(tmp_path) == ["photo.png"]

@@ -60,13 +60,13 @@ def test_soft_pictures_are_tried_and_busy_ones_are_not(init):
 @pytest.mark.parametrize("effort", [1, 3])
 @pytest.mark.parametrize("tune", ["psnr", "perceptual"])
 def test_soft_pictures_take_wide_cells_and_fewer_bytes(effort, tune, monkeypatch):
-    picture = memory("image", soft(150, 203))
-    data, encoded = pack(picture, "photo-lattice", quality=20, effort=effort, tune=tune)
+    picture = memory("image", soft(310, 403))
+    data, encoded = pack(picture, "photo-lattice", quality=30, effort=effort, tune=tune)
     assert opened(data, "photo-lattice").header.spacing == 16
     monkeypatch.setattr("nfcodec.lattice.fit.encode.promising", lambda *_: [])
-    usual, before = pack(picture, "photo-lattice", quality=20, effort=effort, tune=tune)
+    usual, before = pack(picture, "photo-lattice", quality=30, effort=effort, tune=tune)
     assert opened(usual, "photo-lattice").header.spacing is None
-    assert len(data) < (0.9 if tune == "psnr" else 0.97) * len(usual) and encoded.psnr > before.psnr - 0.5
+    assert len(data) < 0.9 * len(usual) and encoded.psnr > before.psnr - 0.5
 
 
 def test_busy_pictures_have_the_usual_cells():
