@@ -193,6 +193,7 @@ class LatticeEncoder(Encoder):
         luma = torch.from_numpy(scene.values.mean(-1)) * math.sqrt(len(self.own.planes.names))
         tried = promising(self.own, luma, quality)
         costs = dict[int | None, float]()
+        heard, self._progress = self._progress, None  # the bar is of what comes after
         for spacing in [None, *tried] if tried else []:
             self.use(spacing)
             plan = Plan.of(quality + self.init.finer, 1)
@@ -200,6 +201,7 @@ class LatticeEncoder(Encoder):
             costs[spacing] = self._weight(made, plan) * (_CLEARLY if spacing is None and self.perceptual else 1.0)
             if costs[spacing] <= min(costs.values()):
                 self._first = plan, made
+        self._progress, self._done = heard, 0.0
         self.use(min(costs, key=costs.__getitem__, default=None))
 
     def _rest(self) -> list[bytes]:
