@@ -19,7 +19,7 @@ from nfcodec.lattice.planes import PlaneSet, places, planes_of
 from nfcodec.lattice.prior import Prior
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
-from nfcodec.lattice.wider import Wider, widened
+from nfcodec.lattice.wider import Wider, stretched
 from nfcodec.options import Tune
 from nfcodec.signal import SignalInfo
 from nfcodec.types import Doubles, Floats
@@ -74,6 +74,18 @@ class Level:
     def inner_steps(self) -> int:
         """Gradient steps of the encoder before its learned correction."""
         return 1 + len(self.first_step.get("log_again", ()))
+
+    def at(self, spacing: int) -> Level:
+        """The level with cells ``spacing`` samples apart along every axis; KeyError unless it is made for that."""
+        wider, spec = self.wider[spacing], replace(self.spec, spacing=(spacing,) * self.spec.axes)
+        functions = {
+            name: stretched(own, self.spec.spacing, spec.spacing)
+            for name, own in self.first_step.items() if name.startswith("analysis.")
+        }  # fmt: skip
+        return replace(
+            self, spec=spec, table=wider.table, finer=wider.finer, first_step=self.first_step | functions,
+            prior=replace(self.prior, spec=spec), wider={},
+        )  # fmt: skip
 
     def steps(self, quality: int) -> Floats:
         """Step sizes (P, K) of a quality 0 … 100; where they grow with activity, those of a usual cell."""
@@ -211,7 +223,7 @@ class LatticeInit:
         if spacing not in self.spacings:
             raise CorruptError(f"init {self.id} has no cells {spacing} samples apart")
         if spacing not in self._others:  # made once: who knows symbols by the prior that codes them finds them again
-            level = widened(self.levels[0], spacing)
+            level = self.levels[0].at(spacing)
             trade = self.trade_off(-level.finer), self.trade[1]
             self._others[spacing] = replace(self, levels=(level,), trade=trade, perceptual=None)
         return self._others[spacing]

@@ -9,18 +9,14 @@ bits in every cell, the steps that go with a λ are those of a finer quality.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.lattice.basis import cosines
 from nfcodec.types import Doubles, Floats
-
-if TYPE_CHECKING:
-    from nfcodec.lattice.init import Level
-
-_ANALYSIS = "analysis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +34,6 @@ def finer(ratio: float, trade: tuple[float, float]) -> int:
     return round(-100.0 * 2.0 * math.log(ratio) / math.log(trade[1]))
 
 
-def widened(level: Level, spacing: int) -> Level:
-    """The level with cells ``spacing`` samples apart along every axis; KeyError unless it is made for that."""
-    own, wider = level.spec, level.wider[spacing]
-    spec = replace(own, spacing=(spacing,) * own.axes)
-    first_step = dict(level.first_step)
-    for name in (n for n in first_step if n.startswith(_ANALYSIS)):
-        first_step[name] = stretched(first_step[name], own.spacing, spec.spacing)
-    return replace(
-        level, spec=spec, table=wider.table, finer=wider.finer, first_step=first_step,
-        prior=replace(level.prior, spec=spec), wider={},
-    )  # fmt: skip
-
-
 def stretched(functions: Floats, spacing: tuple[int, ...], wider: tuple[int, ...]) -> Floats:
     """Functions (K, ∏ 2s) of the preconditioner for another spacing: continued between the samples by their cosines
     (DCT-II, with zeros for all higher ones), and smaller by as much as there are more samples."""
@@ -64,11 +47,3 @@ def stretched(functions: Floats, spacing: tuple[int, ...], wider: tuple[int, ...
 def _between(samples: int, wanted: int) -> Doubles:
     """The matrix (wanted, samples) from samples to more samples of the same stretch."""
     return cosines(samples, wanted).T @ cosines(samples, samples)
-
-
-def cosines(count: int, samples: int) -> Doubles:
-    """The first ``count`` cosines at ``samples`` places of a stretch, orthonormal at ``count`` places."""
-    order = np.arange(count)[:, None]
-    waves = np.cos(np.pi * order * (2 * np.arange(samples) + 1) / (2 * samples)) * math.sqrt(2.0 / count)
-    waves[0] /= math.sqrt(2.0)
-    return waves

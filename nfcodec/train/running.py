@@ -120,6 +120,12 @@ def schedule(outer: Warmed, step: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - start) / (outer.steps - start))))
 
 
+def cosine(at: int, steps: int, *, warmup: float) -> float:
+    """A warm-up over at most ``warmup`` steps and a twentieth of all, then a cosine to zero."""
+    warm = max(1.0, min(0.05 * steps, warmup))
+    return min(1.0, (at + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / steps)))
+
+
 def averaged(keep: float, average: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
     """The running mean after ``count`` steps: of all of them at first."""
     return average.lerp(now, 1.0 - min(keep, 1.0 - 1.0 / (float(count) + 1.0)))

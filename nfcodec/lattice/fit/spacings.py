@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nfcodec.lattice.basis import cosines
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.order import MOST_QUALITY
-from nfcodec.lattice.wider import cosines
 
 # Samples along each side of a tile whose frequencies are looked at.
 _TILE = 96
@@ -21,7 +21,8 @@ _MOST_LOST, _HARDLY_LOST = 0.12, 0.003
 def promising(init: LatticeInit, luma: Tensor, quality: int) -> list[int]:
     """The spacings at which a picture, whose first plane is ``luma`` (h, w), may cost less than at that of the init:
     those whose cells lose little by having no functions of high frequency."""
-    found = [s for s in init.spacings if quality + init.at(s).finer <= MOST_QUALITY]
+    wider = init.levels[0].wider
+    found = [s for s in init.spacings if quality + wider[s].finer <= MOST_QUALITY]
     if not found:
         return []
     energy, own = frequencies(luma), init.levels[0].spec.spacing[0]

@@ -7,7 +7,6 @@ frozen here. All tunes of an init share the weights of X; biases are of a tune.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,12 +22,13 @@ from nfcodec.lattice.train.halves import Encoded, Halves, Tuned
 from nfcodec.lattice.train.model import hats
 from nfcodec.lattice.train.tasks import Pieces
 from nfcodec.train.checkpoint import grouped, moments, restore_moments
-from nfcodec.train.running import averaged
+from nfcodec.train.running import averaged, cosine
 
 Params = dict[str, Tensor]
 
 _PICKS = 10_000_079  # what a step picks depends on the seed and its number, not on the pictures' own numbers
 _CLIP = 1.0
+_WARMUP = 50.0
 
 
 def convolved(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -103,17 +103,14 @@ class DetailTrainer:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.params.values(), _CLIP)
-        self.optimizer.param_groups[0]["lr"] = self.config.lr * self._schedule(max(at, int(hurry * self.config.steps)))
+        self.optimizer.param_groups[0]["lr"] = self.config.lr * cosine(
+            max(at, int(hurry * self.config.steps)), self.config.steps, warmup=_WARMUP
+        )
         self.optimizer.step()
         with torch.no_grad():
             for name, mean in self.average.items():
                 mean.copy_(averaged(self.config.average, mean, self.params[name], at // 4))
         return float(loss.detach())
-
-    def _schedule(self, at: int) -> float:
-        """A short warm-up, then a cosine to zero."""
-        warm = max(1.0, min(0.05 * self.config.steps, 50.0))
-        return min(1.0, (at + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / self.config.steps)))
 
     def trained(self) -> list[Params]:
         """X as it is now, of each tune."""

@@ -6,7 +6,6 @@ counts, such that pictures of few bits are not lost among those of many.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from nfcodec.lattice.fit.twin import Beside, FloatPrior, float_params, network_n
 from nfcodec.lattice.given import NOTHING, Given, Told
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.order import order_of
-from nfcodec.lattice.prior import Network, Prior
+from nfcodec.lattice.prior import Prior
 from nfcodec.lattice.space import Box
 from nfcodec.lattice.train.export import whole_network
 from nfcodec.moving.given import given_of, told
@@ -28,7 +27,7 @@ from nfcodec.moving.picture import Canvas
 from nfcodec.moving.train.clips import Predicted, drawn, encoded
 from nfcodec.moving.train.config import ClipConfig, PriorLoop
 from nfcodec.train.checkpoint import grouped, moments, restore_moments
-from nfcodec.train.running import averaged
+from nfcodec.train.running import averaged, cosine
 from nfcodec.train.signals import Clip
 from nfcodec.types import Mask, Symbols
 
@@ -36,6 +35,7 @@ Params = dict[str, Tensor]
 _PICKS = 0x70  # of the seed
 _FEW = 100.0  # bits that count as a picture of next to none
 _CLIP = 1.0
+_WARMUP = 30.0
 _FIRST, _TOLD = ".0.weight", ".0.told"
 
 
@@ -126,23 +126,19 @@ class PriorTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.params.values(), _CLIP)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base"] * self._schedule(max(at, int(hurry * self.loop.steps)))
+            now = max(at, int(hurry * self.loop.steps))
+            group["lr"] = group["base"] * cosine(now, self.loop.steps, warmup=_WARMUP)
         self.optimizer.step()
         with torch.no_grad():
             for name, mean in self.average.items():
                 mean.copy_(averaged(self.loop.average, mean, self.params[name], at))
         return float(bits.detach().mean())
 
-    def _schedule(self, at: int) -> float:
-        """A short warm-up, then a cosine to zero."""
-        warm = max(1.0, min(0.05 * self.loop.steps, 30.0))
-        return min(1.0, (at + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, at / self.loop.steps)))
-
     def trained(self) -> Prior:
         """The prior as it is now, in whole numbers."""
         params = {n: p.detach() for n, p in joined(self.average).items()}
         names = network_names(order_of(self.spec))
-        groups, means = (tuple(_whole(params, name) for name in some) for some in names)
+        groups, means = (tuple(whole_network(params, name) for name in some) for some in names)
         return Prior(self.spec, groups, means, self.told)
 
     def state(self) -> Params:
@@ -160,10 +156,6 @@ class PriorTrainer:
         self.average = {n: groups["mean"][n].clone() for n in self.average}
         self._leaves()
         restore_moments(self.optimizer, self._ordered(), groups)
-
-
-def _whole(params: Params, name: str) -> Network:
-    return whole_network(params, name, 8)
 
 
 def _split(prior: Prior, what: Told) -> Params:
