@@ -29,8 +29,8 @@ def mantissa(i):
     return low
 
 
-def layer(tensors, name, x):
-    weight, bias, shift = (tensors[f"0/restore/{name}.{part}"] for part in ("weight", "bias", "shift"))
+def layer(tensors, name, x, network="restore"):
+    weight, bias, shift = (tensors[f"0/{network}/{name}.{part}"] for part in ("weight", "bias", "shift"))
     rows = zip(weight, bias, shift, strict=True)
     return [(sum(w * v for w, v in zip(row, x, strict=True)) + b + (1 << (s - 1))) >> s for row, b, s in rows]
 
@@ -138,6 +138,63 @@ def sample(table, weights, size, y, x, spacing):
     return planes
 
 
+def filtered(tensors, planes, h, w, quality, number):
+    """What Y makes of planes[y, x], whole numbers in 2^-32; ``number`` of the spacing."""
+    if "0/filter/log_unit" not in tensors:
+        return planes
+    g, unit = quality_features(quality), tensors["0/filter/log_unit"]
+    e = (sum(a * b for a, b in zip(g, unit, strict=True)) + 8) >> 4
+    rounded = {at: [(n + 2**11) >> 12 for n in o] for at, o in planes.items()}
+    told = [32 * n for n in g]
+    told += [512 * (i + 1 == number) for i in range(len(tensors["0/filter/net/in.weight"][0]) - 116)]
+    found = squares_filtered(tensors, rounded, h // 2, w // 2, e, told)
+    n = 4 - (e >> 8)
+    out = {}
+    for (y, x), o in rounded.items():
+        r = found[y // 2, x // 2][2 * (y % 2) + x % 2 :: 4]
+        out[y, x] = [(a + ((mantissa(e & 255) * b + (1 << (n - 1))) >> n)) << 12 for a, b in zip(o, r, strict=True)]
+    return out
+
+
+def squares_filtered(tensors, rounded, h, w, e, told):
+    """The 12 numbers that Y gives for each square (y, x)."""
+
+    def inside(y, x):
+        return min(max(y, 0), h - 1), min(max(x, 0), w - 1)
+
+    n = 32 - (-e >> 8)
+    squares = [(y, x) for y in range(h) for x in range(w)]
+    shown = {
+        at: [clip((mantissa(-e & 255) * v + (1 << (n - 1))) >> n, 8191) for v in o] for at, o in rounded.items()
+    }  # fmt: skip
+    sums = {(y, x): [sum(shown[2 * y + j, 2 * x + i][p] for j in (0, 1) for i in (0, 1)) for p in range(3)]
+            for y, x in squares}  # fmt: skip
+    inputs = {}
+    for y, x in squares:
+        own = []
+        for p in range(3):
+            around = sum(
+                (2 - (abs(j) == 2)) * (2 - (abs(i) == 2)) * sums[inside(y + j, x + i)][p]
+                for j in range(-2, 3) for i in range(-2, 3)
+            )  # fmt: skip
+            mean = (around + 128) >> 8
+            own += [clip(shown[2 * y + j, 2 * x + i][p] - mean, 1023) for j in (0, 1) for i in (0, 1)]
+        inputs[y, x] = own
+    streams = {}
+    for y, x in squares:
+        seen = [v for dy, dx in NINE for v in inputs[inside(y + dy, x + dx)]]
+        streams[y, x] = [clip(v, 8191) for v in layer(tensors, "in", seen + told, "filter/net")]
+    number = 0
+    while f"0/filter/net/{number}.weight" in tensors:
+        before = {square: active(stream) for square, stream in streams.items()}
+        for y, x in squares:
+            around = [v for dy, dx in NINE for v in before[inside(y + dy, x + dx)]]
+            added = layer(tensors, str(number), around, "filter/net")
+            streams[y, x] = [clip(a + b, 8191) for a, b in zip(streams[y, x], added, strict=True)]
+        number += 1
+    return {at: [clip(v, 2047) for v in layer(tensors, "out", active(s), "filter/net")] for at, s in streams.items()}
+
+
 def binary32(x):
     """x to the nearest binary32; ``struct`` rounds ties to even."""
     return struct.unpack("<f", struct.pack("<f", x))[0]
@@ -159,9 +216,12 @@ def written(value, top):
     return round(binary32(min(max(value, 0.0), 1.0) * top))
 
 
-def reference_picture(tensors, regions, shape, channels, quality, top, overlay=None, spacing=None):
+def reference_picture(
+    tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0
+):  # fmt: skip
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
-    ``spacing``: samples between the cells, None for 8; ``quality``: of the steps, which are finer with others.
+    ``spacing``: samples between the cells, None for 8, its ``number`` among the other ones; ``quality``: of the steps,
+    which are ``finer`` than that of the picture.
 
     ``overlay``: for a picture of one chunk, its palette and its indices by (y, x).
     """
@@ -172,6 +232,11 @@ def reference_picture(tensors, regions, shape, channels, quality, top, overlay=N
     table = tensors[f"0/table.{spacing}" if spacing else "0/table"]
     spacing = spacing or 8
     size = -(-shape[0] // spacing), -(-shape[1] // spacing)
+    height, width = (n * spacing for n in size)
+    planes = {
+        (y, x): sample(table, weights, size, y, x, spacing) for y in range(height) for x in range(width)
+    }  # fmt: skip
+    planes = filtered(tensors, planes, height, width, quality - finer, number)
     out = []
     for y in range(shape[0]):
         row = []
@@ -179,7 +244,7 @@ def reference_picture(tensors, regions, shape, channels, quality, top, overlay=N
             if overlay is not None and overlay.plane[y, x]:
                 found = [binary32(c / 255) for c in overlay.palette[overlay.plane[y, x] - 1]]
             else:
-                found = values(sample(table, weights, size, y, x, spacing), channels)
+                found = values(planes[y, x], channels)
             row.append([written(v, top) for v in found])
         out.append(row)
     return out

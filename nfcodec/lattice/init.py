@@ -13,6 +13,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.context import FULL, Context
 from nfcodec.lattice.enlarge import detail_shapes, detail_size
+from nfcodec.lattice.filtering import SampleFilter
 from nfcodec.lattice.masking import LARGEST_GAIN, cell_sizes
 from nfcodec.lattice.native import check_table
 from nfcodec.lattice.planes import PlaneSet, places, planes_of
@@ -42,7 +43,8 @@ class Level:
     2^-16; None for zeros. ``context``: what the further inner steps were trained on. ``masking``: γ (8, P, K) of the
     anchors in 256ths, by which steps grow with activity (:mod:`nfcodec.lattice.masking`); None where they do not.
     ``wider``: other spacings that the level may have (:mod:`nfcodec.lattice.wider`); ``finer``: by how much the quality
-    of steps, D and prior is above that of the picture at the spacing that it has.
+    of steps, D and prior is above that of the picture at the spacing that it has. ``filter``: Y, which tells what
+    coding lost at the samples (:mod:`nfcodec.lattice.filtering`); None where it was not trained.
     """
 
     spec: LatticeSpec
@@ -58,12 +60,14 @@ class Level:
     masking: Whole | None = None
     wider: Mapping[int, Wider] = field(default_factory=dict)
     finer: int = 0
+    filter: SampleFilter | None = None
 
     @property
     def parameters(self) -> int:
         """Parameters that encoder and decoder share, the prior not counted."""
         groups = (self.trunk, self.first_step, self.detail, {} if self.offset is None else {"offset": self.offset})
-        return self.restore.parameters + sum(a.size for group in groups for a in group.values())
+        networks = self.restore.parameters + (self.filter.parameters if self.filter else 0)
+        return networks + sum(a.size for group in groups for a in group.values())
 
     @property
     def coded(self) -> int:
@@ -84,8 +88,12 @@ class Level:
         }  # fmt: skip
         return replace(
             self, spec=spec, table=wider.table, finer=wider.finer, first_step=self.first_step | functions,
-            prior=replace(self.prior, spec=spec), wider={},
+            prior=replace(self.prior, spec=spec), wider={}, filter=self._filter_at(spacing),
         )  # fmt: skip
+
+    def _filter_at(self, spacing: int) -> SampleFilter | None:
+        """Y as it is told of a spacing."""
+        return self.filter and replace(self.filter, spacing=1 + sorted(self.wider).index(spacing))
 
     def steps(self, quality: int) -> Floats:
         """Step sizes (P, K) of a quality 0 … 100; where they grow with activity, those of a usual cell."""
@@ -127,6 +135,7 @@ class Level:
         self._check_wider(name)
         inputs = restore.input_count(len(spec.planes), spec.bases, spec.axes)
         self.restore.validate(inputs, spec.coded, spec.axes)
+        self._check_filter(name)
         if self.prior.spec != spec:
             raise CorruptError(f"init {name}: the prior is of another lattice")
         if self.detail and spec.axes != 2:
@@ -140,6 +149,13 @@ class Level:
             if spacing % 2 or not 0 < spacing < 256 or not 0 <= wider.finer <= 100:
                 raise CorruptError(f"init {name}: impossible cells of {spacing} samples, {wider.finer} finer")
             check_table(name, replace(self.spec, spacing=(spacing,) * self.spec.axes), wider.table)
+
+    def _check_filter(self, name: str) -> None:
+        if self.filter is None:
+            return
+        if self.spec.axes != 2:
+            raise CorruptError(f"init {name}: Y is of pictures, not of {self.spec.axes} axes")
+        self.filter.validate(name, len(self.spec.planes), len(self.wider))
 
     def _check_steps(self, name: str) -> None:
         shape = order.QUALITY_LEVELS, len(self.spec.planes), self.spec.bases

@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nfcodec.coords import sample_positions
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.detail import Detail
+from nfcodec.lattice.filtered import Filtered
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
 from nfcodec.lattice.native import render_points as native_points
@@ -125,14 +125,22 @@ class LatticeRenderer:
             LevelRenderer(init.levels[i], spaces[i], quality, partial(_of_level, symbols_of, i)) for i in coded
         ]
         self._sizes = [min(n) for n in zip(*(level.sizes for level in self.levels), strict=True)]
-        self._detail = self._detail_of(init.levels[-1], quality)
+        last = init.levels[-1]
+        # X and Y were trained on pictures of the quality that the file tells.
+        shown = quality - last.finer
+        self._detail = self._detail_of(last, shown) if last.detail else None
+        self._filtered = Filtered(last.filter, shown, self._size, self._coded) if last.filter else None
 
-    def _detail_of(self, last: Level, quality: int) -> Detail | None:
-        if not last.detail:
-            return None
+    @property
+    def _size(self) -> tuple[int, int]:
         height, width = self._sizes
-        # X was trained on pictures of the quality that the file tells.
-        return Detail(last.detail, last.hats(quality - last.finer), (height, width), self._span_planes)
+        return height, width
+
+    def _detail_of(self, last: Level, quality: int) -> Detail:
+        def coded(spans: list[Span]) -> Floats:
+            return _unit(self._coded(_samples(spans)))
+
+        return Detail(last.detail, last.hats(quality), self._size, coded)
 
     def _summed(self, parts: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:
         """The planes of the set from those of all levels: sums of whole numbers are exact."""
@@ -150,19 +158,22 @@ class LatticeRenderer:
         known = [i for i in index if i is not None and len(i) and i[-1] - i[0] < _SPARSE * len(i)]
         return known if len(known) == len(index) else None
 
-    def _whole(self, index: list[Indices]) -> Doubles:
+    def _coded(self, index: list[Indices]) -> Doubles:
+        """Whole planes (P, n_0, …) of a grid of samples, of the coded lattice alone, in 2^-32."""
         return self._summed(level.whole(index) for level in self.levels)
 
+    def _whole(self, index: list[Indices]) -> Doubles:
+        """Whole planes (P, n_0, …) of a grid of samples, in 2^-32."""
+        return self._filtered.grid(index) if self._filtered else self._coded(index)
+
     def planes(self, positions: list[Positions]) -> Floats:
-        """Planes (P, n_0, …) on the grid of native positions, of the coded lattice alone."""
+        """Planes (P, n_0, …) on the grid of native positions, without X."""
         native = self._native(positions)
         if native is not None:
-            return (self._whole(native) * PLANE_UNIT).astype(np.float32)
-        return self._summed(level.planes(positions) for level in self.levels)
-
-    def _span_planes(self, spans: list[Span]) -> Floats:
-        """Planes (P, n_0, …) of the samples in spans of each axis."""
-        return self.planes([sample_positions(float(a), float(b), b - a) for a, b in spans])
+            return _unit(self._whole(native))
+        planes = self._summed(level.planes(positions) for level in self.levels)
+        added = self._filtered.near(positions) if self._filtered else None
+        return planes if added is None else planes + added
 
     def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on a grid that is denser than the samples only to be low-passed: from the samples.
@@ -171,7 +182,7 @@ class LatticeRenderer:
         """
         pairs = zip(positions, self._sizes, strict=True)
         spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
-        planes = self._span_planes(spans)
+        planes = _unit(self._whole(_samples(spans)))
         for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
             planes = interpolate(planes, axis, where - a)
         return planes
@@ -214,13 +225,20 @@ class LatticeRenderer:
         value at its border."""
         native = [native_index(p, n) for p, n in zip(np.transpose(positions), self._sizes, strict=True)]
         if all(i is not None for i in native):
-            index = np.stack([i for i in native if i is not None], 1)
-            whole = self._summed(level.whole_points(index) for level in self.levels)
+            whole = self._whole_points(np.stack([i for i in native if i is not None], 1))
             return whole_to_values(whole, self.channels, self.offset)
         planes = self._summed(level.points(positions) for level in self.levels)
+        inside = np.clip(positions, 0.0, self._sizes)
+        if self._filtered:
+            planes += self._filtered.near_points(inside)
         if self._detail:
-            planes[: self._detail.shown] += self._detail.points(np.clip(positions, 0.0, self._sizes))
+            planes[: self._detail.shown] += self._detail.points(inside)
         return self._values(planes)
+
+    def _whole_points(self, index: Indices) -> Doubles:
+        """Whole planes (P, N) of scattered samples (N, d), in 2^-32."""
+        whole = self._summed(level.whole_points(index) for level in self.levels)
+        return whole + self._filtered.added(index) if self._filtered else whole
 
     def _values(self, planes: Floats) -> Floats:
         return np.asarray(self.set.to_values(planes, self.channels, self.offset), np.float32)
@@ -228,6 +246,16 @@ class LatticeRenderer:
 
 def _of_level(symbols_of: Callable[[int, int], Symbols], level: int, region: int) -> Symbols:
     return symbols_of(region, level)
+
+
+def _samples(spans: list[Span]) -> list[Indices]:
+    """The samples in spans of each axis."""
+    return [np.arange(start, stop) for start, stop in spans]
+
+
+def _unit(whole: Doubles) -> Floats:
+    """Planes as floats."""
+    return (whole * PLANE_UNIT).astype(np.float32)
 
 
 def _floats(whole: Floats) -> Floats:

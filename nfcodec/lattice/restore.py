@@ -72,7 +72,7 @@ class Restore:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
         if isinstance(active, np.ndarray):
             lead = active.shape[: active.ndim - axes - 1]
-            every = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            every = [products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
             return np.stack(every).reshape(*lead, *every[0].shape) if lead else every[0]
         parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
@@ -93,17 +93,20 @@ class Restore:
         """How many weights and biases there are."""
         return sum(layer.weight.size + layer.bias.size for layer in self.layers.values())
 
-    def validate(self, inputs: int, outputs: int, axes: int) -> None:
-        """Raise :class:`CorruptError` unless shapes fit ``inputs`` and ``outputs`` and every sum stays exact."""
+    def validate(
+        self, inputs: int, outputs: int, axes: int, *, name: str = "D", largest: int = order.LARGEST_FEATURE
+    ) -> None:  # fmt: skip
+        """Raise :class:`CorruptError` unless shapes fit ``inputs`` within ±``largest`` and ``outputs`` and every sum
+        stays exact; ``name`` says which network it is."""
         width = len(self.enter.bias)
-        check_layer("D, layer in", self.enter, inputs, order.LARGEST_FEATURE)
+        check_layer(f"{name}, layer in", self.enter, inputs, largest)
         for i, block in enumerate(self.blocks):
-            check_layer(f"D, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION)
+            check_layer(f"{name}, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION)
             if len(block.bias) != width:
-                raise CorruptError(f"D, layer {i}: {len(block.bias)} outputs for a stream of {width}")
-        check_layer("D, layer out", self.leave, width, LARGEST_ACTIVATION)
+                raise CorruptError(f"{name}, layer {i}: {len(block.bias)} outputs for a stream of {width}")
+        check_layer(f"{name}, layer out", self.leave, width, LARGEST_ACTIVATION)
         if len(self.leave.bias) != outputs:
-            raise CorruptError(f"D has {len(self.leave.bias)} outputs for {outputs} weights")
+            raise CorruptError(f"{name} has {len(self.leave.bias)} outputs for {outputs} weights")
 
 
 def _clip(x: Array, largest: int) -> Array:
@@ -149,8 +152,8 @@ def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
     return x.reshape((*x.shape[:-1], *cells))
 
 
-def _products(block: Layer, active: Floats) -> Floats:
-    """The outputs (width, cells) of a block for activations (width, *cells), strip by strip.
+def products(block: Layer, active: Floats) -> Floats:
+    """The outputs (rows, cells) of a layer for activations (width, *cells) and all around, strip by strip.
 
     One product for each of the 3^d neighbours: with the border in place, what all cells see at one offset is a slice of
     the flat array, of which nothing needs to be copied.

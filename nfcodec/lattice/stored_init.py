@@ -16,6 +16,7 @@ import numpy.typing as npt
 from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.context import FULL, Context
+from nfcodec.lattice.filtering import SampleFilter
 from nfcodec.lattice.given import NOTHING, Told
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.order import order_of
@@ -30,6 +31,8 @@ KIND = "lattice"
 FORMAT = 1
 PERCEPTUAL = "perceptual"
 WIDER = "wider"
+# Whether a tune has Y: its tensors alone would not say that the other tune has none.
+FILTER = "filter"
 _HALF = ("first_step", "detail")
 _FLOAT = ("trunk", *_HALF)
 # Layers of a network of the prior.
@@ -57,6 +60,8 @@ def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], 
     told = [Told(int(e), int(c)) for e, c in tune.get("told", [(0, 0)] * len(specs))]
     every = zip(specs, contexts, told, strict=True)
     levels = tuple(_level(spec, _within(arrays, str(i)), context, t) for i, (spec, context, t) in enumerate(every))
+    if tune.get(FILTER, False):
+        levels = (*levels[:-1], replace(levels[-1], filter=_filter(_within(arrays, f"{len(levels) - 1}/filter"))))
     if WIDER in meta:
         levels = tuple(replace(v, wider=_wider(meta[WIDER], _within(arrays, str(i)))) for i, v in enumerate(levels))
     low, high = (float(t) for t in tune["trade"])
@@ -79,14 +84,21 @@ def _level(spec: LatticeSpec, arrays: dict[str, Array], context: Context, told: 
     floats: dict[str, Any] = {
         g: {n: a.astype(np.float32) for n, a in _within(arrays, g).items()} for g in _FLOAT
     }  # fmt: skip
-    layers = _within(arrays, "restore")
-    restore = Restore.of({n: _layer(layers, n, "D") for n in {n.rpartition(".")[0] for n in layers}})
+    restore = _restore(_within(arrays, "restore"), "D")
     return Level(
         spec=spec, table=arrays["table"].copy(), log_step=arrays["log_step"].copy(),
         restore=restore, prior=_prior(spec, _within(arrays, "prior"), told), context=context,
         offset=arrays["offset"].copy() if "offset" in arrays else None,
         masking=arrays["masking"].copy() if "masking" in arrays else None, **floats,
     )  # fmt: skip
+
+
+def _restore(layers: dict[str, Array], network: str) -> Restore:
+    return Restore.of({n: _layer(layers, n, network) for n in {n.rpartition(".")[0] for n in layers}})
+
+
+def _filter(arrays: dict[str, Array]) -> SampleFilter:
+    return SampleFilter(_restore(_within(arrays, "net"), "Y"), arrays["log_unit"].copy())
 
 
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -120,6 +132,8 @@ def _tune(init: LatticeInit) -> dict[str, Any]:
         found["context"] = [level.context.to_dict() for level in init.levels]
     if any(level.prior.told != NOTHING for level in init.levels):
         found["told"] = [[level.prior.told.each, level.prior.told.cell] for level in init.levels]
+    if init.levels[-1].filter is not None:
+        found[FILTER] = True
     return found
 
 
@@ -132,6 +146,9 @@ def _level_contents(level: Level) -> dict[str, Array]:
         for name, array in getattr(level, group).items():
             arrays[f"{group}/{name}"] = array.astype(np.float16 if group in _HALF else np.float32)
     networks = [(f"restore/{n}", layer) for n, layer in level.restore.layers.items()]
+    if level.filter is not None:
+        arrays["filter/log_unit"] = level.filter.log_unit
+        networks += [(f"filter/net/{n}", layer) for n, layer in level.filter.network.layers.items()]
     for prefix, network in _named(level.prior):
         networks += [(f"prior/{prefix}.{i}", layer) for i, layer in zip(_PRIOR_LAYERS, network.layers, strict=True)]
     for name, layer in networks:

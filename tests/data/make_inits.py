@@ -16,10 +16,14 @@ import numpy as np
 import torch
 
 from nfcodec import zoo
+from nfcodec.entropy.networks import Layer
+from nfcodec.lattice.filtering import SampleFilter
 from nfcodec.lattice.prior import Network, Prior
+from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.train import config as lattice_config
 from nfcodec.lattice.train.config import DetailConfig, Field, LatticeConfig, NetworkConfig, PruneConfig
+from nfcodec.lattice.train.export import with_wider
 from nfcodec.lattice.train.loop import LatticeTrainer
 from nfcodec.lattice.train.tasks import Crops
 from nfcodec.modules.spec import FieldSpec
@@ -115,8 +119,30 @@ def make_told() -> None:
     print(f"told-moving: {zoo.write_init(found, INITS / 'told-moving.safetensors').hex()[:8]}")
 
 
+def make_filtered() -> None:
+    """tiny-lattice with another spacing and a Y of random weights, which the perceptual tune has not."""
+    init = with_wider(zoo.read_init(INITS / "tiny-lattice.safetensors"), (12,))
+    level, random = init.levels[0], np.random.default_rng(0)
+
+    def layer(rows: int, inputs: int, shift: int) -> Layer:
+        weight = random.integers(-40, 41, (rows, inputs)).astype(np.float32)
+        bias = random.integers(-300, 301, rows).astype(np.float32)
+        return Layer(weight, bias, np.full(rows, shift, np.int32))
+
+    network = Restore(layer(6, 9 * 12 + 8 + 1, 5), (layer(6, 54, 6), layer(6, 54, 6)), layer(12, 6, 4))
+    found = SampleFilter(network, np.arange(-900, -1860, -120).astype(np.int16))
+    filtered = replace(level, filter=found)
+    made = replace(
+        init, id="test-filtered", levels=(filtered,), perceptual=replace(init, id="test-filtered"), sha256=b""
+    )  # fmt: skip
+    print(f"filtered-lattice: {zoo.write_init(made, INITS / 'filtered-lattice.safetensors').hex()[:8]}")
+
+
 # What has a maker of its own.
-MADE = {"tiny-lattice": make_lattice, "tiny-moving": make_moving, "told-moving": make_told}
+MADE = {
+    "tiny-lattice": make_lattice, "tiny-moving": make_moving, "told-moving": make_told,
+    "filtered-lattice": make_filtered,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -100,6 +100,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "wide": (memory("image", soft()), "photo-lattice", {"quality": 40, "tune": "psnr"}),
+        "filtered": (memory("image", painting(27, 38, 11)), "filtered-lattice", {"quality": 60, "tune": "psnr"}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
         "told": (memory("video", moving(9, 40, 56, 7)), "told-moving", {"quality": 85}),

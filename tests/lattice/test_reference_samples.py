@@ -34,7 +34,7 @@ def prior_of(tensors):
     return {n: [tuple(tensors[f"0/prior/{n}.{i}.{p}"] for p in parts) for i in range(3)] for n in names}
 
 
-def regions_of(decoder, tensors):
+def regions_of(decoder, tensors, quality):
     """(row, column, symbols) of every region, from the bytes of the file by the document alone."""
     space, planes = decoder.field.space, decoder.info.channels
     payloads = {}
@@ -43,27 +43,32 @@ def regions_of(decoder, tensors):
         payloads.setdefault(run.region, []).extend(run.payloads)
     for index, layers in payloads.items():
         region = space.box(index)
-        q = reference_region(prior_of(tensors), layers, region.shape, quality_of_steps(decoder.header), planes)
+        q = reference_region(prior_of(tensors), layers, region.shape, quality, planes)
         yield *region.start, q
 
 
-def quality_of_steps(header):
-    with safe_open(path_of("tiny-lattice"), "numpy") as file:
+def wider(header, kind):
+    """By how much steps are finer, and the number of the spacing."""
+    with safe_open(path_of(kind), "numpy") as file:
         finer = json.loads(file.metadata()["init"]).get("wider", {})
-    return header.quality + (finer[str(header.spacing)] if header.spacing else 0)
+    if not header.spacing:
+        return 0, 0
+    return finer[str(header.spacing)], 1 + sorted(map(int, finer)).index(header.spacing)
 
 
-def by_the_document(data, tensors, top=255):
-    decoder = opened(data, "tiny-lattice")
+def by_the_document(data, tensors, top=255, kind="tiny-lattice"):
+    decoder = opened(data, kind)
+    finer, number = wider(decoder.header, kind)
+    quality = decoder.header.quality + finer
     overlay = None
     for entry in decoder.index:
         if entry.type == SectionType.OVERLAY:
             _, payload = split_chunk(decoder.reader.read(entry).payload)
             overlay = ReferenceOverlay(payload, *decoder.info.shape, decoder.info.channels)
-    found = list(regions_of(decoder, tensors))
-    info, header = decoder.info, decoder.header
+    found = list(regions_of(decoder, tensors, quality))
+    info, spacing = decoder.info, decoder.header.spacing
     return np.array(reference_picture(
-        tensors, found, info.shape, info.channels, quality_of_steps(header), top, overlay, header.spacing
+        tensors, found, info.shape, info.channels, quality, top, overlay, spacing, finer, number
     ))  # fmt: skip
 
 

@@ -1,0 +1,156 @@
+"""Y: an integer network that predicts at the samples of a picture what coding lost, from the decoded samples around.
+
+It is a filter after decoding, as video codecs have them in their loops, and costs no bits. It works on the lattice of
+squares of 2 × 2 samples (space to depth, Shi et al. 2016): inputs are the planes in a square less their means over the
+squares around, in sixteenths of a unit that follows the quality, and the quality itself; then it is a network of the
+kind of D (:mod:`nfcodec.lattice.restore`), the first layer of which sees the squares around, too. Its output, in 256ths
+of the unit, is added to the planes. All numbers are whole: a part of a picture is the same as that part of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nfcodec.blas import single_threaded
+from nfcodec.entropy.networks import Layer
+from nfcodec.errors import CorruptError
+from nfcodec.lattice import order, steps
+from nfcodec.lattice.convolution import part_of, repeated
+from nfcodec.lattice.restore import UNIT, Restore, activated, products
+from nfcodec.types import Doubles, Floats, Span
+
+SIDE = 2  # samples of a square along each axis
+LARGEST_INPUT = 1023
+# Planes are rounded to this before they are filtered, as before they are rotated.
+PLANE_BITS = 20
+INPUT_UNIT = 16
+# Planes in sixteenths of the unit, before their means are taken off: sums of 256 of them are exact in float32.
+LARGEST_SAMPLE = 8191
+# The means of the squares around weigh 1, 2, 2, 2, 1 along each axis.
+_WEIGHTS, _MEAN_BITS = (1, 2, 2, 2, 1), 8
+# What the features of quality sum to, of 16ths.
+QUALITY = 32
+_MARGIN = 3  # squares that the inputs and the first layer see on each side
+
+
+@dataclass(frozen=True)
+class SampleFilter:
+    """Y. ``network``: inputs of ``enter`` are 4·P numbers of each of the 3 × 3 squares, square by square, then 8 of the
+    quality and one for each other spacing that the lattice may have. ``log_unit`` (8,): log2 of the unit at the quality
+    anchors, in whole 256ths. ``spacing``: the number of the spacing that the lattice has, from 1 on; 0 for its own."""
+
+    network: Restore
+    log_unit: npt.NDArray[np.integer[Any]]
+    spacing: int = 0
+
+    @property
+    def reach(self) -> int:
+        """Samples that it sees on each side of a square."""
+        return SIDE * (_MARGIN + len(self.network.blocks))
+
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases there are."""
+        return self.network.parameters
+
+    def validate(self, name: str, planes: int, spacings: int) -> None:
+        """Raise :class:`CorruptError` unless it fits so many planes and other spacings, and every sum stays exact."""
+        channels = SIDE**2 * planes
+        if self.log_unit.shape != (order.QUALITY_LEVELS,) or self.log_unit.dtype != np.int16:
+            raise CorruptError(f"init {name}: unit of Y of {self.log_unit.dtype} {self.log_unit.shape}")
+        if self.log_unit.min() <= -16 * steps.OCTAVE or self.log_unit.max() > 0:
+            raise CorruptError(f"init {name}: a unit of Y is out of range")
+        inputs = 9 * channels + order.QUALITY_LEVELS + spacings
+        self.network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
+
+    def entering(self, quality: int) -> Layer:
+        """The first layer at a quality, for the squares alone."""
+        first = self.network.enter
+        told = np.zeros(first.weight.shape[1] - 9 * self.channels, np.float32)
+        told[: order.QUALITY_LEVELS] = QUALITY * order.quality_features(quality)
+        if self.spacing:
+            told[order.QUALITY_LEVELS + self.spacing - 1] = QUALITY * order.HAT
+        squares = first.weight.shape[1] - len(told)
+        return Layer(first.weight[:, :squares], first.bias + first.weight[:, squares:] @ told, first.shift)
+
+    @property
+    def channels(self) -> int:
+        """Numbers of one square."""
+        return len(self.network.leave.bias)
+
+    @property
+    def planes(self) -> int:
+        """P, the planes that are filtered."""
+        return self.channels // SIDE**2
+
+    @single_threaded
+    def __call__(self, planes: Doubles, quality: int) -> Doubles:
+        """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated."""
+        whole = np.floor(planes * 2.0 ** (PLANE_BITS - 32) + 0.5)
+        inputs = _inputs(_samples(whole, self._exponent(quality)))
+        stream = products(self.entering(quality), inputs)
+        stream = self.network.through(stream.reshape(-1, *inputs.shape[1:]), 2)
+        active = activated(stream, 2)
+        found = self.network.leaving(active.reshape(len(active), -1)).reshape(inputs.shape)
+        whole += _scaled(_unsquared(found), self._exponent(quality), PLANE_BITS - _bits(UNIT))
+        whole *= 2.0 ** (32 - PLANE_BITS)
+        return whole
+
+    def _exponent(self, quality: int) -> int:
+        return int(steps.exponents(self.log_unit, quality))
+
+    def grown(self, span: Span, size: int) -> Span:
+        """Whole squares along an axis of ``size`` samples with all that those of a span see."""
+        start, stop = span[0] - span[0] % SIDE, span[1] + span[1] % SIDE
+        return max(0, start - self.reach), min(size, stop + self.reach)
+
+
+def _bits(power: int) -> int:
+    return power.bit_length() - 1
+
+
+def _scaled(x: Doubles | Floats, exponent: int, bits: int) -> Doubles:
+    """⌊x · M · 2^(e // 256 − 16 + bits) + ½⌋ for whole numbers below 2^35: x · 2^(e/256 + bits)."""
+    shift = exponent // steps.OCTAVE - steps.WEIGHT_BITS + bits
+    scaled = x.astype(np.float64) * np.ldexp(float(steps.mantissa(exponent % steps.OCTAVE)), shift)
+    scaled += 0.5
+    whole: Doubles = np.floor(scaled, out=scaled)
+    return whole
+
+
+def _samples(whole: Doubles, exponent: int) -> Floats:
+    """Planes in 2^-20 as sixteenths of a unit of 2^(e/256)."""
+    found = _scaled(whole, -exponent, _bits(INPUT_UNIT) - PLANE_BITS)
+    return np.clip(found, -LARGEST_SAMPLE, LARGEST_SAMPLE).astype(np.float32)
+
+
+def _inputs(samples: Floats) -> Floats:
+    """What squares are to the network (4·P, h, w): samples (P, H, W) less the means of the squares around."""
+    squares = _squared(samples)
+    around = squares.reshape(len(samples), -1, *squares.shape[1:]).sum(1)
+    for axis in (-2, -1):
+        n, wide = around.shape[axis], repeated(around, axis, len(_WEIGHTS) // 2)
+        around = sum(w * part_of(wide, axis, i, i + n) for i, w in enumerate(_WEIGHTS))
+    around *= 2.0**-_MEAN_BITS
+    around += 0.5
+    np.floor(around, out=around)
+    inputs: Floats = (squares.reshape(len(samples), -1, *around.shape[1:]) - around[:, None]).reshape(squares.shape)
+    return np.clip(inputs, -LARGEST_INPUT, LARGEST_INPUT, out=inputs)
+
+
+def _squared(planes: Floats) -> Floats:
+    """(4·P, h, w) of (P, 2h, 2w): the samples of a square row by row, plane by plane."""
+    p, h, w = planes.shape
+    parts = planes.reshape(p, h // SIDE, SIDE, w // SIDE, SIDE).transpose(0, 2, 4, 1, 3)
+    return np.ascontiguousarray(parts).reshape(-1, h // SIDE, w // SIDE)
+
+
+def _unsquared(squares: Floats) -> Floats:
+    """The inverse of :func:`_squared`."""
+    c, h, w = squares.shape
+    parts = squares.reshape(c // SIDE**2, SIDE, SIDE, h, w).transpose(0, 3, 1, 4, 2)
+    return np.ascontiguousarray(parts).reshape(-1, SIDE * h, SIDE * w)

@@ -1,0 +1,173 @@
+"""Y: samples by the document, whole and in parts, between the samples, and in init files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import STAND_INS, decode_array, init, memory, opened, pack, painting, unpack, with_region
+from safetensors.numpy import load_file
+
+from nfcodec import zoo
+from nfcodec.errors import CorruptError
+from nfcodec.lattice.enlarge import share
+from nfcodec.lattice.filtering import LARGEST_INPUT, SampleFilter
+from nfcodec.lattice.fit.encode import LatticeEncoder
+from nfcodec.lattice.renderer import LatticeRenderer
+from nfcodec.lattice.restore import Restore
+from nfcodec.lattice.space import Space
+from nfcodec.signal import SignalInfo
+
+from .test_reference_samples import by_the_document
+
+KIND = "filtered-lattice"
+
+
+@pytest.fixture(scope="module")
+def filtered():
+    return zoo.load(init(KIND)).tuned("psnr")
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    return {n: a.tolist() for n, a in load_file(init(KIND)).items() if a.dtype.kind in "iu"}
+
+
+def picture(own, height, width, quality=50, filtered=True):
+    """The renderer of a picture of random symbols."""
+    info = SignalInfo("image", (height, width), 3, "u8")
+    level = own.levels[0]
+    own = own if filtered else replace(own, levels=(replace(level, filter=None),))
+    space = Space.of(info.shape, level.spec)
+    rng = np.random.default_rng(height)
+    spread = 3.0 / (1 + np.arange(64))[:, None, None]
+    symbols = (rng.normal(size=(3, 64, *space.cells)) * spread).round().astype(np.int32)
+    return LatticeRenderer(own, [space], quality, info, lambda *_: symbols)
+
+
+def grid(*spans, step=1.0):
+    return [np.arange(a, b, step) + 0.5 for a, b in spans]
+
+
+@pytest.mark.parametrize(("spacing", "shape", "quality"), [(None, (21, 27), 60), (12, (37, 51), 40), (12, (30, 9), 0)])
+def test_samples_by_the_document(tensors, spacing, shape, quality, tmp_path, monkeypatch):
+    monkeypatch.setattr(LatticeEncoder, "_settle", lambda self, *_: self.use(spacing))
+    data, _ = pack(memory("image", painting(*shape, 2)), KIND, quality=quality, effort=1, tune="psnr")
+    (tmp_path / "a.nfc").write_bytes(data)
+    np.testing.assert_array_equal(by_the_document(data, tensors, kind=KIND), decode_array(tmp_path / "a.nfc", KIND))
+
+
+def test_regions_do_not_show(tensors, tmp_path, monkeypatch):
+    monkeypatch.setitem(STAND_INS, KIND, with_region(KIND, 2, 2))
+    data, _ = pack(memory("image", painting(21, 27, 3)), KIND, quality=50, effort=1, tune="psnr")
+    (tmp_path / "a.nfc").write_bytes(data)
+    np.testing.assert_array_equal(by_the_document(data, tensors, kind=KIND), decode_array(tmp_path / "a.nfc", KIND))
+
+
+def test_it_changes_samples_and_the_reported_error_is_theirs(tmp_path):
+    samples = painting(40, 56, 4)
+    data, encoded = pack(memory("image", samples), KIND, quality=30, effort=1, tune="psnr")
+    (tmp_path / "a.nfc").write_bytes(data)
+    decoded = decode_array(tmp_path / "a.nfc", KIND).astype(float)
+    error = np.square(decoded - samples).mean()
+    assert encoded.psnr == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+
+
+def test_the_perceptual_tune_has_none():
+    both = zoo.load(init(KIND))
+    assert both.tuned("psnr").levels[0].filter is not None
+    assert both.tuned("perceptual").levels[0].filter is None
+    assert both.tuned("psnr").at(12).levels[0].filter.spacing == 1
+
+
+@pytest.mark.parametrize("spans", [((0, 40), (0, 56)), ((3, 4), (7, 9)), ((17, 39), (0, 56)), ((0, 5), (51, 56))])
+def test_parts_are_those_of_the_whole(filtered, spans):
+    found = picture(filtered, 40, 56)
+    whole = found.render(grid((0, 40), (0, 56)))
+    (a, b), (c, d) = spans
+    np.testing.assert_array_equal(found.render(grid(*spans)), whole[a:b, c:d])
+
+
+def test_scattered_samples_and_sparse_grids_are_those_of_the_whole(filtered):
+    found = picture(filtered, 40, 300)
+    whole = found.render(grid((0, 40), (0, 300)))
+    np.testing.assert_array_equal(found.render(grid((0, 40), (0, 300), step=3)), whole[::3, ::3])
+    at = np.random.default_rng(0).integers((40, 300), size=(50, 2))
+    np.testing.assert_array_equal(found.sample(at + 0.5), whole[at[:, 0], at[:, 1]])
+    assert found.sample(np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_bands_do_not_show(filtered, monkeypatch):
+    whole = picture(filtered, 200, 40).render(grid((0, 200), (0, 40)))
+    monkeypatch.setattr("nfcodec.lattice.renderer._BAND_SAMPLES", 64 * 40)
+    np.testing.assert_array_equal(picture(filtered, 200, 40).render(grid((0, 200), (0, 40))), whole)
+
+
+def test_between_the_samples_it_fades(filtered):
+    """At twice the size nothing of it is left; on the way there the field has no jumps."""
+    own, plain = picture(filtered, 24, 32), picture(filtered, 24, 32, filtered=False)
+    twice = [np.arange(n) / 2 + 0.25 for n in (48, 64)]
+    np.testing.assert_array_equal(own.render(twice), plain.render(twice))
+    one, added = [np.array([11.5]), np.array([13.5])], []
+    for off in (0.0, 1e-4, 0.1, 0.2):
+        near = [one[0] + off, one[1]]
+        added.append((own.planes(near) - plain.planes(near))[:, 0, 0])
+        np.testing.assert_allclose(added[-1], added[0] * (1 - share(near[0])[0]), atol=1e-5)
+        points = np.stack([near[0], near[1]], 1)
+        np.testing.assert_allclose(own.sample(points), own.render(near)[0], atol=1e-5)
+    assert np.abs(added[0]).max() > 1e-3
+
+
+def test_what_is_low_passed_is_filtered(filtered):
+    own, plain = picture(filtered, 24, 32), picture(filtered, 24, 32, filtered=False)
+    samples = grid((0, 24), (0, 32))
+    np.testing.assert_allclose(own.render_dense(samples), own.render(samples), atol=2e-6)
+    dense = [np.arange(0.25, n, 0.5) for n in (24, 32)]
+    assert np.abs(own.render_dense(dense) - plain.render_dense(dense)).max() > 1e-3
+
+
+def test_written_and_read_again(filtered, tmp_path):
+    zoo.write_init(filtered, tmp_path / "a.safetensors")
+    again = zoo.load(str(tmp_path / "a.safetensors")).levels[0].filter
+    own = filtered.levels[0].filter
+    np.testing.assert_array_equal(again.log_unit, own.log_unit)
+    for name, layer in own.network.layers.items():
+        np.testing.assert_array_equal(again.network.layers[name].weight, layer.weight)
+    assert filtered.parameters - replace(
+        filtered, levels=(replace(filtered.levels[0], filter=None),)
+    ).parameters == own.parameters  # fmt: skip
+
+
+def test_the_largest_numbers_stay_exact(filtered):
+    """Samples far out of range saturate, and nothing leaves the whole numbers."""
+    own = filtered.levels[0].filter
+    wild = np.where(np.indices((16, 16)).sum(0) % 2, 1.0, -1.0) * (2.0**47 - 1)
+    found = own(np.stack([wild, -wild, wild]), 100)
+    assert np.array_equal(found, np.rint(found)) and np.abs(found).max() < 2.0**48
+    np.testing.assert_array_equal(found[:, 6:10, 6:10], found[:, 8:12, 8:12])
+
+
+@pytest.mark.parametrize("change", ["inputs", "outputs", "sums", "unit", "type"])
+def test_what_does_not_fit_is_refused(filtered, change):
+    own = filtered.levels[0].filter
+    net, unit = own.network, own.log_unit
+    enter = net.enter
+    bad = {
+        "inputs": SampleFilter(Restore(replace(enter, weight=enter.weight[:, 1:]), net.blocks, net.leave), unit),
+        "outputs": SampleFilter(Restore(enter, net.blocks, replace(
+            net.leave, weight=net.leave.weight[1:], bias=net.leave.bias[1:], shift=net.leave.shift[1:])), unit),
+        "sums": SampleFilter(Restore(
+            replace(enter, weight=np.full_like(enter.weight, 2**24 // LARGEST_INPUT // 100)), net.blocks, net.leave
+        ), unit),
+        "unit": SampleFilter(net, np.full(8, 1, np.int16)),
+        "type": SampleFilter(net, unit.astype(np.int32)),
+    }[change]  # fmt: skip
+    with pytest.raises(CorruptError, match="Y"):
+        replace(filtered, levels=(replace(filtered.levels[0], filter=bad),)).validate()
+
+
+def test_a_crop_of_a_file(tmp_path):
+    data, _ = pack(memory("image", painting(70, 90, 5)), KIND, quality=40, effort=1, tune="psnr")
+    whole = unpack(data, KIND)
+    part = unpack(data, KIND, crop=(13, 21, 30, 25))
+    np.testing.assert_array_equal(part, whole[21:46, 13:43])
+    assert opened(data, KIND).header.perceptual is False
