@@ -31,7 +31,7 @@ INPUT_UNIT = 16
 # Planes in sixteenths of the unit, before their means are taken off: sums of 256 of them are exact in float32.
 LARGEST_SAMPLE = 8191
 # The means of the squares around weigh 1, 2, 2, 2, 1 along each axis.
-_WEIGHTS, _MEAN_BITS = (1, 2, 2, 2, 1), 8
+MEAN_WEIGHTS, MEAN_BITS = (1, 2, 2, 2, 1), 8
 # What the features of quality sum to, of 16ths.
 QUALITY = 32
 _MARGIN = 3  # squares that the inputs and the first layer see on each side
@@ -70,12 +70,9 @@ class SampleFilter:
     def entering(self, quality: int) -> Layer:
         """The first layer at a quality, for the squares alone."""
         first = self.network.enter
-        told = np.zeros(first.weight.shape[1] - 9 * self.channels, np.float32)
-        told[: order.QUALITY_LEVELS] = QUALITY * order.quality_features(quality)
-        if self.spacing:
-            told[order.QUALITY_LEVELS + self.spacing - 1] = QUALITY * order.HAT
-        squares = first.weight.shape[1] - len(told)
-        return Layer(first.weight[:, :squares], first.bias + first.weight[:, squares:] @ told, first.shift)
+        squares = 9 * self.channels
+        row = told(quality, self.spacing, first.weight.shape[1] - squares - order.QUALITY_LEVELS)
+        return Layer(first.weight[:, :squares], first.bias + first.weight[:, squares:] @ row, first.shift)
 
     @property
     def channels(self) -> int:
@@ -91,22 +88,37 @@ class SampleFilter:
     def __call__(self, planes: Doubles, quality: int) -> Doubles:
         """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated."""
         whole = np.floor(planes * 2.0 ** (PLANE_BITS - 32) + 0.5)
-        inputs = _inputs(_samples(whole, self._exponent(quality)))
-        stream = products(self.entering(quality), inputs)
-        stream = self.network.through(stream.reshape(-1, *inputs.shape[1:]), 2)
+        seen = inputs(samples(whole, self.exponent(quality)))
+        stream = products(self.entering(quality), seen)
+        stream = self.network.through(stream.reshape(-1, *seen.shape[1:]), 2)
         active = activated(stream, 2)
-        found = self.network.leaving(active.reshape(len(active), -1)).reshape(inputs.shape)
-        whole += _scaled(_unsquared(found), self._exponent(quality), PLANE_BITS - _bits(UNIT))
+        found = self.network.leaving(active.reshape(len(active), -1)).reshape(seen.shape)
+        whole += _scaled(_unsquared(found), self.exponent(quality), PLANE_BITS - _bits(UNIT))
         whole *= 2.0 ** (32 - PLANE_BITS)
         return whole
 
-    def _exponent(self, quality: int) -> int:
+    def exponent(self, quality: int) -> int:
+        """log2 of the unit of a quality in 256ths."""
         return int(steps.exponents(self.log_unit, quality))
 
     def grown(self, span: Span, size: int) -> Span:
         """Whole squares along an axis of ``size`` samples with all that those of a span see."""
         start, stop = span[0] - span[0] % SIDE, span[1] + span[1] % SIDE
         return max(0, start - self.reach), min(size, stop + self.reach)
+
+
+def told(quality: int, spacing: int, spacings: int) -> Floats:
+    """What the network is told of a picture: features of its quality, and one for each of the other ``spacings``."""
+    row = np.zeros(order.QUALITY_LEVELS + spacings, np.float32)
+    row[: order.QUALITY_LEVELS] = QUALITY * order.quality_features(quality)
+    if spacing:
+        row[order.QUALITY_LEVELS + spacing - 1] = QUALITY * order.HAT
+    return row
+
+
+def unit(log_unit: npt.NDArray[np.integer[Any]], quality: int) -> float:
+    """The unit of a quality."""
+    return float(steps.step_sizes(log_unit, quality))
 
 
 def _bits(power: int) -> int:
@@ -122,24 +134,24 @@ def _scaled(x: Doubles | Floats, exponent: int, bits: int) -> Doubles:
     return whole
 
 
-def _samples(whole: Doubles, exponent: int) -> Floats:
+def samples(whole: Doubles, exponent: int) -> Floats:
     """Planes in 2^-20 as sixteenths of a unit of 2^(e/256)."""
     found = _scaled(whole, -exponent, _bits(INPUT_UNIT) - PLANE_BITS)
     return np.clip(found, -LARGEST_SAMPLE, LARGEST_SAMPLE).astype(np.float32)
 
 
-def _inputs(samples: Floats) -> Floats:
+def inputs(samples: Floats) -> Floats:
     """What squares are to the network (4·P, h, w): samples (P, H, W) less the means of the squares around."""
     squares = _squared(samples)
     around = squares.reshape(len(samples), -1, *squares.shape[1:]).sum(1)
     for axis in (-2, -1):
-        n, wide = around.shape[axis], repeated(around, axis, len(_WEIGHTS) // 2)
-        around = sum(w * part_of(wide, axis, i, i + n) for i, w in enumerate(_WEIGHTS))
-    around *= 2.0**-_MEAN_BITS
+        n, wide = around.shape[axis], repeated(around, axis, len(MEAN_WEIGHTS) // 2)
+        around = sum(w * part_of(wide, axis, i, i + n) for i, w in enumerate(MEAN_WEIGHTS))
+    around *= 2.0**-MEAN_BITS
     around += 0.5
     np.floor(around, out=around)
-    inputs: Floats = (squares.reshape(len(samples), -1, *around.shape[1:]) - around[:, None]).reshape(squares.shape)
-    return np.clip(inputs, -LARGEST_INPUT, LARGEST_INPUT, out=inputs)
+    found: Floats = (squares.reshape(len(samples), -1, *around.shape[1:]) - around[:, None]).reshape(squares.shape)
+    return np.clip(found, -LARGEST_INPUT, LARGEST_INPUT, out=found)
 
 
 def _squared(planes: Floats) -> Floats:

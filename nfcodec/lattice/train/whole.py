@@ -74,5 +74,10 @@ def _shifts(weight: Tensor, bias: Tensor, largest: int) -> Tensor:
 
 def numpy_restore(params: Mapping[str, Tensor]) -> Restore:
     """The same with arrays, as an init holds it."""
-    layers = whole_restore({n: p.detach().float().cpu() for n, p in params.items()}).layers
+    return whole_arrays(whole_restore({n: p.detach().float().cpu() for n, p in params.items()}))
+
+
+def whole_arrays(restore: Restore) -> Restore:
+    """A network of tensors as one of arrays."""
+    layers = restore.layers
     return Restore.of({n: Layer(la.weight.numpy(), la.bias.numpy(), la.shift) for n, la in layers.items()})

@@ -1,0 +1,125 @@
+"""Training of Y: the network that learns is the one that decodes, and it learns what is lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import init, painting
+
+from nfcodec import zoo
+from nfcodec.errors import CorruptError, OptionError
+from nfcodec.lattice import filtering
+from nfcodec.lattice.filtering import SIDE, SampleFilter
+from nfcodec.lattice.train.filtering import (
+    PLANE_BITS,
+    CodedPicture,
+    FilterConfig,
+    FilterTrainer,
+    coded,
+    inputs_of,
+    shown,
+    whole_filter,
+    with_filter,
+)
+
+CONFIG = FilterConfig(width=6, blocks=1, steps=60, batch=4, crop=24, lr=1e-2)
+UNIT = np.rint(256 * np.array(CONFIG.log_unit)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return zoo.load(init("filtered-lattice")).tuned("psnr")
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny):
+    return [coded(tiny, painting(48, 40, seed), (20, 60), rounds=0) for seed in range(4)]
+
+
+def test_pictures_are_coded_as_they_decode_without_it(tiny, pictures):
+    one = pictures[0]
+    assert one.qualities == (20, 60) and one.decoded.shape == (2, 3, 48, 40) and set(one.spacings) <= {0, 1}
+    assert one.error(0) > one.error(1) > 0.0
+    plain = with_filter(tiny, None)
+    np.testing.assert_array_equal(coded(plain, painting(48, 40), (20, 60), rounds=0).decoded, one.decoded)
+
+
+def test_what_learns_is_what_decodes(tiny, pictures):
+    """The same whole inputs, and but for sums in another order the same outputs."""
+    trainer = FilterTrainer(tiny, pictures, CONFIG)
+    torch.manual_seed(0)
+    trainer.use({n: p + 0.1 * torch.randn_like(p) for n, p in trainer.params.items()})
+    network = whole_filter(trainer.params, 3)
+    arrays = SampleFilter(filtering.Restore.of(trainer.whole(trainer.params).layers), UNIT)
+    arrays.validate("x", 3, 1)
+    planes, quality = pictures[1].decoded[0].astype(np.float64) * 2.0 ** (32 - PLANE_BITS), 20
+    samples = filtering.samples(np.floor(planes * 2.0**-12 + 0.5), arrays.exponent(quality))
+    inputs = inputs_of(torch.from_numpy(samples)[None])
+    np.testing.assert_array_equal(inputs[0].numpy(), filtering.inputs(samples))
+    told = torch.from_numpy(filtering.told(quality, 0, 1))[None]
+    with torch.no_grad():
+        added = shown(network, inputs, told)[0].numpy() * filtering.unit(UNIT, quality)
+    expected = (arrays(planes, quality) - planes) * 2.0**-32
+    assert np.abs(expected).max() > 4 * 2.0**-20
+    np.testing.assert_allclose(added, expected, atol=2.0**-20 + filtering.unit(UNIT, quality) / 256)
+
+
+def blurred(picture):
+    """As if coding had lost what is fine."""
+    wide = np.pad(picture.original, [(0, 0), (1, 1), (1, 1)], mode="edge").astype(np.int32)
+    soft = sum(np.roll(wide, (y, x), (1, 2)) for y in (-1, 0, 1) for x in (-1, 0, 1))[:, 1:-1, 1:-1] // 9
+    return replace(picture, decoded=np.stack([soft.astype(np.int16)] * 2))
+
+
+def test_it_learns_and_goes_on_where_it_was(tiny, pictures, tmp_path):
+    pictures = [blurred(p) for p in pictures]
+    trainer = FilterTrainer(tiny, pictures, CONFIG)
+    trainer.run(until=30)
+    trainer.save(tmp_path / "a")
+    trainer.run()
+    again = FilterTrainer(tiny, pictures, CONFIG)
+    again.resume(tmp_path / "a")
+    again.run()
+    for name, value in trainer.average.items():
+        torch.testing.assert_close(again.average[name], value)
+    made = trainer.made()
+    left, before = 0.0, 0.0
+    for picture in pictures:
+        for i, quality in enumerate(picture.qualities):
+            own = replace(made.levels[-1].filter, spacing=picture.spacings[i])
+            planes = picture.decoded[i].astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
+            missing = picture.original * 2.0**-PLANE_BITS - own(planes, quality) * 2.0**-32
+            left, before = left + np.square(missing).mean(), before + picture.error(i)
+    assert left < 0.9 * before
+    with pytest.raises(OptionError):
+        FilterTrainer(tiny, pictures, replace(CONFIG, batch=3)).resume(tmp_path / "a")
+
+
+def test_a_checkpoint_of_another_network(tiny, pictures, tmp_path):
+    trainer = FilterTrainer(tiny, pictures, CONFIG)
+    del trainer.params["d.0.bias"]
+    trainer.save(tmp_path / "a")
+    with pytest.raises(CorruptError, match="another Y"):
+        FilterTrainer(tiny, pictures, CONFIG).resume(tmp_path / "a")
+
+
+def test_parts_begin_where_squares_do(pictures):
+    """A part is found again in the picture, turned and mirrored, at even places."""
+    one = CodedPicture(np.arange(3 * 12 * 16, dtype=np.int16).reshape(3, 12, 16), np.zeros((1, 3, 12, 16), np.int16),
+                       (50,), (0,))  # fmt: skip
+    random = np.random.default_rng(0)
+    corners = set()
+    for _ in range(60):
+        decoded, missing = one.part(random, 0, 8)
+        assert decoded.shape == missing.shape == (3, 8, 8)
+        smallest = int(missing[0].min())
+        assert smallest // 16 % SIDE == 0 and smallest % 16 % SIDE == 0
+        corners.add(int(np.argmin(missing[0])))
+    assert corners == {0, 7, 56, 63}
+
+
+def test_the_perceptual_tune_stays_as_it_is(tiny):
+    both = zoo.load(init("filtered-lattice"))
+    assert with_filter(both, None).levels[0].filter is None
+    assert with_filter(both, None).perceptual is both.perceptual
