@@ -13,6 +13,7 @@ import numpy as np
 from nfcodec.lattice.enlarge import share
 from nfcodec.lattice.filtering import SampleFilter
 from nfcodec.lattice.native import PLANE_UNIT
+from nfcodec.lattice.trunk import along
 from nfcodec.recent import Recent
 from nfcodec.types import Doubles, Floats, Indices, Positions, Span
 
@@ -33,10 +34,12 @@ class Filtered:
 
     def grid(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, n_1) on a grid of samples in ascending order, filtered, in 2^-32."""
-        rows, columns = index
         spans = self._spans(index)
         found = self._filter(self._coded([np.arange(a, b) for a, b in spans]), self._quality)
-        return found[:, rows[:, None] - spans[0][0], columns - spans[1][0]]
+        for axis, (i, (start, _)) in enumerate(zip(index, spans, strict=True), 1):
+            first, stop = int(i[0]) - start, int(i[-1]) + 1 - start
+            found = along(found, axis, first, stop) if stop - first == len(i) else found.take(i - start, axis)
+        return found
 
     def near(self, positions: list[Positions]) -> Floats | None:
         """What Y adds (P, n_0, n_1) on a grid of native positions; None where that is nothing."""
