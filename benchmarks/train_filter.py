@@ -1,4 +1,4 @@
-"""Train Y, the filter after rendering, for the psnr tune of a lattice init; everything else of the init stays.
+"""Train Y, the filter after rendering, on the psnr tune of a lattice init, for both tunes; all else of it stays.
 
     python benchmarks/train_filter.py PHOTOS… --work DIR --minutes 60 -o NEW
 

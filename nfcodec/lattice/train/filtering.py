@@ -330,7 +330,11 @@ def _start(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 def with_filter(init: LatticeInit, found: SampleFilter | None) -> LatticeInit:
-    """An init with this Y; its perceptual tune keeps its own, or none."""
-    made = replace(init, levels=(*init.levels[:-1], replace(init.levels[-1], filter=found)), sha256=b"")
+    """An init with this Y, the same in both tunes."""
+
+    def one(init: LatticeInit) -> LatticeInit:
+        return replace(init, levels=(*init.levels[:-1], replace(init.levels[-1], filter=found)))
+
+    made = replace(one(init), sha256=b"", perceptual=init.perceptual and one(init.perceptual))
     made.validate()
     return made

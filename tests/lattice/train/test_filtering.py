@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import init, painting
+from safetensors.numpy import load_file
 
 from nfcodec import zoo
 from nfcodec.errors import CorruptError, OptionError
@@ -119,7 +120,10 @@ def test_parts_begin_where_squares_do(pictures):
     assert corners == {0, 7, 56, 63}
 
 
-def test_the_perceptual_tune_stays_as_it_is(tiny):
-    both = zoo.load(init("filtered-lattice"))
-    assert with_filter(both, None).levels[0].filter is None
-    assert with_filter(both, None).perceptual is both.perceptual
+def test_both_tunes_have_it_stored_once(tiny, tmp_path):
+    both = with_filter(zoo.load(init("filtered-lattice")), tiny.levels[0].filter)
+    zoo.write_init(both, tmp_path / "a.safetensors")
+    again = zoo.load(str(tmp_path / "a.safetensors"))
+    assert again.tuned("perceptual").levels[0].filter is not None
+    assert not any(n.startswith("perceptual/0/filter") for n in load_file(tmp_path / "a.safetensors"))
+    assert with_filter(both, None).tuned("perceptual").levels[0].filter is None
