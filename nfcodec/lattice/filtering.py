@@ -20,7 +20,8 @@ from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
-from nfcodec.lattice.restore import UNIT, Restore, activated, products
+from nfcodec.lattice.restore import UNIT, Restore
+from nfcodec.lattice.squares import outputs
 from nfcodec.types import Doubles, Floats, Span
 
 SIDE = 2  # samples of a square along each axis
@@ -89,10 +90,7 @@ class SampleFilter:
         """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated."""
         whole = np.floor(planes * 2.0 ** (PLANE_BITS - 32) + 0.5)
         seen = inputs(samples(whole, self.exponent(quality)))
-        stream = products(self.entering(quality), seen)
-        stream = self.network.through(stream.reshape(-1, *seen.shape[1:]), 2)
-        active = activated(stream, 2)
-        found = self.network.leaving(active.reshape(len(active), -1)).reshape(seen.shape)
+        found = outputs(self.network, self.entering(quality), seen)
         whole += _scaled(_unsquared(found), self.exponent(quality), PLANE_BITS - _bits(UNIT))
         whole *= 2.0 ** (32 - PLANE_BITS)
         return whole

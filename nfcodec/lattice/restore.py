@@ -72,7 +72,7 @@ class Restore:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
         if isinstance(active, np.ndarray):
             lead = active.shape[: active.ndim - axes - 1]
-            every = [products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            every = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
             return np.stack(every).reshape(*lead, *every[0].shape) if lead else every[0]
         parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
@@ -152,8 +152,8 @@ def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
     return x.reshape((*x.shape[:-1], *cells))
 
 
-def products(block: Layer, active: Floats) -> Floats:
-    """The outputs (rows, cells) of a layer for activations (width, *cells) and all around, strip by strip.
+def _products(block: Layer, active: Floats) -> Floats:
+    """The outputs (width, cells) of a block for activations (width, *cells), strip by strip.
 
     One product for each of the 3^d neighbours: with the border in place, what all cells see at one offset is a slice of
     the flat array, of which nothing needs to be copied.

@@ -118,11 +118,16 @@ def with_detail(init: LatticeInit, name: str, details: Sequence[Params]) -> Latt
 
 
 def with_wider(init: LatticeInit, spacings: Sequence[int]) -> LatticeInit:
-    """An init whose cells may also lie so many samples apart; of those that it had none are left."""
+    """An init whose cells may also lie so many samples apart; of those that it had none are left, and no Y that was
+    told of others."""
+    same = tuple(sorted(spacings)) == init.spacings
 
     def one(init: LatticeInit) -> LatticeInit:
-        levels = tuple(replace(v, wider={s: _wider(v, s, init.trade) for s in spacings}) for v in init.levels)
-        return replace(init, levels=levels)
+        wider = [{s: _wider(level, s, init.trade) for s in spacings} for level in init.levels]
+        pairs = zip(init.levels, wider, strict=True)
+        return replace(init, levels=tuple(
+            replace(v, wider=w, filter=v.filter if same else None) for v, w in pairs
+        ))  # fmt: skip
 
     made = one(init)
     if init.perceptual is not None:

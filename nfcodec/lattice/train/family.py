@@ -88,11 +88,11 @@ def _made(trainer: LatticeTrainer) -> LatticeInit:
     whole = trainer.whole
     if whole is None or not (config.perception.share or whole.perceptual):
         return made
-    # Trunk and tables were not trained: those of the init as they are, not as they went through floats.
+    # Trunk, tables and Y were not trained: those of the init as they are, not as they went through floats.
     tuned = whole.tuned("perceptual") if config.perception.share else whole
     both = zip(made.levels, whole.levels, tuned.levels, strict=True)
     levels = tuple(
-        replace(new, trunk=old.trunk, table=old.table, detail=tuned.detail,
+        replace(new, trunk=old.trunk, table=old.table, detail=tuned.detail, filter=tuned.filter,
                 first_step=new.first_step | {n: a for n, a in old.first_step.items() if n.startswith("analysis.")})
         for new, old, tuned in both
     )  # fmt: skip

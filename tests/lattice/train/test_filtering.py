@@ -12,6 +12,7 @@ from nfcodec import zoo
 from nfcodec.errors import CorruptError, OptionError
 from nfcodec.lattice import filtering
 from nfcodec.lattice.filtering import SIDE, SampleFilter
+from nfcodec.lattice.train.export import with_wider
 from nfcodec.lattice.train.filtering import (
     PLANE_BITS,
     CodedPicture,
@@ -118,6 +119,11 @@ def test_parts_begin_where_squares_do(pictures):
         assert smallest // 16 % SIDE == 0 and smallest % 16 % SIDE == 0
         corners.add(int(np.argmin(missing[0])))
     assert corners == {0, 7, 56, 63}
+
+
+def test_a_filter_goes_with_the_spacings_it_is_told_of(tiny):
+    assert with_wider(tiny, (12,)).levels[0].filter is tiny.levels[0].filter
+    assert with_wider(tiny, (16,)).levels[0].filter is None
 
 
 def test_both_tunes_have_it_stored_once(tiny, tmp_path):
