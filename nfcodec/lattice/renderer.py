@@ -130,19 +130,13 @@ class LatticeRenderer:
         last = init.levels[-1]
         # X and Y were trained on pictures of the quality that the file tells.
         shown = quality - last.finer
-        self._detail = self._detail_of(last, shown) if last.detail else None
+        self._detail = Detail(last.detail, last.hats(shown), self._size, self._coded_planes) if last.detail else None
         self._filtered = Filtered(last.filter, shown, self._size, self._coded) if last.filter else None
 
     @property
     def _size(self) -> tuple[int, int]:
         height, width = self._sizes
         return height, width
-
-    def _detail_of(self, last: Level, quality: int) -> Detail:
-        def coded(spans: list[Span]) -> Floats:
-            return _unit(self._coded(_samples(spans)))
-
-        return Detail(last.detail, last.hats(quality), self._size, coded)
 
     def _summed(self, parts: Iterable[npt.NDArray[T]]) -> npt.NDArray[T]:
         """The planes of the set from those of all levels: sums of whole numbers are exact."""
@@ -163,6 +157,10 @@ class LatticeRenderer:
     def _coded(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, …) of a grid of samples, of the coded lattice alone, in 2^-32."""
         return self._summed(level.whole(index) for level in self.levels)
+
+    def _coded_planes(self, spans: list[Span]) -> Floats:
+        """Planes (P, n_0, …) of the samples in spans of each axis, of the coded lattice alone."""
+        return _unit(self._coded(_samples(spans)))
 
     def _whole(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, …) of a grid of samples, in 2^-32."""

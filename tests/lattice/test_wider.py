@@ -59,7 +59,7 @@ def test_cells_twice_as_far_apart_show_the_same_at_twice_the_distance(wide):
 
     def seen(init, scale):
         info = SignalInfo("image", (24 * scale, 32 * scale), 3, "u8")
-        init = replace(init, levels=(replace(init.levels[0], detail={}),))
+        init = replace(init, levels=(replace(init.levels[0], detail={}, filter=None),))
         space = Space.of(info.shape, init.levels[0].spec)
         assert space.cells == (3, 4)
         return LatticeRenderer(init, [space], 60, info, lambda *_: symbols).sample(at * scale)
