@@ -63,7 +63,8 @@ def by_the_document(data, tensors, top=255):
     found = list(regions_of(decoder, tensors))
     info, header = decoder.info, decoder.header
     return np.array(reference_picture(
-        tensors, found, info.shape, info.channels, quality_of_steps(header), top, overlay, header.spacing
+        tensors, found, info.shape, info.channels, quality_of_steps(header), top, overlay, header.spacing,
+        header.dither, header.turn,
     ))  # fmt: skip
 
 
