@@ -19,6 +19,7 @@ from nfcodec.lattice.fit.coded import LevelFit
 from nfcodec.lattice.fit.dither import best_dither, means
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.fit.first_step import analysis
+from nfcodec.lattice.fit.trial import Parts
 from nfcodec.lattice.fit.turn import best_turn, proposed
 from nfcodec.lattice.fit.window import Mirrored, whole_window
 from nfcodec.lattice.planes import MID_SIDE_SET, OPPONENT_SET
@@ -95,7 +96,7 @@ def test_a_picture_of_two_colours_is_turned_to_fewer_bits(shipped):
     rng = np.random.default_rng(2)
     mixed = 0.5 + 0.2 * np.sin(9 * x + 7 * y * y) + 0.1 * rng.normal(size=(128, 128)).cumsum(1) / 8
     values = (mixed[..., None] * (1.0, 0.7, 0.35)).clip(0, 1).astype(np.float32)
-    turn = best_turn(shipped, values, 60)
+    turn = best_turn(shipped, Parts(values), 60)
     assert turn is not None and all(abs(a) <= b for a, b in zip(turn, (40, 16, 16), strict=True))
     planes = shipped.turned(turn).planes.to_planes(values, 0.5).reshape(3, -1).std(1)
     own = shipped.planes.to_planes(values, 0.5).reshape(3, -1).std(1)
@@ -104,8 +105,21 @@ def test_a_picture_of_two_colours_is_turned_to_fewer_bits(shipped):
 
 def test_grey_noise_is_not_turned(shipped):
     grey = np.repeat(np.random.default_rng(3).uniform(0.3, 0.7, (64, 64, 1)), 3, -1).astype(np.float32)
-    assert proposed(shipped, [torch.from_numpy(grey)], 50)[0] is None
-    assert best_turn(shipped, grey, 50) is None
+    assert proposed(shipped, Parts(grey), 50)[0] is None
+    assert best_turn(shipped, Parts(grey), 50) is None
+
+
+@pytest.mark.parametrize(("shape", "sizes"), [
+    ((100, 300), [(100, 256)]), ((512, 768), [(256, 256)] * 2), ((3000, 4000), [(256, 256)] * 16)
+])  # fmt: skip
+def test_parts_of_a_picture(shipped, shape, sizes):
+    """Where they lie, and that what they cost is remembered."""
+    rows, columns = (np.arange(n, dtype=np.float32) / n for n in shape)
+    parts = Parts(np.stack(np.broadcast_arrays(rows[:, None], columns, 0.5), -1).astype(np.float32))
+    found = [tuple(wide.planes.shape[1:]) for wide in parts.mirrored(shipped)]
+    assert found == sizes
+    middles = np.mean([part.mean((0, 1)).numpy()[:2] for part in parts._parts], 0)
+    np.testing.assert_allclose(middles, 0.5, atol=0.01)
 
 
 # -- dithers ---------------------------------------------------------------------------------------------

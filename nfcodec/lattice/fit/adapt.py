@@ -16,7 +16,7 @@ from nfcodec.lattice.space import Box, Space
 from nfcodec.types import Symbols
 
 # Rounds of efforts 1…9, and the share of the expected gain that the context of every round but the first must hold.
-ROUNDS = (0, 1, 2, 2, 4, 4, 5, 6, 12)
+ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 12)
 HELD = (1.0, 1.0, 0.8, 0.9, 0.95, 0.98, 0.98, 1.0, 1.0)
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15

@@ -119,6 +119,19 @@ class CodedPicture:
         """The payloads of the OVERLAY sections."""
         return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
 
+    def hashed(self, chunk: int, regions: Sequence[int]) -> Iterator[bytes]:
+        """What the digest is of in a row of ``regions``: symbols region by region, and the numbers of the overlay."""
+        for coded in (level[index] for index in regions for level in self.levels):
+            yield coded.symbols.astype("<i4").tobytes() if coded.payloads else b""
+        over = self.overlays[chunk] if self.overlays else None
+        if over is not None:
+            yield over.overlay.numbers().astype("<i4").tobytes()
+
+    def known(self, fits: Sequence[LevelFit]) -> dict[KnownKey, Ints]:
+        """The symbols of all regions by what a decoder reads; ``fits`` of the levels."""
+        every = [(fit, region) for fit, level in zip(fits, self.levels, strict=True) for region in level]
+        return {key: found for fit, region in every for key, found in fit.known(region, self.quality).items()}
+
     def payloads(self) -> list[bytes]:
         """Of all sections that hold the picture."""
         return [*self.overlay_sections(), *(payload for _, payload in self.sections())]

@@ -26,13 +26,14 @@ from nfcodec.encoder.targets import Attempt, Encode, Found, Goal, Trial, find, g
 from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
-from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
+from nfcodec.lattice.code import ALONE, Known, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
 from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field, rendered
 from nfcodec.lattice.fit.dither import best_dither
 from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.spacings import promising
+from nfcodec.lattice.fit.trial import Parts
 from nfcodec.lattice.fit.turn import best_turn
 from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import LatticeInit
@@ -100,13 +101,8 @@ class LatticeEncoder(Encoder):
         for _, payload in (c for c in cells if c[0] > (0, 0)):
             writer.add(SectionType.CELLS, payload)
         self._hash(picture, alpha)
-        self.coder = Known(self._known(picture), self.coder)
+        self.coder = Known(picture.known(self.fits), self.coder)
         return len(values)
-
-    def _known(self, picture: CodedPicture) -> dict[KnownKey, Ints]:
-        """The symbols of all regions by what a decoder reads."""
-        every = [(fit, region) for fit, level in zip(self.fits, picture.levels, strict=True) for region in level]
-        return {key: found for fit, r in every for key, found in fit.known(r, picture.quality).items()}
 
     def _collect(self) -> tuple[Floats, Ints | None]:
         """The whole picture. Its rows are needed twice where a target is searched for."""
@@ -156,17 +152,17 @@ class LatticeEncoder(Encoder):
         if goal is not None:
             return self._searched(attempt, goal, scene if smooth else None)
         if smooth:
-            self._settle(scene, options.quality)
-            self._turn(scene, options.quality)
+            self._settle(scene, options.quality, some := self._parts(scene))
+            self._turn(some, options.quality)
         return attempt(Trial(options.quality, 0.0, options.effort, self._deadline)).result
 
     def _searched(self, attempt: Encode[CodedPicture], goal: Goal, scene: Scene | None) -> CodedPicture:
         """What meets the goal best. A ``scene`` is tried again with the cells that suit the quality that was found."""
-        if scene is not None:
-            self._turn(scene, _USUAL)
+        some = None if scene is None else self._parts(scene)
+        self._turn(some, _USUAL)
         outer, found = self._progress, self._search(attempt, goal)
         if scene is not None and not passed(self._deadline):
-            self._settle(scene, found.attempt.trial.quality)
+            self._settle(scene, found.attempt.trial.quality, some)
             if self.wider is not None:
                 self._progress = outer
                 again = self._search(attempt, goal)
@@ -191,8 +187,8 @@ class LatticeEncoder(Encoder):
         progress.finish()
         return found
 
-    def _settle(self, scene: Scene, quality: int) -> None:
-        """Use the spacing at which the first steps cost least, errors included."""
+    def _settle(self, scene: Scene, quality: int, parts: Parts | None = None) -> None:
+        """Use the spacing at which the first steps cost least, errors included; of some ``parts``, if there are any."""
         self.use(None)
         if self.constant or not self.own.spacings or passed(self._deadline):
             return
@@ -202,6 +198,9 @@ class LatticeEncoder(Encoder):
         heard, self._progress = self._progress, None  # the bar is of what comes after
         for spacing in [None, *tried] if tried else []:
             self.use(spacing)
+            if parts is not None:
+                costs[spacing] = parts.cost(self.init, quality + self.init.finer)
+                continue
             plan = self._dithered(scene, Plan.of(quality + self.init.finer, 1))
             made = self._picture(scene, plan)
             costs[spacing] = self._weight(made, plan) * (_CLEARLY if spacing is None and self.perceptual else 1.0)
@@ -210,11 +209,15 @@ class LatticeEncoder(Encoder):
         self._progress, self._done = heard, 0.0
         self.use(min(costs, key=costs.__getitem__, default=None))
 
-    def _turn(self, scene: Scene, quality: int) -> None:
-        """Use the planes that suit the picture. What looks well knows opponent colours as they are."""
-        if self.options.effort > 1 and self.info.channels > 1 and not self.perceptual and not scene.empty:
-            self.turn = best_turn(self.init, scene.below, min(quality + self.init.finer, MOST_QUALITY))
+    def _turn(self, parts: Parts | None, quality: int) -> None:
+        """Use the planes that suit the picture, by some parts of it."""
+        if parts is not None and self.info.channels > 1 and not passed(self._deadline):
+            self.turn = best_turn(self.init, parts, min(quality + self.init.finer, MOST_QUALITY))
             self.use(self.wider)
+
+    def _parts(self, scene: Scene) -> Parts | None:
+        """For choices by squared errors, from effort 2 on."""
+        return Parts(scene.below) if self.options.effort > 1 and not (self.perceptual or self.constant) else None
 
     def _dithered(self, scene: Scene, plan: Plan) -> Plan:
         """The plan with the dither that suits the picture."""
@@ -390,11 +393,7 @@ class LatticeEncoder(Encoder):
     def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:
         """The digest in the decoder's order: row of regions by row, each followed by its overlay and its alpha."""
         for y in range(self.space.rows):
-            for region in self.space.row(y):
-                for coded in (level[region.index] for level in picture.levels):
-                    self.symbols.update(coded.symbols.astype("<i4").tobytes() if coded.payloads else b"")
-            over = picture.overlays[y] if picture.overlays else None
-            if over is not None:
-                self.symbols.update(over.overlay.numbers().astype("<i4").tobytes())
+            for part in picture.hashed(y, [region.index for region in self.space.row(y)]):
+                self.symbols.update(part)
             if alpha is not None:
                 self.hash_alpha(alpha[y * self._chunk_length : (y + 1) * self._chunk_length])
