@@ -23,8 +23,9 @@ Turn = tuple[int, ...]
 
 # How many cells and functions of each propose.
 _CELLS, _FUNCTIONS = 28 * 28, 28
-# How far a turn may go: between both chroma planes, and between luma and these. Networks know luma as the loud plane.
-_FARTHEST: Turn = (40, 16, 16)
+# How far turns may go, of each kind that is tried: between both chroma planes, and between luma and these. Networks
+# know luma as the loud plane.
+_FARTHEST: tuple[Turn, ...] = ((24, 10, 10), (40, 0, 0))
 _STRIDES = 8, 4, 2
 # The share of its bits that a turn is expected to save, and has to save.
 _HOPED, _LEAST = 0.003, 0.002
@@ -32,33 +33,38 @@ _HOPED, _LEAST = 0.003, 0.002
 
 def best_turn(init: LatticeInit, parts: Parts, quality: int) -> Turn | None:
     """The turn of a picture of three channels at a ``quality`` of the steps; None for planes as they are."""
-    turn, bits = proposed(init, parts, quality)
-    if turn is None:
-        return None
-    own, other = (parts.cost(some, quality) for some in (init, init.turned(turn)))
-    return turn if other < own - _LEAST * bits else None
+    turns, bits = proposed(init, parts, quality)
+    costs: dict[Turn | None, float] = {turn: parts.cost(init.turned(turn), quality) for turn in turns}
+    if costs:
+        costs[None] = parts.cost(init, quality) - _LEAST * bits
+    return min(costs, key=costs.__getitem__, default=None)
 
 
-def proposed(init: LatticeInit, parts: Parts, quality: int) -> tuple[Turn | None, float]:
-    """The turn that promises to save most, and about how many bits all parts need; None where that is too little."""
+def proposed(init: LatticeInit, parts: Parts, quality: int) -> tuple[list[Turn], float]:
+    """The turns that promise to save most, if enough, and about how many bits all parts need."""
     found = [_asked(init, wide) for wide in parts.mirrored(init)]
     asked = np.concatenate([steps[..., :: max(1, steps.shape[-1] // _CELLS)] for steps in found], 2)
     sizes = init.levels[0].steps(quality)[:, :_FUNCTIONS, None].astype(np.float64)
+    own = _bits(asked, sizes, (0, 0, 0))
+    turns = dict(_farther(asked, sizes, farthest) for farthest in _FARTHEST)
+    total = own * sum(steps.shape[-1] for steps in found) / asked.shape[-1]
+    return [turn for turn, bits in turns.items() if any(turn) and own - bits > _HOPED * own], total
+
+
+def _farther(asked: Doubles, sizes: Doubles, farthest: Turn) -> tuple[Turn, float]:
+    """The turn of fewest bits, and these: in strides along each axis, ever shorter ones."""
     best: Turn = (0, 0, 0)
-    own = cost = _bits(asked, sizes, best)
+    cost = _bits(asked, sizes, best)
     for stride in _STRIDES:
         moved = True
         while moved:
             moved = False
             for axis, side in itertools.product(range(3), (-stride, stride)):
                 turn = best[:axis] + (best[axis] + side,) + best[axis + 1 :]
-                if abs(turn[axis]) > _FARTHEST[axis]:
-                    continue
-                bits = _bits(asked, sizes, turn)
+                bits = _bits(asked, sizes, turn) if abs(turn[axis]) <= farthest[axis] else cost
                 if bits < cost:
                     best, cost, moved = turn, bits, True
-    total = own * sum(steps.shape[-1] for steps in found) / asked.shape[-1]
-    return (best if any(best) and own - cost > _HOPED * own else None), total
+    return best, cost
 
 
 def _bits(asked: Doubles, sizes: Doubles, turn: Turn) -> float:
