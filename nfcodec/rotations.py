@@ -32,6 +32,31 @@ def whole_rotation(planes: int, channels: int) -> npt.NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
+_TURN_BITS, _ONE = 16, 64
+
+
+def whole_turn(turn: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """The rotation (3, 3) of three planes by the quaternion 64 + x i + y j + z k of ``turn`` (x, y, z), in 2^-16, each
+    number rounded to the nearest."""
+    w, (x, y, z) = _ONE, turn
+    rows = [
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+    ]
+    norm = w * w + x * x + y * y + z * z
+    return ((np.array(rows, np.int64) << _TURN_BITS + 1) + norm) // (2 * norm)
+
+
+def turned_rotation(channels: int, turn: tuple[int, ...] | None) -> npt.NDArray[np.int64]:
+    """:func:`whole_rotation` (channels, 3) from planes that are turned; ``turn`` None: from planes as they are."""
+    rotation = whole_rotation(3, channels)
+    if turn is None:
+        return rotation
+    found: npt.NDArray[np.int64] = (rotation @ whole_turn(turn).T + (1 << _TURN_BITS - 1)) >> _TURN_BITS
+    return found
+
+
 def opponent_matrix(like: Array) -> Array:
     """T (3, 3), orthonormal: opponents = T · rgb; of the library and the type of ``like``."""
     return namespace(like).asarray(_OPPONENT, dtype=like.dtype) / ROOT3

@@ -98,10 +98,19 @@ def cell_exponents(tensors, q, quality, y, x):
     return out
 
 
-def region_weights(tensors, q, quality):
+def dithered(tensors, quality, dither):
+    """W0 of a file with a dither."""
+    offset = [list(own) for own in tensors.get("0/offset", [[0] * 64] * 3)]
+    for p, own in enumerate(exponents(tensors, quality)):
+        n = 8 - (own[0] >> 8)
+        offset[p][0] += (mantissa(own[0] & 255) * 16 * dither[p] + (1 << (n - 1))) >> n
+    return offset
+
+
+def region_weights(tensors, q, quality, dither=None):
     """w[p][k] of every cell of a region, by (y, x)."""
     out = {}
-    offset = tensors.get("0/offset", [[0] * 64] * 3)
+    offset = dithered(tensors, quality, dither or (0, 0, 0))
     for (y, x), r in corrections(tensors, q, quality).items():
         e = cell_exponents(tensors, q, quality, y, x)
         out[y, x] = [[0] * 64 for _ in range(3)]
@@ -200,13 +209,26 @@ def binary32(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
 
 
-def values(planes, channels):
+def turned(factors, turn):
+    """The nine factors of a file with a turn."""
+    w, (x, y, z) = 64, turn
+    r = [
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+    ]
+    norm = w * w + x * x + y * y + z * z
+    whole = [[(2**17 * n + norm) // (2 * norm) for n in row] for row in r]
+    return [[(sum(b * n for b, n in zip(row, own, strict=True)) + 2**15) >> 16 for own in whole] for row in factors]
+
+
+def values(planes, channels, turn=None):
     o = [(n + 2**11) >> 12 for n in planes]
+    factors = [[37837, 46341, 26755], [37837, 0, -53510], [37837, -46341, 26755]]
     if channels == 1:
         sums = [37837 * o[0]]
     else:
-        green = 37837 * o[0] - 53510 * o[2]
-        sums = [37837 * o[0] + 46341 * o[1] + 26755 * o[2], green, 37837 * o[0] - 46341 * o[1] + 26755 * o[2]]
+        sums = [sum(f * n for f, n in zip(row, o, strict=True)) for row in (turned(factors, turn) if turn else factors)]
     assert all(abs(n + 2**35) < 2**53 for n in sums)
     return [binary32((n + 2**35) / 2**36) for n in sums]
 
@@ -217,7 +239,7 @@ def written(value, top):
 
 
 def reference_picture(
-    tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0
+    tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0, dither=None, turn=None
 ):  # fmt: skip
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
     ``spacing``: samples between the cells, None for 8, its ``number`` among the other ones; ``quality``: of the steps,
@@ -227,7 +249,7 @@ def reference_picture(
     """
     weights = {}
     for first, left, q in regions:
-        for (y, x), w in region_weights(tensors, q, quality).items():
+        for (y, x), w in region_weights(tensors, q, quality, dither).items():
             weights[first + y, left + x] = w
     table = tensors[f"0/table.{spacing}" if spacing else "0/table"]
     spacing = spacing or 8
@@ -244,7 +266,7 @@ def reference_picture(
             if overlay is not None and overlay.plane[y, x]:
                 found = [binary32(c / 255) for c in overlay.palette[overlay.plane[y, x] - 1]]
             else:
-                found = values(planes[y, x], channels)
+                found = values(planes[y, x], channels, turn)
             row.append([written(v, top) for v in found])
         out.append(row)
     return out

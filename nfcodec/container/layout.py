@@ -36,6 +36,10 @@ _LARGEST_FLOAT = {"f16": 65504.0, "f32": math.ldexp(2.0 - 2.0**-23, 127), "f64":
 _HAS_ALPHA, _HAS_RATE, _HAS_RANGE, _ONE_SECTION, _GROWING = 0x08, 0x10, 0x20, 0x40, 0x80
 _PERCEPTUAL = 0x80  # of the quality
 _WIDER = 0x7F  # in the place of a quality: a spacing comes first
+_DITHERED = 0x7E  # in the place of a quality: a dither comes first
+_TURNED = 0x7D  # in the place of a quality: a turn comes first
+# Of a dither: planes, and bits of each.
+_DITHERS, _DITHER_BITS = 3, 4
 
 
 class SectionType(IntEnum):
@@ -68,8 +72,10 @@ class Header:
     ``modality``, ``shape``, ``channels``, ``sample_type``, ``alpha``, ``rate``, ``value_range``: as in
     ``nfcodec.signal.SignalInfo``. ``init``: first 8 bytes of the SHA-256 of the init file. ``quality``: 0 … 100.
     ``perceptual``: the field is used as its init has it to look well, not to make errors small. ``spacing``: samples
-    between the cells, None for that of the init. ``chunk_rows``: rows of
-    modules or cells along axis 0 in one chunk, ≥ 1. ``sections``: how many sections follow.
+    between the cells, None for that of the init. ``dither``: by how many 16ths of a step the grids of the means are
+    moved, −8 … 7 for each plane of a lattice, None for none of them. ``turn``: x, y and z of the quaternion that planes
+    are turned by, −128 … 127, None for none. ``chunk_rows``: rows of modules or cells along axis 0 in one chunk, ≥ 1.
+    ``sections``: how many sections follow.
     ``growing``: the file was written while its signal came in, so its LENGTH sections say how long axis 0 is and where
     the sections end (FORMAT.md, §24); until they are read, ``shape[0]`` is 1 and ``sections`` is 0.
     """
@@ -89,6 +95,8 @@ class Header:
     perceptual: bool = False
     spacing: int | None = None
     growing: bool = False
+    dither: tuple[int, ...] | None = None
+    turn: tuple[int, ...] | None = None
 
     def problem(self) -> str | None:
         """What is wrong with the values, or None. The writer calls it a bug, the reader a corrupt file."""
@@ -101,6 +109,8 @@ class Header:
             (len(self.init) == INIT_BYTES, f"init prefix of {len(self.init)} bytes"),
             (0 <= self.quality <= 100, f"quality {self.quality} outside 0…100"),
             (self.spacing is None or 0 < self.spacing < 256, f"cells {self.spacing} samples apart"),
+            (self._three(self.dither, 8), f"dither {self.dither}"),
+            (self._three(self.turn, 128), f"turn {self.turn}"),
             (self.chunk_rows >= 1, f"{self.chunk_rows} rows of modules per chunk"),
             (self.sections >= 0, f"{self.sections} sections"),
             (self._rate_fits(), f"rate {self.rate} in {self._what()}"),
@@ -129,6 +139,13 @@ class Header:
             return True
         timed = self.modality in ("audio", "video")
         return timed and self.rate > 0 and max(self.rate.numerator, self.rate.denominator) <= MAX_RATE
+
+    @staticmethod
+    def _three(numbers: tuple[int, ...] | None, bound: int) -> bool:
+        """Whether there are none, or three that are not all zero."""
+        if numbers is None:
+            return True
+        return len(numbers) == _DITHERS and any(numbers) and all(-bound <= n < bound for n in numbers)
 
     def _range_fits(self) -> bool:
         """Only where samples are mapped: arrays, pictures but bilevel ones, float videos and float sound, symmetric."""
@@ -248,19 +265,51 @@ def pack_fields(header: Header) -> bytes:
 
 
 def _pack_quality(header: Header) -> bytes:
-    tune = _PERCEPTUAL if header.perceptual else 0
-    wider = b"" if header.spacing is None else bytes([_WIDER | tune, header.spacing])
-    return wider + bytes([header.quality | (0 if wider else tune)])
+    out = bytearray() if header.turn is None else bytearray([_TURNED, *struct.pack("3b", *header.turn)])
+    out += b"" if header.dither is None else bytes([_DITHERED, *_pack_dither(header.dither)])
+    out += bytes([header.quality] if header.spacing is None else [_WIDER, header.spacing, header.quality])
+    out[0] |= _PERCEPTUAL if header.perceptual else 0
+    return bytes(out)
 
 
-def _unpack_quality(reader: ByteReader) -> tuple[int, bool, int | None]:
-    """Quality, tune and spacing."""
+def _pack_dither(dither: tuple[int, ...]) -> bytes:
+    packed = sum((d & 0x0F) << _DITHER_BITS * i for i, d in enumerate(dither))
+    return packed.to_bytes(2, "little")
+
+
+def _unpack_dither(data: bytes) -> tuple[int, ...]:
+    packed = int.from_bytes(data, "little")
+    if packed >> _DITHER_BITS * _DITHERS:
+        raise CorruptError(f"reserved bits of a dither {packed:#06x}")
+    found = (packed >> _DITHER_BITS * i & 0x0F for i in range(_DITHERS))
+    return tuple(d - 16 if d > 7 else d for d in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quality:
+    """What the bytes of the quality say."""
+
+    quality: int
+    perceptual: bool
+    spacing: int | None
+    dither: tuple[int, ...] | None
+    turn: tuple[int, ...] | None
+
+
+def _unpack_quality(reader: ByteReader) -> _Quality:
     first = reader.byte("quality")
-    quality, perceptual = first & ~_PERCEPTUAL, bool(first & _PERCEPTUAL)
-    if quality != _WIDER:
-        return quality, perceptual, None
-    spacing = reader.byte("spacing")
-    return reader.byte("quality"), perceptual, spacing
+    mark, perceptual = first & ~_PERCEPTUAL, bool(first & _PERCEPTUAL)
+    spacing, dither, turn = None, None, None
+    if mark == _TURNED:
+        turn = struct.unpack("3b", reader.take(3, "turn"))
+        mark = reader.byte("quality")
+    if mark == _DITHERED:
+        dither = _unpack_dither(reader.take(2, "dither"))
+        mark = reader.byte("quality")
+    if mark == _WIDER:
+        spacing = reader.byte("spacing")
+        mark = reader.byte("quality")
+    return _Quality(mark, perceptual, spacing, dither, turn)
 
 
 def _unpack_kind(flags: int) -> tuple[str, int]:
@@ -312,16 +361,18 @@ def unpack_fields(fields: bytes, version: int) -> Header:
     growing = bool(flags & _GROWING)
     shape = tuple(1 if growing and not i else reader.varint(f"length of axis {i}") for i in range(axes))
     init = reader.take(INIT_BYTES, "init prefix")
-    quality, perceptual, spacing = _unpack_quality(reader)
+    quality = _unpack_quality(reader)
     header = Header(
         modality=modality,
         shape=shape,
         channels=channels,
         sample_type=sample_type,
         init=init,
-        quality=quality,
-        perceptual=perceptual,
-        spacing=spacing,
+        quality=quality.quality,
+        perceptual=quality.perceptual,
+        spacing=quality.spacing,
+        dither=quality.dither,
+        turn=quality.turn,
         chunk_rows=reader.varint("chunk rows"),
         alpha=bool(flags & _HAS_ALPHA),
         sections=_unpack_sections(reader, flags),

@@ -58,6 +58,8 @@ class Decoder:
             raise CorruptError(f"init {self.init.id} has no perceptual tune")
         if self.header.spacing is not None and not getattr(self.init, "spacings", ()):
             raise CorruptError(f"init {self.init.id} has cells of one spacing alone")
+        if (self.header.dither or self.header.turn) and self.init.kind != "lattice":
+            raise CorruptError(f"init {self.init.id} has no planes to turn, and no grids of means to move")
         self.field = families.runtime(self.init.kind).open_field(
             self.init, self.reader, self.index, self.info, limits, coder or ALONE, partial=partial
         )

@@ -64,6 +64,8 @@ class Encoder(ABC):
     rows: int  # of modules or cells in one chunk
     perceptual = False  # whether the init is used in its perceptual tune, where it has one
     wider: int | None = None  # samples between the cells of a lattice, where these are not those of the init
+    dither: tuple[int, ...] | None = None  # by how many 16ths of a step a lattice's grids of means are moved
+    turn: tuple[int, ...] | None = None  # of a lattice's planes
 
     def __init__(
         self, source: Source, init: Init, options: EncodeOptions, progress: Progress | None
@@ -198,5 +200,5 @@ class Encoder(ABC):
             modality=info.modality, shape=info.shape, channels=info.channels, sample_type=info.sample_type,
             init=self.prefix, quality=self.quality, chunk_rows=self.rows,
             alpha=info.alpha, rate=info.rate, value_range=info.value_range, perceptual=self.perceptual,
-            spacing=self.wider,
+            spacing=self.wider, dither=self.dither, turn=self.turn,
         )  # fmt: skip

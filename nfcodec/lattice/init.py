@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,9 @@ from nfcodec.types import Doubles, Floats
 
 Arrays = dict[str, Floats]
 Whole = npt.NDArray[np.integer[Any]]
+
+DITHERS = 16  # parts of a step that grids of means are moved by
+_TURNED = 3  # planes that may be turned
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,18 @@ class Level:
     def _filter_at(self, spacing: int) -> SampleFilter | None:
         """Y as it is told of a spacing."""
         return self.filter and replace(self.filter, spacing=1 + sorted(self.wider).index(spacing))
+
+    def dithered(self, dither: Sequence[int], quality: int) -> Level:
+        """The level with the grids of its means moved by 16ths of their steps of a quality, plane by plane; those of
+        planes that it does not have are 0, or it is a :class:`CorruptError`."""
+        planes = len(self.spec.planes)
+        if any(dither[planes:]):
+            raise CorruptError(f"a dither {tuple(dither)} of {planes} planes")
+        offset = np.zeros((planes, self.spec.bases), np.int64) if self.offset is None else self.offset.astype(np.int64)
+        parts = np.array(dither[:planes], np.float64) * (restore.UNIT // DITHERS)
+        sizes = steps.step_sizes(self.log_step, quality)[:, 0]
+        offset[:, 0] += steps.weights(np.zeros(planes), parts, sizes).astype(np.int64)
+        return replace(self, offset=offset)
 
     def steps(self, quality: int) -> Floats:
         """Step sizes (P, K) of a quality 0 … 100; where they grow with activity, those of a usual cell."""
@@ -211,7 +226,8 @@ class LatticeInit:
 
     ``trade``: λ at quality 0 and its ratio over the whole range, squared error of a sample per bit and pixel.
     ``sha256``: of the file's bytes. ``perceptual``: the same field as it is used to look well, with steps, D, prior and
-    first step of its own; None where there is none. A file says which of the two it is of.
+    first step of its own; None where there is none. A file says which of the two it is of. ``turn``: of the planes
+    of one picture (:func:`nfcodec.rotations.whole_turn`).
     """
 
     id: str
@@ -220,6 +236,7 @@ class LatticeInit:
     trade: tuple[float, float]
     sha256: bytes
     perceptual: LatticeInit | None = None
+    turn: tuple[int, ...] | None = None
     _others: dict[int, LatticeInit] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def tuned(self, tune: Tune) -> LatticeInit:
@@ -243,6 +260,21 @@ class LatticeInit:
             trade = self.trade_off(-level.finer), self.trade[1]
             self._others[spacing] = replace(self, levels=(level,), trade=trade, perceptual=None)
         return self._others[spacing]
+
+    def dithered(self, dither: Sequence[int] | None, quality: int) -> LatticeInit:
+        """The init with the grids of its means moved (:meth:`Level.dithered`) for a ``quality`` of the steps; itself
+        for None. Only where there is one level."""
+        if dither is None:
+            return self
+        if len(self.levels) > 1:
+            raise CorruptError(f"init {self.id}: a dither of {len(self.levels)} levels")
+        return replace(self, levels=(self.levels[0].dithered(dither, quality),), perceptual=None)
+
+    def turned(self, turn: tuple[int, ...] | None) -> LatticeInit:
+        """The init with its three planes turned; itself for None."""
+        if turn is not None and len(self.planes.names) != _TURNED:
+            raise CorruptError(f"init {self.id}: a turn of {len(self.planes.names)} planes")
+        return self if turn is None else replace(self, turn=turn)
 
     @property
     def finer(self) -> int:
@@ -276,7 +308,7 @@ class LatticeInit:
     @property
     def planes(self) -> PlaneSet:
         """The planes of its signals."""
-        return planes_of([level.spec for level in self.levels])
+        return planes_of([level.spec for level in self.levels]).turned(self.turn)
 
     def places(self, level: int) -> list[int]:
         """Which of the planes those of a level are."""

@@ -11,9 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from nfcodec.arrays import Array, device, namespace
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.rotations import whole_turn
 from nfcodec.signal import Modality
 
 _R2, _R3, _R6 = math.sqrt(2.0), math.sqrt(3.0), math.sqrt(6.0)
@@ -59,6 +62,13 @@ class PlaneSet:
             return planes[0][..., None] / math.sqrt(self.channels) + offset
         columns = tuple(zip(*self.rows, strict=True))
         return xp.moveaxis(self._rotated(planes, columns), 0, -1) + offset
+
+    def turned(self, turn: tuple[int, ...] | None) -> PlaneSet:
+        """Three planes turned by the rotation of :func:`nfcodec.rotations.whole_turn`; itself for None."""
+        if turn is None:
+            return self
+        rows = whole_turn(turn) @ np.array(self.rows) * 2.0**-16
+        return PlaneSet(self.names, tuple(tuple(map(float, row)) for row in rows))
 
     def _rotated(self, x: Array, rows: tuple[tuple[float, ...], ...]) -> Array:
         matrix = namespace(x).asarray(rows, dtype=x.dtype, device=device(x))

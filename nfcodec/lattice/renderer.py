@@ -121,6 +121,7 @@ class LatticeRenderer:
         symbols_of: Callable[[int, int], Symbols],
     ) -> None:  # fmt: skip
         self.set, self.channels, self.offset = init.planes, info.channels, offset_of(info.modality)
+        self.turn = init.turn
         coded = [i for i in range(len(spaces)) if init.coded_planes(i, info.channels)]
         self._places = [init.places(i) for i in coded]
         self.levels = [
@@ -207,7 +208,7 @@ class LatticeRenderer:
 
         def fill(piece: tuple[int, Doubles]) -> None:
             start, planes = piece
-            out[start : start + planes.shape[1]] = whole_to_values(planes, self.channels, self.offset)
+            out[start : start + planes.shape[1]] = whole_to_values(planes, self.channels, self.offset, self.turn)
 
         for start in range(0, len(rows), step):
             planes = self._whole([rows[start : start + step], *rest])
@@ -227,7 +228,7 @@ class LatticeRenderer:
         native = [native_index(p, n) for p, n in zip(np.transpose(positions), self._sizes, strict=True)]
         if all(i is not None for i in native):
             whole = self._whole_points(np.stack([i for i in native if i is not None], 1))
-            return whole_to_values(whole, self.channels, self.offset)
+            return whole_to_values(whole, self.channels, self.offset, self.turn)
         planes = self._summed(level.points(positions) for level in self.levels)
         inside = np.clip(positions, 0.0, self._sizes)
         if self._filtered:

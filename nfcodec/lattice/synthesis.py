@@ -10,7 +10,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.lattice import restore, steps
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.space import strips
-from nfcodec.rotations import whole_rotation
+from nfcodec.rotations import turned_rotation, whole_rotation
 from nfcodec.types import Doubles, Floats
 
 # What whole planes are rounded to before they are rotated, and the digits of the rotated ones.
@@ -92,12 +92,16 @@ def entered(d: restore.Restore, symbols: npt.NDArray[np.int32], quality: int) ->
 
 
 @single_threaded
-def whole_to_values(planes: Doubles, channels: int, offset: float) -> Floats:
+def whole_to_values(
+    planes: Doubles, channels: int, offset: float, turn: tuple[int, ...] | None = None
+) -> Floats:  # fmt: skip
     """Values (…, C) in float32 of whole planes (P, …) in 2^-32 below 2^47: rounded to 2^-20, rotated by whole numbers
-    in 2^-16, and nothing else rounded but the result."""
+    in 2^-16, and nothing else rounded but the result. ``turn``: of three planes, see
+    :func:`nfcodec.rotations.whole_turn`."""
     flat = planes.reshape(len(planes), -1)
     whole = np.floor(flat * 2.0 ** (_PLANE_BITS - 32) + 0.5)
-    rotated = whole_rotation(len(planes), channels).astype(np.float64) @ whole
+    rotation = whole_rotation(len(planes), channels) if turn is None else turned_rotation(channels, turn)
+    rotated = rotation.astype(np.float64) @ whole
     rotated += offset * 2.0**_ROTATED_BITS  # 0 or a half: whole
     rotated *= 2.0**-_ROTATED_BITS
     return np.ascontiguousarray(rotated.T, np.float32).reshape(*planes.shape[1:], channels)

@@ -72,6 +72,13 @@ def soft() -> Any:
     return np.clip(np.rint(np.stack(planes, -1)), 0, 255).astype(np.uint8)
 
 
+def tinted() -> Any:
+    """Brown waves on an even ground that lies between two steps: planes of its own, and grids moved."""
+    y, x = np.mgrid[:150, :200].astype(np.float64)
+    wave = 0.55 + 0.3 * np.sin(x / 3 + y / 5) * np.exp(-(((y - 80) / 40) ** 2) - ((x - 90) / 30) ** 2)
+    return np.clip(np.rint(wave[..., None] * (255.0, 165.0, 70.0)), 0, 255).astype(np.uint8)
+
+
 def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
     """Name, source, init and options of every golden file. The tall picture has two regions."""
     grey = np.add.outer(np.arange(17) * 1500, np.arange(23) * 1300).astype(np.uint16)[..., None]
@@ -101,6 +108,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "wide": (memory("image", soft()), "photo-lattice", {"quality": 40, "tune": "psnr"}),
         "filtered": (memory("image", painting(27, 38, 11)), "filtered-lattice", {"quality": 60, "tune": "psnr"}),
+        "turned": (memory("image", tinted()), "photo-lattice", {"quality": 50, "tune": "psnr"}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),
         "told": (memory("video", moving(9, 40, 56, 7)), "told-moving", {"quality": 85}),

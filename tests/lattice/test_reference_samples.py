@@ -68,7 +68,8 @@ def by_the_document(data, tensors, top=255, kind="tiny-lattice"):
     found = list(regions_of(decoder, tensors, quality))
     info, spacing = decoder.info, decoder.header.spacing
     return np.array(reference_picture(
-        tensors, found, info.shape, info.channels, quality, top, overlay, spacing, finer, number
+        tensors, found, info.shape, info.channels, quality, top, overlay, spacing, finer, number,
+        decoder.header.dither, decoder.header.turn,
     ))  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from nfcodec.lattice.space import Box, Space
 from nfcodec.types import Symbols
 
 # Rounds of efforts 1…9, and the share of the expected gain that the context of every round but the first must hold.
-ROUNDS = (0, 1, 2, 2, 2, 3, 4, 6, 12)
-HELD = (1.0, 1.0, 0.8, 0.9, 0.95, 0.95, 0.98, 1.0, 1.0)
+ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 12)
+HELD = (1.0, 1.0, 0.8, 0.9, 0.95, 0.98, 0.98, 1.0, 1.0)
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
 
@@ -27,13 +27,15 @@ class Plan:
     """How to adapt: ``quality`` 0 … 100; ``rounds`` of changes after the first step, whose contexts hold the share
     ``held`` of what is expected of them; ``rounding``: by how much
     symbols are drawn towards zero before rounding, in steps, which raises λ to match (fine control of the rate);
-    ``deadline``: monotonic time after which no new round begins."""
+    ``deadline``: monotonic time after which no new round begins; ``dither``: of the grids of means
+    (:mod:`nfcodec.lattice.fit.dither`)."""
 
     quality: int
     rounds: int
     rounding: float = 0.0
     deadline: float | None = None
     held: float = 1.0
+    dither: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from nfcodec.container.layout import chunk_payload
+from nfcodec.coords import sample_positions
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import KnownKey, RegionCoder, RegionSymbols
 from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.window import Mirrored, cut_window
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.renderer import LatticeRenderer
 from nfcodec.lattice.space import Box, LayerRun, Space, pack_run
 from nfcodec.metrics import ErrorSum
 from nfcodec.signal import SignalInfo
+from nfcodec.silence import Silence
 from nfcodec.types import Floats, Ints, Symbols
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
@@ -81,7 +85,7 @@ class LevelFit:
     ) -> CodedRegion:  # fmt: skip
         """One region, from the mirrored planes ``wide`` of a signal of ``shape`` samples; None for one without
         symbols."""
-        level, planes = self.init.levels[self.number], self.planes
+        level, planes = self.init.dithered(plan.dither, plan.quality).levels[self.number], self.planes
         spec = level.spec
         symbols = np.zeros((len(spec.planes), spec.bases, *box.shape), np.int32)
         if not planes:
@@ -109,10 +113,24 @@ class CodedPicture:
     levels: list[list[CodedRegion]]
     error: ErrorSum
     overlays: tuple[Draft | None, ...] = ()
+    dither: tuple[int, ...] | None = None
 
     def overlay_sections(self) -> list[bytes]:
         """The payloads of the OVERLAY sections."""
         return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
+
+    def hashed(self, chunk: int, regions: Sequence[int]) -> Iterator[bytes]:
+        """What the digest is of in a row of ``regions``: symbols region by region, and the numbers of the overlay."""
+        for coded in (level[index] for index in regions for level in self.levels):
+            yield coded.symbols.astype("<i4").tobytes() if coded.payloads else b""
+        over = self.overlays[chunk] if self.overlays else None
+        if over is not None:
+            yield over.overlay.numbers().astype("<i4").tobytes()
+
+    def known(self, fits: Sequence[LevelFit]) -> dict[KnownKey, Ints]:
+        """The symbols of all regions by what a decoder reads; ``fits`` of the levels."""
+        every = [(fit, region) for fit, level in zip(fits, self.levels, strict=True) for region in level]
+        return {key: found for fit, region in every for key, found in fit.known(region, self.quality).items()}
 
     def payloads(self) -> list[bytes]:
         """Of all sections that hold the picture."""
@@ -135,3 +153,25 @@ class Scene:
     below: Floats
     overlays: tuple[Draft | None, ...] = ()
     empty: bool = False
+
+
+def rendered(
+    init: LatticeInit, spaces: Sequence[Space], picture: CodedPicture, info: SignalInfo, rows: int,
+    quiet: Silence | None = None,
+) -> Iterator[Floats]:  # fmt: skip
+    """What a picture decodes to, ``rows`` of samples at a time: values (…, C) with its overlays and its silence
+    ``quiet``."""
+    levels, height = picture.levels, info.shape[0]
+    renderer = LatticeRenderer(
+        init.dithered(picture.dither, picture.quality), spaces, picture.quality, info,
+        lambda region, level: levels[level][region].symbols,
+    )  # fmt: skip
+    for chunk, top in enumerate(range(0, height, rows)):
+        bottom = min(height, top + rows)
+        across = [sample_positions(0.0, float(n), n) for n in info.shape[1:]]
+        native = [sample_positions(float(top), float(bottom), bottom - top), *across]
+        values = renderer.render(native)
+        if quiet:
+            quiet.apply(values, native[0])
+        over = picture.overlays[chunk] if picture.overlays else None
+        yield values if over is None else over.overlay.over(values)

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from nfcodec.container.layout import SectionType, chunk_payload, front_size, section_size
 from nfcodec.container.writer import Writer
-from nfcodec.coords import sample_positions
 from nfcodec.deadline import passed, share
 from nfcodec.encoder.base import Encoder
 from nfcodec.encoder.fill import extended, filled
@@ -27,30 +26,33 @@ from nfcodec.encoder.targets import Attempt, Encode, Found, Goal, Trial, find, g
 from nfcodec.encoder.threads import torch_map
 from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
-from nfcodec.lattice.code import ALONE, Known, KnownKey, RegionCoder
+from nfcodec.lattice.code import ALONE, Known, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
-from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field
+from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field, rendered
+from nfcodec.lattice.fit.dither import best_dither
 from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
 from nfcodec.lattice.fit.spacings import promising
+from nfcodec.lattice.fit.trial import Parts
+from nfcodec.lattice.fit.turn import best_turn
 from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.order import MOST_QUALITY
 from nfcodec.lattice.planes import offset_of
-from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
+from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.space import Space
 from nfcodec.metrics import ErrorSum
 from nfcodec.options import EncodeOptions, Progress
 from nfcodec.parallel import thread_count
 from nfcodec.signal import Block, Floats, Ints, Source
 from nfcodec.silence import Silence, pack_silence
-from nfcodec.types import Positions
 
 # From this effort on several palettes are tried in full.
 _AT_LENGTH = 5
 # Squared errors say less of looks: wider cells are for pictures that cost at most this share with them.
 _CLEARLY = 0.9
+_USUAL = 50  # the quality that planes are turned for before a search knows its own
 
 
 class LatticeEncoder(Encoder):
@@ -74,7 +76,7 @@ class LatticeEncoder(Encoder):
 
     def use(self, spacing: int | None) -> None:
         """Go on with cells so many samples apart; None: as they are in the init."""
-        self.wider, self.init = spacing, self.own.at(spacing)
+        self.wider, self.init = spacing, self.own.at(spacing).turned(self.turn)
         levels = self.init.levels
         self.fits = [LevelFit(self.init, i, self.info.channels) for i in range(len(levels))]
         self.spaces = [Space.of(self.info.shape, level.spec) for level in levels]
@@ -88,6 +90,7 @@ class LatticeEncoder(Encoder):
         self._alpha = alpha
         picture = self._fitted(values)
         self.quality, self.error = picture.quality - self.init.finer, picture.error
+        self.dither = picture.dither
         cells = picture.sections()
         for payload in picture.overlay_sections():
             writer.add(SectionType.OVERLAY, payload)
@@ -98,13 +101,8 @@ class LatticeEncoder(Encoder):
         for _, payload in (c for c in cells if c[0] > (0, 0)):
             writer.add(SectionType.CELLS, payload)
         self._hash(picture, alpha)
-        self.coder = Known(self._known(picture), self.coder)
+        self.coder = Known(picture.known(self.fits), self.coder)
         return len(values)
-
-    def _known(self, picture: CodedPicture) -> dict[KnownKey, Ints]:
-        """The symbols of all regions by what a decoder reads."""
-        every = [(fit, region) for fit, level in zip(self.fits, picture.levels, strict=True) for region in level]
-        return {key: found for fit, r in every for key, found in fit.known(r, picture.quality).items()}
 
     def _collect(self) -> tuple[Floats, Ints | None]:
         """The whole picture. Its rows are needed twice where a target is searched for."""
@@ -142,10 +140,11 @@ class LatticeEncoder(Encoder):
             plan = Plan.of(quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
             if exact is not None:
                 made = self._picture(exact, plan)
-            elif parts is None:
-                made = self._first[1] if self._first and self._first[0] == plan else self._picture(scene, plan)
+            elif parts is not None:
+                made = self._overlaid(scene, parts, self._dithered(scene, plan), trial.effort)
             else:
-                made = self._overlaid(scene, parts, plan, trial.effort)
+                plan = self._dithered(scene, plan)
+                made = self._first[1] if self._first and self._first[0] == plan else self._picture(scene, plan)
             size = self._file_size(made.payloads() + self._rest())
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 
@@ -153,14 +152,17 @@ class LatticeEncoder(Encoder):
         if goal is not None:
             return self._searched(attempt, goal, scene if smooth else None)
         if smooth:
-            self._settle(scene, options.quality)
+            self._settle(scene, options.quality, some := self._parts(scene))
+            self._turn(some, options.quality)
         return attempt(Trial(options.quality, 0.0, options.effort, self._deadline)).result
 
     def _searched(self, attempt: Encode[CodedPicture], goal: Goal, scene: Scene | None) -> CodedPicture:
         """What meets the goal best. A ``scene`` is tried again with the cells that suit the quality that was found."""
+        some = None if scene is None else self._parts(scene)
+        self._turn(some, _USUAL)
         outer, found = self._progress, self._search(attempt, goal)
         if scene is not None and not passed(self._deadline):
-            self._settle(scene, found.attempt.trial.quality)
+            self._settle(scene, found.attempt.trial.quality, some)
             if self.wider is not None:
                 self._progress = outer
                 again = self._search(attempt, goal)
@@ -185,8 +187,8 @@ class LatticeEncoder(Encoder):
         progress.finish()
         return found
 
-    def _settle(self, scene: Scene, quality: int) -> None:
-        """Use the spacing at which the first steps cost least, errors included."""
+    def _settle(self, scene: Scene, quality: int, parts: Parts | None = None) -> None:
+        """Use the spacing at which the first steps cost least, errors included; of some ``parts``, if there are any."""
         self.use(None)
         if self.constant or not self.own.spacings or passed(self._deadline):
             return
@@ -196,13 +198,33 @@ class LatticeEncoder(Encoder):
         heard, self._progress = self._progress, None  # the bar is of what comes after
         for spacing in [None, *tried] if tried else []:
             self.use(spacing)
-            plan = Plan.of(quality + self.init.finer, 1)
+            if parts is not None:
+                costs[spacing] = parts.cost(self.init, quality + self.init.finer)
+                continue
+            plan = self._dithered(scene, Plan.of(quality + self.init.finer, 1))
             made = self._picture(scene, plan)
             costs[spacing] = self._weight(made, plan) * (_CLEARLY if spacing is None and self.perceptual else 1.0)
             if costs[spacing] <= min(costs.values()):
                 self._first = plan, made
         self._progress, self._done = heard, 0.0
         self.use(min(costs, key=costs.__getitem__, default=None))
+
+    def _turn(self, parts: Parts | None, quality: int) -> None:
+        """Use the planes that suit the picture, by some parts of it."""
+        if parts is not None and self.info.channels > 1 and not passed(self._deadline):
+            self.turn = best_turn(self.init, parts, min(quality + self.init.finer, MOST_QUALITY))
+            self.use(self.wider)
+
+    def _parts(self, scene: Scene) -> Parts | None:
+        """For choices by squared errors, from effort 2 on."""
+        return Parts(scene.below) if self.options.effort > 1 and not (self.perceptual or self.constant) else None
+
+    def _dithered(self, scene: Scene, plan: Plan) -> Plan:
+        """The plan with the dither that suits the picture."""
+        wide = self._wide(0, torch.from_numpy(scene.below), None)
+        if len(self.spaces) > 1 or self.init.axes != 2 or self.constant or scene.empty or wide is None:
+            return plan
+        return replace(plan, dither=best_dither(self.fits[0], wide, plan))
 
     def _rest(self) -> list[bytes]:
         """All payloads but those of the picture."""
@@ -258,13 +280,13 @@ class LatticeEncoder(Encoder):
         quick = replace(plan, rounds=0)
         self._again(passes, draft=True)
         plain = self._coded(scene, quick)
-        rendered = np.concatenate(list(self._rendered(plain)))
-        plain = replace(plain, error=self._error(scene.values, [rendered]))
+        shown = np.concatenate(list(self._rendered(plain)))
+        plain = replace(plain, error=self._error(scene.values, [shown]))
         if passed(plan.deadline):
             return plain
         palettes = 1 if effort < _AT_LENGTH else 3
         search = OverlaySearch(parts, self._chunk_length, self._error_bits(plan), palettes=palettes)
-        cheaper = search.cheaper(self._costs(plain, rendered, parts, plan))
+        cheaper = search.cheaper(self._costs(plain, shown, parts, plan))
         options = [(scene, plain)]
         # All blocks of few colours, too: what a border between lattice and overlay costs is in no block's account.
         for blocks in [cheaper, parts.blocks] if (cheaper != parts.blocks).any() else [cheaper]:
@@ -288,10 +310,10 @@ class LatticeEncoder(Encoder):
         return self.init.planes.unit(self.info.channels) / (255.0**2 * plan.trade(self.init))
 
     def _costs(
-        self, picture: CodedPicture, rendered: Floats, parts: EvenParts, plan: Plan
+        self, picture: CodedPicture, shown: Floats, parts: EvenParts, plan: Plan
     ) -> npt.NDArray[np.float64]:  # fmt: skip
-        """What the lattice's samples (h, w) cost in bits, errors included; ``rendered``: what it decodes to."""
-        errors = ((np.clip(rendered, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
+        """What the lattice's samples (h, w) cost in bits, errors included; ``shown``: what it decodes to."""
+        errors = ((np.clip(shown, 0.0, 1.0) * 255.0 - parts.samples) ** 2).sum(-1) * self._error_bits(plan)
         regions = [(r.kept, sum(map(len, r.payloads))) for r in picture.levels[0]]
         bits = lattice_costs(regions, self.space.row_size, self.init.levels[0].spec.spacing[0])
         return np.asarray(errors + bits[: errors.shape[0], : errors.shape[1]], np.float64)
@@ -316,7 +338,7 @@ class LatticeEncoder(Encoder):
             levels.append(list(self._encoded(number, self._wide(number, shown, left), plan)))
             if left is not None and number + 1 < len(self.spaces):
                 left = left - self._shown(number, levels[-1], plan.quality)
-        return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays)
+        return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays, plan.dither)
 
     def _wide(self, number: int, shown: Tensor | None, left: Tensor | None) -> Mirrored | None:
         """What a level is to show: the planes (P, *n) that are ``left``, or those of the values ``shown`` (*n, C)."""
@@ -355,42 +377,23 @@ class LatticeEncoder(Encoder):
         out[self.init.places(number)] = torch.from_numpy((whole * PLANE_UNIT).astype(np.float32))
         return out
 
-    def _native(self, top: int, bottom: int) -> list[Positions]:
-        """The samples of the rows [top, bottom) along each axis."""
-        rest = [sample_positions(0.0, float(n), n) for n in self.info.shape[1:]]
-        return [sample_positions(float(top), float(bottom), bottom - top), *rest]
-
     def _rendered(self, picture: CodedPicture) -> Iterator[Floats]:
         """What the picture decodes to, a row of regions at a time."""
-        levels, height = picture.levels, self.info.shape[0]
-        renderer = LatticeRenderer(
-            self.init, self.spaces, picture.quality, self.info, lambda region, level: levels[level][region].symbols
-        )  # fmt: skip
-        for chunk, top in enumerate(range(0, height, self._chunk_length)):
-            bottom = min(height, top + self._chunk_length)
-            values = renderer.render(self._native(top, bottom))
-            if self._quiet:
-                self._quiet.apply(values, self._native(top, bottom)[0])
-            over = picture.overlays[chunk] if picture.overlays else None
-            yield values if over is None else over.overlay.over(values)
+        return rendered(self.init, self.spaces, picture, self.info, self._chunk_length, self._quiet)
 
     def _error(self, values: Floats, pieces: Iterable[Floats]) -> ErrorSum:
         """The error of a picture rendered in pieces, on samples as they would be written."""
         error, top = ErrorSum(), 0
-        for rendered in pieces:
-            rows = slice(top, top + len(rendered))
-            self.measure(error, values[rows], rendered, None if self._alpha is None else self._alpha[rows])
-            top += len(rendered)
+        for piece in pieces:
+            rows = slice(top, top + len(piece))
+            self.measure(error, values[rows], piece, None if self._alpha is None else self._alpha[rows])
+            top += len(piece)
         return error
 
     def _hash(self, picture: CodedPicture, alpha: Ints | None) -> None:
         """The digest in the decoder's order: row of regions by row, each followed by its overlay and its alpha."""
         for y in range(self.space.rows):
-            for region in self.space.row(y):
-                for coded in (level[region.index] for level in picture.levels):
-                    self.symbols.update(coded.symbols.astype("<i4").tobytes() if coded.payloads else b"")
-            over = picture.overlays[y] if picture.overlays else None
-            if over is not None:
-                self.symbols.update(over.overlay.numbers().astype("<i4").tobytes())
+            for part in picture.hashed(y, [region.index for region in self.space.row(y)]):
+                self.symbols.update(part)
             if alpha is not None:
                 self.hash_alpha(alpha[y * self._chunk_length : (y + 1) * self._chunk_length])

@@ -32,6 +32,8 @@ from nfcodec.types import Floats, Symbols
 # Bits that a change must save.
 _LEAST_GAIN = 0.05
 _ONLY_SHARE, _NEXT, _LEAST_SHARE = 0.75, 0.6, 0.12
+# So many rounds begin with all promising changes twice.
+_TWICE_FULL = 3
 # Times relative to one look at what symbols cost: a round; coding, rendering and verification.
 _ROUND, _REST = 2.5, 2.5
 
@@ -223,5 +225,9 @@ def _changed(
 
 def shares(rounds: int) -> list[float]:
     """Which of the promising changes each round makes, the best ones: a single round three quarters of them; several
-    begin with all, since later ones can take back what was too much, and go on with ever fewer."""
-    return [_ONLY_SHARE] if rounds == 1 else [max(_NEXT**i, _LEAST_SHARE) for i in range(rounds)]
+    begin with all, three and more of them twice, since later ones can take back what was too much, and go on with ever
+    fewer."""
+    if rounds == 1:
+        return [_ONLY_SHARE]
+    full = 2 if rounds >= _TWICE_FULL else 1
+    return [max(_NEXT ** max(0, i - full + 1), _LEAST_SHARE) for i in range(rounds)]
