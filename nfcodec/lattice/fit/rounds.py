@@ -3,13 +3,14 @@
 For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
 curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
 from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
-After the first, a round is confined to the blocks of cells from which most is expected.
+After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered after
+decoding (Y), all rounds but the first leave to Y what it restores.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from nfcodec.lattice.fit.twin import Beside, FloatPrior, float_params
 from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weights
 from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
+from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.types import Floats, Symbols
 
 # Bits that a change must save.
@@ -69,6 +71,8 @@ class Problem:
         self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         self.target, self.weight = self._target(window, plain)
+        self._own = (slice(None), *own_samples(window, level.spec.spacing))
+        self._added: Tensor | None = None
         self.through = Through(level, quality)
         shape = tuple(plain.shape[2:])
         self.outlook = Outlook(level.prior, shape, planes)
@@ -131,6 +135,21 @@ class Problem:
         bits = float(each[: self.planes].sum(dtype=np.float64))
         return State(symbols, look, each, bits, error, left, passed)
 
+    def minding(self, state: State) -> State:
+        """The state by what is missing after Y, whose part is taken to stay as it is in this state, from now on."""
+        if self.level.filter is None:
+            return state
+        with torch.no_grad():
+            shown, passed = self.through.forward(state.symbols, self._sizes(state.symbols), self.canvas)
+            planes = shown[self._own].numpy().astype(np.float64) / PLANE_UNIT
+            added = self.level.filter(planes, self.quality - self.level.finer) - planes
+            if self._added is not None:
+                self.target[self._own] += self._added
+            self._added = torch.from_numpy((added * PLANE_UNIT).astype(np.float32))
+            self.target[self._own] -= self._added
+            left, error = self._error(shown, state.symbols)
+        return replace(state, left=left, error=error, passed=passed)
+
     def slope(self, state: State) -> Floats:
         """Gradient of the error to every symbol, from that to the last layers back through D."""
         with torch.no_grad():
@@ -189,10 +208,12 @@ def refine(
     state, context, scores = problem.state(symbols), None, np.zeros(0)
     look = time.monotonic() - began
     round_time, rest = _ROUND * look, _REST * look
-    for share in shares(rounds):
+    for number, share in enumerate(shares(rounds), 1):
         began = time.monotonic()
         if deadline is not None and began + round_time + rest > deadline:
             break
+        if number > 1 and problem.level.filter:
+            state, context = problem.minding(state), None
         move, gain = proposals(problem, state, context)
         better = _changed(problem, state, move, gain, share)
         if better is None:
