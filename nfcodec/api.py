@@ -290,7 +290,7 @@ def info(source: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> FileInfo:
         quality=head.quality, rate=rate, rate_unit=unit,
         metadata=tuple(k for k in kinds if k),
         sections=tuple(SectionInfo(SectionType(e.type).name, e.size, _layers(e)) for e in entries), uneven=uneven,
-        growing=reader.unfinished, spacing=head.spacing,
+        growing=reader.unfinished, spacing=head.spacing, turn=head.turn, dither=head.dither,
     )  # fmt: skip
 
 

@@ -257,7 +257,8 @@ class FileInfo:
 
     ``uneven``: the frames of a video are not shown for equal times; ``sample_rate`` is their number by the length then.
     ``growing``: a recording that has no end yet; ``shape`` is of what can be decoded now. ``spacing``: samples between
-    the cells of a lattice, None where they are those of the init.
+    the cells of a lattice, None where they are those of the init; ``turn`` and ``dither``: of its planes and of the
+    grids of their means (FORMAT.md, §2), None where there is none.
     """
 
     path: str
@@ -280,6 +281,8 @@ class FileInfo:
     uneven: bool = False
     growing: bool = False
     spacing: int | None = None
+    turn: tuple[int, ...] | None = None
+    dither: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,8 @@ def information(i: FileInfo) -> str:
 
 
 def _cells(i: FileInfo) -> str:
-    return "" if i.spacing is None else f"cells of {i.spacing} samples, "
+    spacing = "" if i.spacing is None else f"cells of {i.spacing} samples, "
+    return spacing + "planes turned, " * (i.turn is not None) + "means between steps, " * (i.dither is not None)
 
 
 def _kind(i: FileInfo) -> str:

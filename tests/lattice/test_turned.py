@@ -10,7 +10,8 @@ from helpers import STAND_INS, decode_array, memory, opened, pack, painting, wit
 from helpers import init as path_of
 from safetensors.numpy import load_file
 
-from nfcodec import zoo
+from nfcodec import api, zoo
+from nfcodec.cli.text import information
 from nfcodec.container.layout import Header, pack_fields, unpack_fields
 from nfcodec.decoder import Decoder
 from nfcodec.errors import CorruptError
@@ -182,6 +183,10 @@ def test_files_by_the_document(forced, tmp_path, monkeypatch, tune):
     data, encoded = pack(memory("image", painting(21, 26, 2)), "tiny-lattice", quality=40, effort=2, tune=tune)
     header = opened(data, "tiny-lattice").header
     assert header.dither == (5, -8, 7) and header.turn == (25, -40, 7)
+    (tmp_path / "b.nfc").write_bytes(data)
+    about = api.info(tmp_path / "b.nfc")
+    assert (about.dither, about.turn) == (header.dither, header.turn)
+    assert "planes turned, means between steps, " in information(about)
     tensors = {n: a.tolist() for n, a in load_file(path_of("tiny-lattice")).items() if a.dtype.kind in "iu"}
     (tmp_path / "a.nfc").write_bytes(data)
     shown = decode_array(tmp_path / "a.nfc", "tiny-lattice")

@@ -28,9 +28,10 @@ class Parts:
     """Parts of a picture: all of a small one, a third of one of half a million samples, 16 of a large one."""
 
     def __init__(self, values: Floats) -> None:
-        """``values`` (h, w, C)."""
+        """``values`` (h, w, C), of which ``share`` is in parts."""
         spans = [_spans(n) for n in values.shape[:2]]
         self._parts = [torch.from_numpy(np.ascontiguousarray(values[y, x])) for y, x in itertools.product(*spans)]
+        self.share = sum(part[..., 0].numel() for part in self._parts) / math.prod(values.shape[:2])
         self._costs = dict[tuple[float, ...], float]()
 
     def mirrored(self, init: LatticeInit) -> list[Mirrored]:

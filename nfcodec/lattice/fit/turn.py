@@ -27,8 +27,8 @@ _CELLS, _FUNCTIONS = 28 * 28, 28
 # know luma as the loud plane.
 _FARTHEST: tuple[Turn, ...] = ((24, 10, 10), (40, 0, 0))
 _STRIDES = 8, 4, 2
-# The share of its bits that a turn is expected to save, and has to save.
-_HOPED, _LEAST = 0.003, 0.002
+# The share of its bits that a turn is expected to save, and has to save; bits of its name.
+_HOPED, _LEAST, _NAMED = 0.003, 0.002, 32.0
 
 
 def best_turn(init: LatticeInit, parts: Parts, quality: int) -> Turn | None:
@@ -36,7 +36,7 @@ def best_turn(init: LatticeInit, parts: Parts, quality: int) -> Turn | None:
     turns, bits = proposed(init, parts, quality)
     costs: dict[Turn | None, float] = {turn: parts.cost(init.turned(turn), quality) for turn in turns}
     if costs:
-        costs[None] = parts.cost(init, quality) - _LEAST * bits
+        costs[None] = parts.cost(init, quality) - max(_LEAST * bits, _NAMED * parts.share)
     return min(costs, key=costs.__getitem__, default=None)
 
 
