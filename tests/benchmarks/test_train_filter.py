@@ -1,0 +1,55 @@
+"""benchmarks/train_filter.py: what is held out, what is kept, and the init that it writes."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import init, painting, save_picture
+
+from nfcodec import zoo
+
+_FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def tool() -> Any:
+    sys.path.insert(0, str(_FOLDER))
+    spec = importlib.util.spec_from_file_location("train_filter", _FOLDER / "train_filter.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.path.remove(str(_FOLDER))
+    return module
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        save_picture(folder / f"{i}.png", painting(100, 97, i))
+    return folder
+
+
+def test_it_makes_an_init_and_goes_on(tool, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tool, "ROUNDS", 0)
+    monkeypatch.setattr(tool, "HELD_OUT", 3)
+    paths, held = tool.files_of([pictures], 2)
+    assert held == [pictures / "2.png"] and len(set(paths)) == 2 and not set(held) & set(paths)
+    out, work = tmp_path / "new.safetensors", tmp_path / "work"
+    more = "--pictures", "2", "--work", str(work), "--steps", "2", "-o", str(out)
+    monkeypatch.setattr(sys, "argv", ["train_filter.py", str(pictures), "--init", init("filtered-lattice"), *more])
+    assert tool.main() == 0
+    assert {p.name for p in work.iterdir()} == {"train-0000.npz", "train-0001.npz", "held-0000.npz", "checkpoint"}
+    made = zoo.load(str(out))
+    [level] = made.tuned("psnr").levels
+    assert len(level.filter.network.blocks) == 5 and made.tuned("perceptual").levels[0].filter is not None
+    with np.load(work / "train-0000.npz") as stored:
+        assert stored["decoded"].shape == (5, 3, 96, 96)
+    before = {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
+    assert tool.main() == 0  # nothing is left to do
+    assert before == {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
+    assert "-q 10" in capsys.readouterr().err
