@@ -2,8 +2,9 @@
 
     python benchmarks/take_detail.py WITH_X INTO -o NEW
 
-WITH_X and INTO are ids of shipped inits or paths. X sees nothing but decoded samples, so one that was trained for an
-init also serves a later one of the same planes whose prior, D or steps were trained on; each tune takes its own.
+WITH_X and INTO are ids of shipped inits or paths. X sees nothing but decoded samples, filtered by Y where there is one,
+so one that was trained for an init also serves a later one of the same planes whose prior, D or steps were trained on,
+but not one with another Y; each tune takes its own.
 """
 
 from __future__ import annotations

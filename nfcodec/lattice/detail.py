@@ -20,21 +20,22 @@ Native = Callable[[list[Span]], Floats]
 class Detail:
     """What X tells of a picture of ``size`` (height, width) samples, at a quality with features ``hats`` (Q,).
 
-    ``native`` gives the planes (P, h, w) of the samples in given spans of rows and of columns; X sees the first of
-    them, and is of the first ``shown`` (S) ones.
+    ``native`` gives the planes (P, h, w) of the samples in given spans of rows and of columns, filtered if there is Y;
+    X sees the first of them, ``margin`` samples on each side, and is of the first ``shown`` (S) ones.
     """
 
     def __init__(self, params: Mapping[str, Floats], hats: Floats, size: tuple[int, int], native: Native) -> None:
         self._params, self._hats, self._size, self._native = params, hats, size, native
-        self._reach, (_, _, self._seen, self.shown) = reach(params), detail_size(params)
+        self.margin, (_, _, self._seen, self.shown) = reach(params) + 1, detail_size(params)
         self._tiles: Recent[Floats] = Recent(_TILES_KEPT)
 
-    def grid(self, positions: list[Positions]) -> Floats | None:
-        """The detail (S, n_0, n_1) on a grid of native positions; None where it is zero: at the centres of samples."""
+    def grid(self, positions: list[Positions], native: Native | None = None) -> Floats | None:
+        """The detail (S, n_0, n_1) on a grid of native positions; None where it is zero: at the centres of samples.
+        ``native``: of the samples there, where they are rendered already."""
         if not any(share(p).any() for p in positions):
             return None
         ends = [(int(p[0]), int(p[-1]) + 1) for p in positions]
-        weights, origin = self._weights(ends)
+        weights, origin = self._weights(ends, native or self._native)
         return between(weights, origin, positions)
 
     def points(self, positions: Positions) -> Floats:
@@ -56,13 +57,13 @@ class Detail:
 
     def _tile(self, tile: int) -> Floats:
         starts = zip(self._corner(tile), self._size, strict=True)
-        return self._weights([(c, min(c + _TILE, n)) for c, n in starts])[0]
+        return self._weights([(c, min(c + _TILE, n)) for c, n in starts], self._native)[0]
 
-    def _weights(self, spans: list[Span]) -> tuple[Floats, tuple[int, int]]:
+    def _weights(self, spans: list[Span], native: Native) -> tuple[Floats, tuple[int, int]]:
         """Weights (S, 2·h, 2·w) of the samples in ``spans`` and of one more on each side, as far as the picture goes,
         and the first of these samples along both axes."""
-        wide = self._grown(spans, self._reach + 1)
-        weights: Floats = detail(self._params, self._native(wide)[None, : self._seen], self._hats)[0]
+        wide = self._grown(spans, self.margin)
+        weights: Floats = detail(self._params, native(wide)[None, : self._seen], self._hats)[0]
         inner = self._grown(spans, 1)
         rows, columns = (slice(2 * (a - c), 2 * (b - c)) for (a, b), (c, _) in zip(inner, wide, strict=True))
         return weights[:, rows, columns], (inner[0][0], inner[1][0])

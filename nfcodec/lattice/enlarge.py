@@ -3,8 +3,8 @@
 Every sample is a cell of it that owns four weights of a plane, one for each point a quarter of a spacing off its
 centre; the functions are the tents of linear interpolation between these points, drawn to zero at the centres of the
 samples (:func:`share`). A small residual network X reads the weights off the picture at its own size (sub-pixel
-convolution, Shi et al. 2016), so they cost no bits, and the picture at its own size stays as it is. What it adds at the
-four points also takes back some of what coding lost there.
+convolution, Shi et al. 2016), which Y has filtered (:mod:`nfcodec.lattice.filtered`), so they cost no bits, and the
+picture at its own size stays as it is. What it adds at the four points also takes back some of what coding lost there.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.detail import Detail
-from nfcodec.lattice.filtered import Filtered
+from nfcodec.lattice.filtered import Filtered, Window, seen
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
 from nfcodec.lattice.native import render_points as native_points
@@ -131,7 +131,7 @@ class LatticeRenderer:
         last = init.levels[-1]
         # X and Y were trained on pictures of the quality that the file tells.
         shown = quality - last.finer
-        self._detail = Detail(last.detail, last.hats(shown), self._size, self._coded_planes) if last.detail else None
+        self._detail = Detail(last.detail, last.hats(shown), self._size, self._shown_planes) if last.detail else None
         self._filtered = Filtered(last.filter, shown, self._size, self._coded) if last.filter else None
 
     @property
@@ -159,31 +159,39 @@ class LatticeRenderer:
         """Whole planes (P, n_0, …) of a grid of samples, of the coded lattice alone, in 2^-32."""
         return self._summed(level.whole(index) for level in self.levels)
 
-    def _coded_planes(self, spans: list[Span]) -> Floats:
-        """Planes (P, n_0, …) of the samples in spans of each axis, of the coded lattice alone."""
-        return _unit(self._coded(_samples(spans)))
-
     def _whole(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, …) of a grid of samples, in 2^-32."""
         return self._filtered.grid(index) if self._filtered else self._coded(index)
+
+    def _shown_planes(self, spans: list[Span]) -> Floats:
+        """Planes (P, n_0, …) of the samples in spans of each axis."""
+        return _unit(self._whole(_samples(spans)))
 
     def planes(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on the grid of native positions, without X."""
         native = self._native(positions)
         if native is not None:
             return _unit(self._whole(native))
+        return self._between(positions, self._window(positions))
+
+    def _between(self, positions: list[Positions], window: Window | None) -> Floats:
+        """Planes (P, n_0, …) on a grid of native positions, of the coded lattice and of what Y adds between them."""
         planes = self._summed(level.planes(positions) for level in self.levels)
-        added = self._filtered.near(positions) if self._filtered else None
-        return planes if added is None else planes + added
+        if window is not None:
+            planes += window.between(positions)
+        return planes
+
+    def _window(self, positions: list[Positions], margin: int = LOBES) -> Window | None:
+        """The samples around a grid and so many on each side, where they are filtered."""
+        return self._filtered.window(seen(positions, self._size, margin)) if self._filtered else None
 
     def _interpolated(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on a grid that is denser than the samples only to be low-passed: from the samples.
 
         Every cell would see such a grid at offsets of its own, and ask for its own values of the trunk.
         """
-        pairs = zip(positions, self._sizes, strict=True)
-        spans = [(max(0, int(p[0]) - LOBES), min(n, int(p[-1]) + LOBES + 1)) for p, n in pairs]
-        planes = _unit(self._whole(_samples(spans)))
+        spans = seen(positions, tuple(self._sizes))
+        planes = self._shown_planes(spans)
         for axis, (where, (a, _)) in enumerate(zip(positions, spans, strict=True), 1):
             planes = interpolate(planes, axis, where - a)
         return planes
@@ -193,8 +201,9 @@ class LatticeRenderer:
         native = self._native(positions)
         if native is not None:
             return self._native_values(native)
-        planes = self.planes(positions)
-        detail = self._detail.grid(positions) if self._detail else None
+        window = self._window(positions, max(LOBES, self._detail.margin if self._detail else 0))
+        planes = self._between(positions, window)
+        detail = self._detail.grid(positions, window.part if window else None) if self._detail else None
         if detail is not None:
             planes[: len(detail)] += detail
         return self._values(planes)
@@ -232,7 +241,7 @@ class LatticeRenderer:
         planes = self._summed(level.points(positions) for level in self.levels)
         inside = np.clip(positions, 0.0, self._sizes)
         if self._filtered:
-            planes += self._filtered.near_points(inside)
+            planes += self._filtered.points(inside)
         if self._detail:
             planes[: self._detail.shown] += self._detail.points(inside)
         return self._values(planes)

@@ -163,7 +163,7 @@ def test_x_of_some_planes_alone(path, seen, shown):
     """Inits may have one that leaves colours as they are, seeing them or not."""
     plain, one = without(path), Decoder(io.BytesIO(path.read_bytes()))
     renderer = one.field._renderer
-    renderer._detail = Detail(made_up(2, seen, shown), Level.hats(70), SHAPE, renderer._coded_planes)
+    renderer._detail = Detail(made_up(2, seen, shown), Level.hats(70), SHAPE, renderer._shown_planes)
     added = rendered(one, 2.0) - rendered(plain, 2.0)
     assert np.abs(added).max() > 1e-3 and (np.ptp(added, -1).max() > 1e-4) == (shown > 1)
     scattered = one.field._renderer.sample(np.array([[10.25, 20.25], [11.75, 30.25]]))

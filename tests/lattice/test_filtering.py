@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from nfcodec import zoo
 from nfcodec.errors import CorruptError
-from nfcodec.lattice.enlarge import share
+from nfcodec.lattice.enlarge import detail, detail_shapes
 from nfcodec.lattice.filtering import LARGEST_INPUT, SampleFilter
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.renderer import LatticeRenderer
@@ -102,19 +102,55 @@ def test_bands_do_not_show(filtered, monkeypatch):
     np.testing.assert_array_equal(picture(filtered, 200, 40).render(grid((0, 200), (0, 40))), whole)
 
 
-def test_between_the_samples_it_fades(filtered):
-    """At twice the size nothing of it is left; on the way there the field has no jumps."""
+def lanczos(rows, at):
+    """Rows (n, …), row i at i + ½, at a position: six of them by sinc(d) · sinc(d / 3), the border repeated."""
+    near = [int(np.floor(at - 0.5)) + i for i in range(-2, 4)]
+    weights = [np.sinc(at - 0.5 - i) * np.sinc((at - 0.5 - i) / 3) for i in near]
+    return sum(w * rows[min(max(i, 0), len(rows) - 1)] for w, i in zip(weights, near, strict=True)) / sum(weights)
+
+
+def test_between_the_samples_what_it_adds_is_interpolated(filtered, monkeypatch):
+    """On grids, in parts of them and at points, which see tiles."""
+    monkeypatch.setattr("nfcodec.lattice.filtered._TILE", 8)
     own, plain = picture(filtered, 24, 32), picture(filtered, 24, 32, filtered=False)
+    added = own.planes(grid((0, 24), (0, 32))) - plain.planes(grid((0, 24), (0, 32)))
+    assert np.abs(added).max() > 1e-3
+    at = [np.array([0.0, 0.2, 3.25, 11.5, 13.9, 24.0]), np.array([0.25, 8.5, 15.7, 16.1, 31.75])]
+    found = own.planes(at) - plain.planes(at)
+    down = np.stack([lanczos(added.transpose(1, 2, 0), y) for y in at[0]])
+    expected = np.stack([lanczos(down.transpose(1, 0, 2), x) for x in at[1]], 1).transpose(2, 0, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    points = np.stack(np.meshgrid(*at, indexing="ij"), -1).reshape(-1, 2)
+    np.testing.assert_allclose(own.sample(points).reshape(6, 5, 3), own.render(at), atol=1e-5)
+    part = [at[0][2:4], at[1][1:3]]
+    np.testing.assert_allclose(own.render(part), own.render(at)[2:4, 1:3], atol=1e-5)
+
+
+def test_the_field_has_no_jumps_at_the_samples(filtered):
+    own, plain = picture(filtered, 24, 32), picture(filtered, 24, 32, filtered=False)
+    at, near = ([np.array([11.5 + off]), np.array([13.5])] for off in (0.0, 1e-5))
+    here, beside = (own.planes(p) - plain.planes(p) for p in (at, near))
+    np.testing.assert_allclose(beside, here, atol=1e-5)
+
+
+def test_x_sees_filtered_samples(filtered):
+    """What it makes of them comes on top, on grids and at points."""
+    rng, shapes = np.random.default_rng(0), detail_shapes(6, 1, 3, 1, 8)
+    params = {n: (0.1 * rng.standard_normal(s)).astype(np.float32) for n, s in shapes.items()}
+    level = filtered.levels[0]
+    both = replace(filtered, levels=(replace(level, detail=params),))
+    own, plain = picture(both, 24, 32), picture(filtered, 24, 32)
     twice = [np.arange(n) / 2 + 0.25 for n in (48, 64)]
-    np.testing.assert_array_equal(own.render(twice), plain.render(twice))
-    one, added = [np.array([11.5]), np.array([13.5])], []
-    for off in (0.0, 1e-4, 0.1, 0.2):
-        near = [one[0] + off, one[1]]
-        added.append((own.planes(near) - plain.planes(near))[:, 0, 0])
-        np.testing.assert_allclose(added[-1], added[0] * (1 - share(near[0])[0]), atol=1e-5)
-        points = np.stack([near[0], near[1]], 1)
-        np.testing.assert_allclose(own.sample(points), own.render(near)[0], atol=1e-5)
-    assert np.abs(added[0]).max() > 1e-3
+    added = own.render(twice) - plain.render(twice)
+    seen = plain.planes(grid((0, 24), (0, 32)))
+    expected = plain.set.to_values(
+        np.concatenate([detail(params, seen[None], level.hats(50))[0], np.zeros((2, 48, 64), np.float32)]), 3, 0.0
+    )
+    assert np.abs(added).max() > 1e-3
+    np.testing.assert_allclose(added, expected, atol=1e-5)
+    points = np.stack(np.meshgrid(*twice, indexing="ij"), -1).reshape(-1, 2)
+    np.testing.assert_allclose(own.sample(points).reshape(48, 64, 3), own.render(twice), atol=1e-5)
+    np.testing.assert_array_equal(own.render(grid((0, 24), (0, 32))), plain.render(grid((0, 24), (0, 32))))
 
 
 def test_what_is_low_passed_is_filtered(filtered):

@@ -54,7 +54,8 @@ def new_trainer(
 
 
 def _tuned(model: LatticeModel, init: LatticeInit) -> Tuned:
-    return Tuned(replace(model, context=init.levels[0].context), params_of(init), tensors(init.levels[-1].detail))
+    own, last = replace(model, context=init.levels[0].context), init.levels[-1]
+    return Tuned(own, params_of(init), tensors(last.detail), last.filter)
 
 
 def _gains(begin: LatticeInit, config: LatticeConfig) -> dict[str, Tensor]:

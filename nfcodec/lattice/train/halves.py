@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nfcodec.lattice.filtering import SampleFilter
+from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import places
 from nfcodec.lattice.train.config import DetailConfig
 from nfcodec.lattice.train.model import LatticeModel, encode_level, of_level, shown_at
 from nfcodec.lattice.train.tasks import Pieces
+from nfcodec.resample import interpolate
 
 Params = dict[str, Tensor]
 
@@ -24,11 +27,13 @@ _TOGETHER = 8  # pictures are encoded so many at a time
 
 @dataclass(frozen=True)
 class Tuned:
-    """An init as it is used for one tune: its model and its parameters, which stay; the X it has, maybe none."""
+    """An init as it is used for one tune: its model, its parameters and its Y, if any, which stay; the X it has, maybe
+    none."""
 
     model: LatticeModel
     params: Params
     detail: Params = field(default_factory=dict)
+    filter: SampleFilter | None = None
 
     @property
     def planes(self) -> int:
@@ -37,7 +42,19 @@ class Tuned:
 
     @torch.no_grad()
     def shown(self, small: Tensor, qualities: list[int]) -> tuple[Tensor, Tensor]:
-        """Planes (N, P, c, c) as decoded, at their own size and (N, P, 2c, 2c) at twice that, without the detail."""
+        """Planes (N, P, c, c) as decoded, with Y, at their own size and (N, P, 2c, 2c) at twice that, without
+        the detail."""
+        native, double = self.coded(small, qualities)
+        if self.filter is not None:
+            for one, wide, quality in zip(native, double, qualities, strict=True):
+                added = filter_adds(self.filter, one, quality)
+                one += added
+                wide += twice(added)
+        return native, double
+
+    @torch.no_grad()
+    def coded(self, small: Tensor, qualities: list[int]) -> tuple[Tensor, Tensor]:
+        """The same of the lattice alone."""
         native = torch.zeros_like(small)
         double = small.new_zeros(*small.shape[:2], *(2 * n for n in small.shape[2:]))
         for i, spec in enumerate(self.model.specs):
@@ -48,10 +65,25 @@ class Tuned:
         return native, double
 
 
+def filter_adds(found: SampleFilter, planes: Tensor, quality: int) -> Tensor:
+    """What Y adds to coded planes (P, h, w)."""
+    whole = np.rint(planes.double().cpu().numpy() / PLANE_UNIT)
+    added = (found(whole, quality) - whole) * PLANE_UNIT
+    return torch.from_numpy(added.astype(np.float32)).to(planes)
+
+
+def twice(planes: Tensor) -> Tensor:
+    """Planes (P, 2h, 2w) at twice the size of planes (P, h, w), between the samples as Y is."""
+    found = planes.cpu().numpy()
+    for axis in (1, 2):
+        found = interpolate(found, axis, np.arange(0.25, found.shape[axis], 0.5))
+    return torch.from_numpy(found).to(planes)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture as it was decoded, planes (P, c, c); what the field misses of its original at twice the size
-    (P, 2c, 2c), both in half precision, and the mean square of that; its quality and the number of its tune."""
+    """A picture as it was decoded and filtered, planes (P, c, c); what the field misses of its original at twice the
+    size (P, 2c, 2c), both in half precision, and the mean square of that; its quality and the number of its tune."""
 
     native: Tensor
     missing: Tensor

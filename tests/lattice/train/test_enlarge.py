@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from helpers import init as init_path
 from helpers import painting
 from PIL import Image
 
@@ -13,10 +14,13 @@ from lattice.train.test_looks import config_of
 from nfcodec import zoo
 from nfcodec.errors import OptionError
 from nfcodec.lattice.enlarge import detail, detail_shapes, detail_size
+from nfcodec.lattice.filtered import Filtered
 from nfcodec.lattice.order import QUALITY_LEVELS
 from nfcodec.lattice.stored_init import contents
 from nfcodec.lattice.train.config import DetailConfig, PerceptionConfig
-from nfcodec.lattice.train.halves import Encoded
+from nfcodec.lattice.train.export import params_of
+from nfcodec.lattice.train.halves import Encoded, Tuned
+from nfcodec.lattice.train.model import LatticeModel
 from nfcodec.train.training import finished, new_trainer
 from nfcodec.zoo import read_init, write_init
 
@@ -93,6 +97,23 @@ def test_it_learns(folder):
     trainer.run()
     assert first == pytest.approx(1.0, abs=1e-3)
     assert float(trainer.detail_trainer().loss(1000).detach()) < 0.98
+
+
+def test_x_is_trained_on_what_y_makes():
+    """Pictures as the decoder shows them, at their own size and at twice that, without X."""
+    init = zoo.load(init_path("filtered-lattice")).tuned("psnr")
+    model, [level] = LatticeModel.of(config_of(init)), init.levels
+    plain, own = (Tuned(model, params_of(init), {}, y) for y in (None, level.filter))
+    planes = model.to_planes(torch.from_numpy(painting(32, 40, 3).astype(np.float32) / 255)[None].movedim(-1, 1))
+    before, after = plain.shown(planes, [50]), own.shown(planes, [50])
+    added = [a - b for a, b in zip(after, before, strict=True)]
+    whole = before[0][0].double().numpy() * 2.0**32
+    expected = (level.filter(np.rint(whole), 50) - whole) * 2.0**-32
+    np.testing.assert_allclose(added[0][0], expected, atol=1e-6)
+    assert added[0].abs().max() > 1e-3
+    filtered = Filtered(level.filter, 50, (32, 40), lambda index: whole[:, index[0][:, None], index[1]])
+    twice = [np.arange(n) / 2 + 0.25 for n in (64, 80)]
+    np.testing.assert_allclose(added[1][0], filtered.window([(0, 32), (0, 40)]).between(twice), atol=1e-5)
 
 
 def test_a_part_is_the_same_part_of_both():
