@@ -239,7 +239,8 @@ def written(value, top):
 
 
 def reference_picture(
-    tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0, dither=None, turn=None
+    tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0,
+    dither=None, turn=None,
 ):  # fmt: skip
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
     ``spacing``: samples between the cells, None for 8, its ``number`` among the other ones; ``quality``: of the steps,

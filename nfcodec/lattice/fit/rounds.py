@@ -3,8 +3,8 @@
 For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
 curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
 from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
-After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered after
-decoding (Y), all rounds but the first leave to Y what it restores.
+After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered
+after decoding (Y), all rounds but the first leave to Y what it restores.
 """
 
 from __future__ import annotations
@@ -198,7 +198,8 @@ def proposals(
 def refine(
     problem: Problem, symbols: Symbols, rounds: int, *, held: float = 1.0, deadline: float | None = None
 ) -> State:  # fmt: skip
-    """The best state after at most ``rounds``; never worse than ``symbols``.
+    """The best state after at most ``rounds``; never worse than ``symbols``, by what is missing before Y in the first
+    round, after Y from then on.
 
     Blocks are ranked anew in every round by the fall of the cost that was last expected of them, and the next round is
     confined to the best ones that together hold the share ``held`` of it. No round begins that would leave too little

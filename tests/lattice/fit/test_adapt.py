@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import init as init_path
 from helpers import painting, with_region
 
 from nfcodec import zoo
@@ -13,7 +14,9 @@ from nfcodec.lattice.fit.adapt import ROUNDS, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.first_step import analysis, corrected
 from nfcodec.lattice.fit.rounds import Problem, proposals, refine, shares
 from nfcodec.lattice.fit.window import Canvas, Mirrored, cut_window, mirrored
+from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import OPPONENT_SET
+from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.space import Space
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import render, unfold
@@ -225,6 +228,21 @@ def test_rounds_end_better_than_they_began(init, rounds):
     problem = problem_of(init, 50)
     first = adapted(init, Plan.of(50, 1))
     assert refine(problem, first, rounds).cost(problem.trade) < problem.state(first).cost(problem.trade)
+
+
+def test_later_rounds_mind_what_the_filter_adds():
+    own = zoo.load(init_path("filtered-lattice")).tuned("psnr")
+    [level], planes, first = own.levels, planes_of(32, 32, 3), adapted(own, Plan.of(50, 1))
+    problem = problem_of(own, 50)
+    plain = problem.state(first)
+    minded = problem.minding(plain)
+    coded = LevelRenderer(level, Space.of((32, 32), level.spec), 50, lambda _: first).whole([np.arange(32)] * 2)
+    left = level.filter(coded, 50) * PLANE_UNIT - planes.numpy()
+    assert minded.error == pytest.approx(np.square(left).sum(), rel=1e-4)
+    assert abs(minded.error - plain.error) > 0.01 * plain.error and minded.bits == plain.bits
+    np.testing.assert_allclose(problem.minding(minded).left, minded.left, atol=1e-5)
+    found = refine(problem_of(own, 50), first, 3)
+    assert found.cost(problem.trade) < minded.cost(problem.trade)
 
 
 def test_rounds_begin_with_all_changes_and_go_on_with_fewer():
