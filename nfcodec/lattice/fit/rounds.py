@@ -4,7 +4,7 @@ For every symbol the gain of a change is estimated from the gradient of the erro
 curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
 from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
 After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered
-after decoding (Y), all rounds but the first leave to Y what it restores.
+after decoding (Y), the third round and all after it leave to Y what it restores.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _LEAST_GAIN = 0.05
 _ONLY_SHARE, _NEXT, _LEAST_SHARE = 0.75, 0.6, 0.12
 # So many rounds begin with all promising changes twice.
 _TWICE_FULL = 3
+# From this round on Y is minded.
+_MINDING = 3
 # Times relative to one look at what symbols cost: a round; coding, rendering and verification.
 _ROUND, _REST = 2.5, 2.5
 
@@ -140,7 +142,7 @@ class Problem:
         if self.level.filter is None:
             return state
         with torch.no_grad():
-            shown, passed = self.through.forward(state.symbols, self._sizes(state.symbols), self.canvas)
+            shown = self._shown(state)
             planes = shown[self._own].numpy().astype(np.float64) / PLANE_UNIT
             added = self.level.filter(planes, self.quality - self.level.finer) - planes
             if self._added is not None:
@@ -148,7 +150,12 @@ class Problem:
             self._added = torch.from_numpy((added * PLANE_UNIT).astype(np.float32))
             self.target[self._own] -= self._added
             left, error = self._error(shown, state.symbols)
-        return replace(state, left=left, error=error, passed=passed)
+        return replace(state, left=left, error=error)
+
+    def _shown(self, state: State) -> Tensor:
+        if self.looks is None:
+            return state.left + self.target
+        return self.through.forward(state.symbols, self._sizes(state.symbols), self.canvas)[0]
 
     def slope(self, state: State) -> Floats:
         """Gradient of the error to every symbol, from that to the last layers back through D."""
@@ -199,7 +206,7 @@ def refine(
     problem: Problem, symbols: Symbols, rounds: int, *, held: float = 1.0, deadline: float | None = None
 ) -> State:  # fmt: skip
     """The best state after at most ``rounds``; never worse than ``symbols``, by what is missing before Y in the first
-    round, after Y from then on.
+    two rounds, after Y from then on.
 
     Blocks are ranked anew in every round by the fall of the cost that was last expected of them, and the next round is
     confined to the best ones that together hold the share ``held`` of it. No round begins that would leave too little
@@ -213,7 +220,7 @@ def refine(
         began = time.monotonic()
         if deadline is not None and began + round_time + rest > deadline:
             break
-        if number > 1 and problem.level.filter:
+        if number >= _MINDING and problem.level.filter:
             state, context = problem.minding(state), None
         move, gain = proposals(problem, state, context)
         better = _changed(problem, state, move, gain, share)
