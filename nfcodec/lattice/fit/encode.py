@@ -145,6 +145,7 @@ class LatticeEncoder(Encoder):
             else:
                 plan = self._dithered(scene, plan)
                 made = self._first[1] if self._first and self._first[0] == plan else self._picture(scene, plan)
+            self.dither = made.dither
             size = self._file_size(made.payloads() + self._rest())
             return Attempt(trial, size, made.error.psnr(self.info.measured_peak), made)
 

@@ -44,6 +44,8 @@ def proposed(init: LatticeInit, parts: Parts, quality: int) -> tuple[list[Turn],
     """The turns that promise to save most, if enough, and about how many bits all parts need."""
     found = [_asked(init, wide) for wide in parts.mirrored(init)]
     asked = np.concatenate([steps[..., :: max(1, steps.shape[-1] // _CELLS)] for steps in found], 2)
+    if not asked.shape[-1]:
+        return [], 0.0
     sizes = init.levels[0].steps(quality)[:, :_FUNCTIONS, None].astype(np.float64)
     own = _bits(asked, sizes, (0, 0, 0))
     turns = dict(_farther(asked, sizes, farthest) for farthest in _FARTHEST)
