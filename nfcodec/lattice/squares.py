@@ -14,10 +14,11 @@ import numpy as np
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, Restore
 from nfcodec.lattice.space import strips
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import ordered_map, thread_count
 from nfcodec.types import Floats
 
-_CELLS = 2048  # of one strip
+# Of one strip; threads side by side would wait for each other between shorter ones.
+_CELLS, _CELLS_BESIDE = 2048, 8192
 
 
 class _Seen:
@@ -55,10 +56,11 @@ def outputs(network: Restore, enter: Layer, inputs: Floats) -> Floats:
     out = np.empty((len(network.leave.bias), *size), np.float32)
     room = [_Seen(len(enter.bias), size) for _ in range(min(2, len(network.blocks)))]
     layers = [enter, *network.blocks]
+    cells = _CELLS if thread_count() == 1 else _CELLS_BESIDE
     for number, layer in enumerate(layers):
         following = room[number % 2] if number + 1 < len(layers) else None
         step = _step(network, layer, seen, stream, following, out)
-        for _ in ordered_map(step, strips(size, _CELLS)):
+        for _ in ordered_map(step, strips(size, cells)):
             pass
         if following is not None:
             following.finish()
