@@ -18,6 +18,7 @@ from nfcodec.lattice.fit.coded import LevelFit
 from nfcodec.lattice.fit.tensors import tensors
 from nfcodec.lattice.fit.window import Mirrored
 from nfcodec.lattice.init import DITHERS, Level
+from nfcodec.lattice.native import TABLE_BITS
 from nfcodec.types import Doubles
 
 # Rows of cells that are looked at together, and about how many cells in all.
@@ -37,9 +38,9 @@ def best_dither(fit: LevelFit, wide: Mirrored, plan: Plan) -> tuple[int, ...] | 
     sizes = level.steps(plan.quality)
     for plane in range(fit.planes):
         z = (y[plane] - level.base[plane, 0]) / sizes[plane, 0]
-        energy = float(np.square(level.table[level.spec.functions_of(plane)][0] * 2.0**-16).sum())
+        energy = float(np.square(level.table[level.spec.functions_of(plane)][0] * 2.0**-TABLE_BITS).sum())
         bits = energy * float(sizes[plane, 0]) ** 2 / trade
-        falls = bits * _falls(z.ravel().astype(np.float64), first=plane == 0)
+        falls = bits * _falls(z.ravel(), first=plane == 0)
         best = int(falls.argmax())
         if falls[best] * share > _LEAST and falls[best] > _LEAST_PER_CELL * z.size:
             found[plane] = best - DITHERS // 2

@@ -72,8 +72,9 @@ class Problem:
         self.given = given
         self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
-        self.target, self.weight = self._target(window, plain)
+        # Samples that only this region reaches are the signal's own.
         self._own = (slice(None), *own_samples(window, level.spec.spacing))
+        self.target, self.weight = self._target(window, plain)
         self._added: Tensor | None = None
         self.through = Through(level, quality)
         shape = tuple(plain.shape[2:])
@@ -90,12 +91,9 @@ class Problem:
 
     def _target(self, window: Window, plain: Tensor) -> tuple[Tensor, Tensor]:
         """What the canvas shall show, and the weight (*samples) of its samples."""
-        spacing = self.level.spec.spacing
         share = self.canvas(plain.flatten(0, 1))
-        # Samples that only this region reaches are the signal's own.
-        own = (slice(None), *own_samples(window, spacing))
-        share[own] = window.samples[own]
-        return share, sample_weights(window, spacing)
+        share[self._own] = window.samples[self._own]
+        return share, sample_weights(window, self.level.spec.spacing)
 
     def _sizes(self, symbols: Symbols) -> Floats:
         """Step sizes, which rounds leave as they are: they keep the means that these depend on."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nfcodec.errors import CorruptError
 from nfcodec.lattice import filtering, order
 from nfcodec.lattice.filtering import INPUT_UNIT, LARGEST_INPUT, QUALITY, SIDE, SampleFilter
-from nfcodec.lattice.fit.adapt import region_weights
-from nfcodec.lattice.fit.first_step import corrected, rounded
+from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
 from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.spacings import promising
-from nfcodec.lattice.fit.window import cut_window, mirrored
+from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, UNIT, Restore
 from nfcodec.lattice.space import Space
+from nfcodec.lattice.train.averaged import AveragedRunning
 from nfcodec.lattice.train.export import whole_steps
 from nfcodec.lattice.train.whole import restore_shapes, whole_arrays, whole_layer
-from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import NOTHING, Running, averaged, cosine, smooth
+from nfcodec.train.running import NOTHING, averaged, cosine, smooth
 from nfcodec.types import Bytes, Floats, Symbols
 
 Params = dict[str, Tensor]
@@ -106,28 +103,27 @@ def _best(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> tuple
     tried: list[int | None] = [None, *promising(init, planes[0], quality)]
     spacing = tried[0]
     if len(tried) > 1:
-        spacing = min(tried, key=lambda s: _refined(init.at(s), planes, quality, 0)[2])
-    symbols, space, _ = _refined(init.at(spacing), planes, quality, rounds)
+        spacing = min(tried, key=lambda s: _refined(init.at(s), planes, quality, 0)[1])
+    symbols, _ = _refined(init.at(spacing), planes, quality, rounds)
     level = init.at(spacing).levels[0]
+    space = Space.of(tuple(planes.shape[1:]), level.spec)
     renderer = LevelRenderer(level, space, quality + level.finer, lambda _: symbols)
     whole = renderer.whole([np.arange(n) for n in planes.shape[1:]])
     number = 0 if spacing is None else 1 + init.spacings.index(spacing)
     return np.rint(whole * 2.0 ** (PLANE_BITS - 32)).astype(np.int16), number
 
 
-def _refined(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> tuple[Symbols, Space, float]:
-    """Symbols of a picture as one region, its cells, and what it costs in bits, errors included."""
+def _refined(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> tuple[Symbols, float]:
+    """Symbols of a picture as one region, and what it costs in bits, errors included."""
     [level] = init.levels
-    steps, shape = quality + level.finer, tuple(planes.shape[1:])
-    space = Space.of(shape, level.spec)
-    wide = mirrored(planes, space, level.spec.spacing)
-    weights = region_weights(level, wide, shape, space, space.whole)
-    window = cut_window(wide, shape, space, space.whole, level.spec.spacing)
+    steps, window = quality + level.finer, whole_window(planes, level.spec)
+    with torch.inference_mode():
+        weights = analysis(level, window)
     symbols = rounded(corrected(level, weights, steps, 0.0), 0.0)
     trade = init.plane_trade(steps)
     problem = Problem(level, window, weights.clone(), quality=steps, planes=len(planes), trade=trade)
     state = refine(problem, symbols, rounds) if rounds else problem.state(symbols)
-    return state.symbols, space, state.cost(trade)
+    return state.symbols, state.cost(trade)
 
 
 # -- whole numbers ---------------------------------------------------------------------------------------
@@ -230,8 +226,11 @@ def _activated(stream: Tensor) -> Tensor:
     return found
 
 
-class FilterTrainer(Running):
+class FilterTrainer(AveragedRunning):
     """Trains a Y for an init on coded pictures."""
+
+    what = "Y"
+    config: FilterConfig
 
     def __init__(self, init: LatticeInit, pictures: Sequence[CodedPicture], config: FilterConfig) -> None:
         self.init, self.pictures, self.config = init, pictures, config
@@ -302,23 +301,6 @@ class FilterTrainer(Running):
     def made(self) -> LatticeInit:
         """The init with Y as it is now."""
         return with_filter(self.init, self.trained())
-
-    # -- checkpoints -------------------------------------------------------------------------------------
-    def save(self, path: Path) -> None:
-        """Write the whole state; a crash while writing leaves the previous file."""
-        tensors = {f"{g}/{n}": t for g in ("params", "average") for n, t in getattr(self, g).items()}
-        tensors |= moments(self.optimizer, self.params.values())
-        write_state(path, tensors, {"at": self.at, "loss": self.loss, "error": self.error}, self.config)
-
-    def resume(self, path: Path) -> None:
-        """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
-        tensors, (self.at, self.loss, self.error) = read_state(path, ("at", "loss", "error"), self.config)
-        groups = grouped(tensors)
-        if any(groups.get(g, {}).keys() != self.params.keys() for g in ("params", "average")):
-            raise CorruptError(f"cannot resume from {path}: it is of another Y")
-        self.use(groups["params"])
-        self.average = {n: groups["average"][n] for n in self.params}
-        restore_moments(self.optimizer, self.params.values(), groups)
 
 
 def _start(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

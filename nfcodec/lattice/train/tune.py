@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nfcodec.errors import CorruptError
 from nfcodec.lattice.fit.adapt import Plan, adapt_region
 from nfcodec.lattice.fit.first_step import analysis
 from nfcodec.lattice.fit.window import Canvas, whole_window
@@ -24,10 +22,10 @@ from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.steps import WEIGHT_UNIT, step_sizes
 from nfcodec.lattice.synthesis import restored
+from nfcodec.lattice.train.averaged import AveragedRunning
 from nfcodec.lattice.train.tasks import Crops
 from nfcodec.lattice.train.whole import numpy_restore, restore_params, whole_restore
-from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
-from nfcodec.train.running import NOTHING, Running, smooth
+from nfcodec.train.running import NOTHING, smooth
 
 Params = dict[str, Tensor]
 
@@ -87,8 +85,11 @@ def shown_errors(level: Level, params: Params, examples: Sequence[Example]) -> T
     return torch.stack(errors)
 
 
-class RestoreTuner(Running):
+class RestoreTuner(AveragedRunning):
     """Tunes the D of an init, beginning at ``params`` (:func:`nfcodec.lattice.train.whole.restore_shapes`)."""
+
+    what = "D"
+    config: TuneConfig
 
     def __init__(self, init: LatticeInit, params: Params, crops: Crops, config: TuneConfig) -> None:
         self.start_init, self.crops, self.config = init, crops, config
@@ -96,10 +97,11 @@ class RestoreTuner(Running):
         sizes = restore_params(self.level.restore)
         self.sizes = {n: max(float(p.std()), 1e-3) for n, p in sizes.items()}
         self.average = {n: p.detach().clone() for n, p in params.items()}
-        self._leaves(params)
+        self.use(params)
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
 
-    def _leaves(self, params: Params) -> None:
+    def use(self, params: Params) -> None:
+        """Go on from these parameters."""
         self.params = {n: p.detach().clone().requires_grad_() for n, p in sorted(params.items())}
         # A weight moves in proportion to those beside it: layers have units of their own.
         groups = [{"params": [p], "size": self.sizes[n]} for n, p in self.params.items()]
@@ -155,20 +157,3 @@ class RestoreTuner(Running):
         keep = min(self.config.average, 1.0 - 1.0 / (self.at + 1))
         self.average = {n: self.average[n].lerp(p, 1.0 - keep) for n, p in self.params.items()}
         self.loss, self.error = smooth(self.loss, loss), smooth(self.error, error)
-
-    # -- checkpoints --------------------------------------------------------------------------------------
-    def save(self, path: Path) -> None:
-        """Write the whole state; a crash while writing leaves the previous file."""
-        tensors = {f"{g}/{n}": t for g in ("params", "average") for n, t in getattr(self, g).items()}
-        tensors |= moments(self.optimizer, self.params.values())
-        write_state(path, tensors, {"at": self.at, "loss": self.loss, "error": self.error}, self.config)
-
-    def resume(self, path: Path) -> None:
-        """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
-        tensors, (self.at, self.loss, self.error) = read_state(path, ("at", "loss", "error"), self.config)
-        groups = grouped(tensors)
-        if any(groups.get(g, {}).keys() != self.params.keys() for g in ("params", "average")):
-            raise CorruptError(f"cannot resume from {path}: it is of another D")
-        self._leaves(groups["params"])
-        self.average = {n: groups["average"][n] for n in self.params}
-        restore_moments(self.optimizer, self.params.values(), groups)

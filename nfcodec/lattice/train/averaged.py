@@ -1,0 +1,48 @@
+"""What trainers of one network of an init share: parameters, their running mean, and checkpoints of both."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nfcodec.errors import CorruptError
+from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
+from nfcodec.train.running import Running
+
+Params = dict[str, Tensor]
+
+_GROUPS, _NUMBERS = ("params", "average"), ("at", "loss", "error")
+
+
+class AveragedRunning(Running):
+    """A training of ``params`` by one ``optimizer``, whose running mean ``average`` comes out; ``what``: the name
+    of the network; ``config``: what checkpoints are tied to."""
+
+    what: str
+    config: object
+    params: Params
+    average: Params
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def use(self, params: Params) -> None:
+        """Go on from these parameters, with an optimizer that has seen none of them."""
+
+    def save(self, path: Path) -> None:
+        """Write the whole state; a crash while writing leaves the previous file."""
+        tensors = {f"{g}/{n}": t for g in _GROUPS for n, t in getattr(self, g).items()}
+        tensors |= moments(self.optimizer, self.params.values())
+        write_state(path, tensors, {n: getattr(self, n) for n in _NUMBERS}, self.config)
+
+    def resume(self, path: Path) -> None:
+        """Go on from :meth:`save`; the config must be the one that made the checkpoint."""
+        tensors, (self.at, self.loss, self.error) = read_state(path, _NUMBERS, self.config)
+        groups = grouped(tensors)
+        if any(groups.get(g, {}).keys() != self.params.keys() for g in _GROUPS):
+            raise CorruptError(f"cannot resume from {path}: it is of another {self.what}")
+        self.use(groups["params"])
+        self.average = {n: groups["average"][n] for n in self.params}
+        restore_moments(self.optimizer, self.params.values(), groups)
