@@ -21,7 +21,9 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
-from nfcodec.lattice.squares import outputs
+from nfcodec.lattice.space import Index, Space
+from nfcodec.lattice.squares import Rooms, outputs
+from nfcodec.parallel import ordered_map
 from nfcodec.types import Doubles, Floats, Span
 
 SIDE = 2  # samples of a square along each axis
@@ -35,6 +37,8 @@ LARGEST_SAMPLE = 8191
 MEAN_WEIGHTS, MEAN_BITS = (1, 2, 2, 2, 1), 8
 # What the features of quality sum to, of 16ths.
 QUALITY = 32
+# Squares of a tile at most: rows of it and what they see are matrices of columns for kernels that copy nothing.
+_TILE = 128, 224
 _MARGIN = 3  # squares that the inputs and the first layer see on each side
 
 
@@ -87,13 +91,25 @@ class SampleFilter:
 
     @single_threaded
     def __call__(self, planes: Doubles, quality: int) -> Doubles:
-        """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated."""
-        whole = np.floor(planes * 2.0 ** (PLANE_BITS - 32) + 0.5)
-        seen = inputs(samples(whole, self.exponent(quality)))
-        found = outputs(self.network, self.entering(quality), seen)
-        whole += _scaled(_unsquared(found), self.exponent(quality), PLANE_BITS - _bits(UNIT))
-        whole *= 2.0 ** (32 - PLANE_BITS)
-        return whole
+        """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated. Tile by tile."""
+        out, rooms = np.empty_like(planes), Rooms()
+        enter, exponent = self.entering(quality), self.exponent(quality)
+        size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
+        tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], _TILE[1])))
+
+        def fill(index: int) -> None:
+            tile = tiles.box(index)
+            around = tiles.around(tile, self.reach // SIDE)
+            whole = np.floor(planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32) + 0.5)
+            _, *inner = tile.within(around)
+            found = outputs(self.network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), rooms)
+            own = whole[_samples(tile.within(around))]
+            own += _scaled(_unsquared(found), exponent, PLANE_BITS - _bits(UNIT))
+            np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
+
+        for _ in ordered_map(fill, range(tiles.count)):
+            pass
+        return out
 
     def exponent(self, quality: int) -> int:
         """log2 of the unit of a quality in 256ths."""
@@ -117,6 +133,16 @@ def told(quality: int, spacing: int, spacings: int) -> Floats:
 def unit(log_unit: npt.NDArray[np.integer[Any]], quality: int) -> float:
     """The unit of a quality."""
     return float(steps.step_sizes(log_unit, quality))
+
+
+def _even(n: int, most: int) -> int:
+    """Cells of parts of n of about the same size, none larger than ``most``."""
+    return -(-n // -(-n // most))
+
+
+def _samples(cells: Index) -> Index:
+    """Where the samples of squares are."""
+    return (..., *(slice(SIDE * s.start, SIDE * s.stop) for s in cells[1:]))
 
 
 def _bits(power: int) -> int:

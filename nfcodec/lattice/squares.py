@@ -1,113 +1,99 @@
-"""A network of D's kind on a large lattice of two axes, fused so that memory is not what it waits for.
+"""A network of D's kind on a lattice of two axes, fused so that memory is not what it waits for.
 
 The numbers are those of :class:`nfcodec.lattice.restore.Restore`, to the last one: sums of whole numbers are exact in
-any order. What a layer adds to some rows is made, clipped and activated while it is in the processor's cache.
+any order. They lie row by row, in a row channel by channel: what columns of 3 × 1 cells hold is a matrix in place, and
+products with it are small enough for kernels that copy nothing. What a layer adds to some rows is made, clipped and
+activated while it is in the processor's cache.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from nfcodec.entropy.networks import Layer
-from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, Restore
-from nfcodec.lattice.space import strips
-from nfcodec.parallel import ordered_map, thread_count
+from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, STREAM, Restore
 from nfcodec.types import Floats
 
 # Of one strip; threads side by side would wait for each other between shorter ones.
-_CELLS, _CELLS_BESIDE = 2048, 8192
+_CELLS = 4096
+
+Part = tuple[slice, slice]  # rows and columns
+
+
+class Rooms(threading.local):
+    """Arrays that each thread uses again, by name: fresh memory costs a good part of what is done in it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Floats] = {}
+
+    def get(self, name: str, *shape: int) -> Floats:
+        """An array of a shape, with anything in it."""
+        size, kept = math.prod(shape), self._kept.get(name)
+        if kept is None or len(kept) < size:
+            kept = self._kept[name] = np.zeros(size, np.float32)
+        return kept[:size].reshape(shape)
 
 
 class _Seen:
-    """Numbers (F, h, w) and a border of one more cell, row after row: what all cells of some rows see at one offset is
-    a slice, whose first and last cell of each row are beyond the border."""
+    """Numbers (h, F, w) of cells and a border of one more, a copy of those at the border."""
 
-    def __init__(self, channels: int, size: tuple[int, int]) -> None:
-        self.size, self.row = size, size[1] + 2
-        self._flat = np.zeros((channels, (size[0] + 2) * self.row + 2), np.float32)
+    def __init__(self, rooms: Rooms, name: str, channels: int, size: tuple[int, int]) -> None:
+        self.height = size[0]
+        self._flat = rooms.get(name, (size[0] + 2) * channels * (size[1] + 2) + 2)
+        self._cells = self._flat[1:-1].reshape(size[0] + 2, channels, size[1] + 2)
 
-    def at(self, rows: slice, down: int = 0, across: int = 0) -> Floats:
-        """A view (F, rows · (w + 2)) of what rows see at an offset."""
-        start = 1 + down * self.row + across
-        found: Floats = self._flat[:, start + (rows.start + 1) * self.row : start + (rows.stop + 1) * self.row]
-        return found
+    def at(self, rows: slice) -> Floats:
+        """A view (rows, F, w + 2)."""
+        return self._cells[rows.start + 1 : rows.stop + 1]
 
     def close(self, rows: slice) -> None:
-        """Repeat the border at the ends of rows."""
-        inside = self.at(rows).reshape(len(self._flat), -1, self.row)
-        inside[:, :, 0], inside[:, :, -1] = inside[:, :, 1], inside[:, :, -2]
+        """Repeat the border where it touches rows."""
+        own = self.at(rows)
+        own[:, :, 0], own[:, :, -1] = own[:, :, 1], own[:, :, -2]
+        if rows.start == 0:
+            self._cells[0] = own[0]
+        if rows.stop == self.height:
+            self._cells[-1] = own[-1]
 
-    def finish(self) -> None:
-        """Repeat the first and the last row."""
-        height = self.size[0]
-        self.at(slice(-1, 0))[...] = self.at(slice(0, 1))
-        self.at(slice(height, height + 1))[...] = self.at(slice(height - 1, height))
-
-
-def outputs(network: Restore, enter: Layer, inputs: Floats) -> Floats:
-    """The outputs (F, h, w) of a network whose first layer ``enter`` sees 3 × 3 cells of ``inputs`` (C, h, w), too; the
-    border is repeated."""
-    size = inputs.shape[1], inputs.shape[2]
-    seen = _around(inputs, size)
-    stream = np.zeros((len(enter.bias), size[0], size[1] + 2), np.float32)
-    out = np.empty((len(network.leave.bias), *size), np.float32)
-    room = [_Seen(len(enter.bias), size) for _ in range(min(2, len(network.blocks)))]
-    layers = [enter, *network.blocks]
-    cells = _CELLS if thread_count() == 1 else _CELLS_BESIDE
-    for number, layer in enumerate(layers):
-        following = room[number % 2] if number + 1 < len(layers) else None
-        step = _step(network, layer, seen, stream, following, out)
-        for _ in ordered_map(step, strips(size, cells)):
-            pass
-        if following is not None:
-            following.finish()
-            seen = following
-    return out
+    def columns(self, rows: slice, across: int) -> Floats:
+        """A view (rows, 3 · F, w + 2) of the three cells above each other around those of rows, at an offset; at the
+        ends of a row they are none."""
+        _, channels, width = self._cells.shape
+        start = 1 + across + rows.start * channels * width
+        shape = rows.stop - rows.start, 3 * channels, width
+        return np.lib.stride_tricks.as_strided(self._flat[start:], shape, self._cells.strides, writeable=False)
 
 
-def _around(inputs: Floats, size: tuple[int, int]) -> _Seen:
-    seen, rows = _Seen(len(inputs), size), slice(0, size[0])
-    seen.at(rows).reshape(len(inputs), -1, seen.row)[:, :, 1:-1] = inputs
-    seen.close(rows)
-    seen.finish()
-    return seen
+@dataclass(frozen=True)
+class _Columns:
+    """A layer by columns of 3 × 1 cells: its ``weights`` (F, 3 · C) for each of them, from the left; ``bias`` (F, w) of
+    a row."""
 
+    weights: tuple[Floats, ...]
+    bias: Floats
 
-def _step(network: Restore, layer: Layer, seen: _Seen, stream: Floats, following: _Seen | None, out: Floats) -> Any:
-    """What a layer does to some rows: it adds to their stream, and leaves what the ``following`` layer sees, or after
-    the last one what comes ``out``."""
+    @classmethod
+    def of(cls, layer: Layer, width: int) -> _Columns:
+        """Those of a layer for rows of ``width`` numbers."""
+        weight, bias = layer.shifted
+        parts = weight.reshape(len(weight), 3, 3, -1).transpose(2, 0, 1, 3).reshape(3, len(weight), -1)
+        return cls(tuple(parts), np.repeat(bias, width, 1))
 
-    def step(rows: slice) -> None:
-        added, room = _product(layer, seen, rows)
-        own = stream[:, rows]
-        own += added.reshape(own.shape)
-        np.clip(own, -LARGEST_STREAM, LARGEST_STREAM, out=own)
-        active = _activated(own.reshape(added.shape), room)
-        if following is None:
-            found = network.leave(active).reshape(len(out), -1, seen.row)[:, :, 1:-1]
-            np.clip(found, -LARGEST_OUTPUT, LARGEST_OUTPUT, out=out[:, rows])
-        else:
-            following.at(rows)[...] = active
-            following.close(rows)
-
-    return step
-
-
-def _product(layer: Layer, seen: _Seen, rows: slice) -> tuple[Floats, Floats]:
-    """A layer's outputs for some rows (F, rows · (w + 2)), and as much room."""
-    weight, bias = layer.shifted
-    channels = weight.shape[1] // 9
-    shape = len(weight), (rows.stop - rows.start) * seen.row
-    total, room = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for i, offset in enumerate(itertools.product((-1, 0, 1), repeat=2)):
-        own = weight[:, i * channels : (i + 1) * channels]
+    def add(self, seen: _Seen, rows: slice, stream: Floats, rooms: Rooms) -> Floats:
+        """Add what the layer makes of rows to their ``stream`` (rows, F, w); what is active then, in a room."""
+        total, room = rooms.get("total", *stream.shape), rooms.get("room", *stream.shape)
         with np.errstate(all="ignore"):  # as in Layer
-            np.matmul(own, seen.at(rows, *offset), out=room if i else total)
-        total += room if i else bias
-    return np.floor(total, out=total), room
+            for i, weight in enumerate(self.weights):
+                np.matmul(weight, seen.columns(rows, i - 1), out=room if i else total)
+                total += room if i else self.bias
+        stream += np.floor(total, out=total)
+        np.clip(stream, -LARGEST_STREAM, LARGEST_STREAM, out=stream)
+        return _activated(stream, room)
 
 
 def _activated(stream: Floats, room: Floats) -> Floats:
@@ -118,3 +104,48 @@ def _activated(stream: Floats, room: Floats) -> Floats:
     room += 0.5
     np.floor(room, out=room)
     return np.clip(room, -LARGEST_ACTIVATION, LARGEST_ACTIVATION, out=room)
+
+
+def outputs(
+    network: Restore, enter: Layer, inputs: Floats, inner: Part | None = None, rooms: Rooms | None = None
+) -> Floats:  # fmt: skip
+    """The outputs (F, h, w) of a network whose first layer ``enter`` sees 3 × 3 cells of ``inputs`` (C, H, W), too; the
+    border is repeated. ``inner``: rows and columns of the cells that are wanted, default all. What a thread needs
+    besides is in ``rooms``."""
+    (_, height, width), rooms = inputs.shape, rooms or Rooms()
+    rows, columns = inner or (slice(0, height), slice(0, width))
+    out = np.empty((len(network.leave.bias), rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    stream = rooms.get("stream", height, len(enter.bias), width + 2)
+    stream[...] = 0.0
+    seen, layers = _around(inputs, rooms), [enter, *network.blocks]
+    for after, layer in zip(range(len(network.blocks), -1, -1), layers, strict=True):
+        following = _Seen(rooms, f"seen {after % 2}", len(enter.bias), (height, width))
+        own, reached = _Columns.of(layer, width + 2), _reached(rows, after, height)
+        for strip in _strips(reached, width):
+            active = own.add(seen, strip, stream[strip], rooms)
+            if after:
+                following.at(strip)[...] = active
+            else:
+                found = network.leaving(active)[:, :, 1 + columns.start : 1 + columns.stop]
+                out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(1, 0, 2)
+        following.close(reached)
+        seen = following
+    return out
+
+
+def _reached(rows: slice, layers: int, height: int) -> slice:
+    """The rows that so many layers see around some."""
+    return slice(max(0, rows.start - layers), min(height, rows.stop + layers))
+
+
+def _strips(rows: slice, width: int) -> Iterator[slice]:
+    step = max(1, _CELLS // width)
+    return (slice(start, min(start + step, rows.stop)) for start in range(rows.start, rows.stop, step))
+
+
+def _around(inputs: Floats, rooms: Rooms) -> _Seen:
+    size = inputs.shape[1], inputs.shape[2]
+    seen, rows = _Seen(rooms, "inputs", len(inputs), size), slice(0, size[0])
+    seen.at(rows)[:, :, 1:-1] = inputs.transpose(1, 0, 2)
+    seen.close(rows)
+    return seen

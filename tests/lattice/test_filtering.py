@@ -102,6 +102,16 @@ def test_bands_do_not_show(filtered, monkeypatch):
     np.testing.assert_array_equal(picture(filtered, 200, 40).render(grid((0, 200), (0, 40))), whole)
 
 
+@pytest.mark.parametrize("size", [(2, 2), (2, 90), (74, 6), (46, 58)])
+@pytest.mark.parametrize("tile", [(1, 1), (3, 2), (7, 50)])
+def test_tiles_do_not_show(filtered, size, tile, monkeypatch):
+    own = filtered.levels[0].filter
+    planes = np.rint(np.random.default_rng(size[0]).normal(size=(3, *size)) * 2.0**30)
+    whole = own(planes, 40)
+    monkeypatch.setattr("nfcodec.lattice.filtering._TILE", tile)
+    np.testing.assert_array_equal(own(planes, 40), whole)
+
+
 def lanczos(rows, at):
     """Rows (n, …), row i at i + ½, at a position: six of them by sinc(d) · sinc(d / 3), the border repeated."""
     near = [int(np.floor(at - 0.5)) + i for i in range(-2, 4)]

@@ -33,3 +33,18 @@ def test_the_same_numbers(size, blocks, monkeypatch):
     expected = network.leaving(activation(stream).reshape(6, -1)).reshape(5, *size)
     np.testing.assert_array_equal(squares.outputs(network, enter, inputs), expected)
     assert np.abs(stream).max() == LARGEST_STREAM or blocks < 3
+
+
+@pytest.mark.parametrize("spans", [((3, 10), (3, 5)), ((0, 4), (3, 12)), ((6, 17), (0, 12)), ((3, 4), (3, 4))])
+def test_a_part_sees_no_more_than_its_surroundings(spans, monkeypatch):
+    """What lies farther off may be anything; where a part reaches the border, that is repeated."""
+    monkeypatch.setattr(squares, "_CELLS", 30)
+    rng, rooms = np.random.default_rng(7), squares.Rooms()
+    enter = layer(rng, 6, 9 * 4, 4)
+    network = Restore(enter, tuple(layer(rng, 6, 54, 6) for _ in range(2)), layer(rng, 5, 6, 3))
+    inputs = rng.integers(-1023, 1024, (4, 17, 12)).astype(np.float32)
+    whole = squares.outputs(network, enter, inputs, rooms=rooms)
+    around = [slice(max(0, a - 3), b + 3) for a, b in spans]
+    inner = tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(spans, around, strict=True))
+    found = squares.outputs(network, enter, inputs[(slice(None), *around)], inner, rooms)
+    np.testing.assert_array_equal(found, whole[(slice(None), *(slice(*span) for span in spans))])
