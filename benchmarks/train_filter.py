@@ -3,10 +3,12 @@
     python benchmarks/train_filter.py PHOTOS… --work DIR --minutes 60 -o NEW
 
 Every 50th picture by name, over all folders, is held out; of the others so many ``--pictures``, drawn at random, are
-coded (two rounds, at a quality from each fifth of the range, with the spacing that suits) and kept in DIR, those held
-out at ``-q`` 10, 25, 40, 60 and 80. ``DIR/checkpoint`` makes the training resumable. Every few minutes a line tells by
-how much Y raises PSNR on the pictures that are held out: mean, median and the worst, by quality. ``--results NAME``
-writes the last of these lines and what they are made of to benchmarks/results.
+coded (``-e 5``, at a quality from each third of the range) and kept in DIR, those held out at ``-q`` 10, 25, 40, 60 and
+80. Of ``--networks`` for as many parts of the range of qualities each is trained alone, for its share of the time;
+``--begin``: at the running mean of this checkpoint, as of one network for all. ``DIR/checkpoint-0``, -1, … make the
+training resumable. Every few minutes a line tells by how much the network raises PSNR on the pictures held out: mean,
+median and the worst, by quality. ``--results NAME`` writes the last of these and what they are made of to
+benchmarks/results.
 """
 
 from __future__ import annotations
@@ -24,16 +26,22 @@ from machine import BenchmarkError, describe
 from PIL import Image
 from results import Row, plain_command, say, today, write_json
 
+import nfcodec
 from nfcodec import zoo
+from nfcodec.decoder.decoder import Decoder
 from nfcodec.errors import NfcError
-from nfcodec.lattice.filtering import SampleFilter
+from nfcodec.lattice.filtering import SampleFilter, part_of_range
 from nfcodec.lattice.init import LatticeInit
+from nfcodec.lattice.order import MOST_QUALITY
+from nfcodec.lattice.stored import LatticeField
 from nfcodec.lattice.train.filtering import PLANE_BITS, CodedPicture, FilterConfig, FilterTrainer, coded, with_filter
 
 HELD_OUT = 50
 HELD_QUALITIES = (10, 25, 40, 60, 80)
+STARTS, WIDTH = (6, 36, 66), 30  # of the qualities that are drawn
+OVERLAP = 3  # a network learns from so much beyond its part of the range
 SIZE, ALIGNED = 256, 48  # a multiple of every spacing
-ROUNDS = 2
+EFFORT = 5
 CHECK = 240.0  # seconds
 KINDS = (".jpg", ".jpeg", ".png")
 
@@ -54,97 +62,132 @@ def picture(path: Path) -> np.ndarray:
     return np.ascontiguousarray(samples[:height, :width])
 
 
-def kept(init: LatticeInit, paths: Sequence[Path], work: Path, name: str) -> Iterator[CodedPicture]:
+def as_coded(init: LatticeInit, name: str, samples: np.ndarray, quality: int, work: Path) -> CodedPicture | None:
+    """A picture as the product codes it; None where it keeps few values exactly."""
+    original, file = work / "coded.png", work / "coded.nfc"
+    Image.fromarray(samples).save(original)
+    options = nfcodec.EncodeOptions(init=name, quality=quality, effort=EFFORT, tune="psnr")
+    nfcodec.encode(original, file, options=options, force=True)
+    with file.open("rb") as opened:
+        field = Decoder(opened, inits=(name,)).field
+        assert isinstance(field, LatticeField)
+        return coded(field, samples, init.spacings)
+
+
+def kept(init: LatticeInit, name: str, paths: Sequence[Path], work: Path, kind: str) -> Iterator[CodedPicture]:
     """Coded pictures, made once."""
     work.mkdir(parents=True, exist_ok=True)
     for i, path in enumerate(paths):
-        at, random = work / f"{name}-{i:04d}.npz", np.random.default_rng(i)
+        at, random = work / f"{kind}-{i:04d}.npz", np.random.default_rng(i)
         if not at.exists():
-            drawn = tuple(min(100, int(20 * part + random.integers(21))) for part in range(5))
-            made = coded(init, picture(path), HELD_QUALITIES if name == "held" else drawn, rounds=ROUNDS)
+            drawn = [start + int(random.integers(WIDTH)) for start in STARTS]
+            samples, qualities = picture(path), HELD_QUALITIES if kind == "held" else drawn
+            made = [p for q in qualities if (p := as_coded(init, name, samples, q, work))]
             with at.with_suffix(".tmp").open("wb") as file:
-                np.savez(file, original=made.original, decoded=made.decoded, told=(made.qualities, made.spacings))
+                parts = {n: np.stack([getattr(p, n) for p in made]) for n in ("original", "decoded") if made}
+                np.savez(file, told=[(p.quality, p.spacing) for p in made], **parts)
             at.with_suffix(".tmp").rename(at)
         with np.load(at) as stored:
-            qualities, spacings = (tuple(map(int, row)) for row in stored["told"])
-            yield CodedPicture(stored["original"], stored["decoded"], qualities, spacings)
+            told = stored["told"].tolist()
+            parts = [stored[n] for n in ("original", "decoded")] if told else [[], []]
+        yield from (CodedPicture(a, b, *own) for a, b, own in zip(*parts, told, strict=True))
 
 
-def gains(found: SampleFilter, pictures: Sequence[CodedPicture]) -> np.ndarray:
-    """By how many dB Y raises the PSNR of pictures: (pictures, qualities)."""
-    rows = []
+def gains(found: SampleFilter, pictures: Sequence[CodedPicture]) -> dict[int, list[float]]:
+    """By how many dB Y raises the PSNR of pictures, by quality."""
+    rows: dict[int, list[float]] = {}
     for one in pictures:
-        row = []
-        for i, quality in enumerate(one.qualities):
-            planes = one.decoded[i].astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
-            shown = replace(found, spacing=one.spacings[i])(planes, quality) * 2.0**-32
-            left = np.square(one.original * 2.0**-PLANE_BITS - shown).mean()
-            row.append(10 * np.log10(one.error(i) / left))
-        rows.append(row)
-    return np.array(rows)
+        planes = one.decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
+        shown = replace(found, spacing=one.spacing)(planes, one.quality) * 2.0**-32
+        left = np.square(one.original * 2.0**-PLANE_BITS - shown).mean()
+        rows.setdefault(one.quality, []).append(10 * np.log10(one.error / left))
+    return rows
 
 
-def told(rows: np.ndarray) -> str:
+def told(rows: dict[int, list[float]]) -> str:
     """Mean, median and worst of each quality."""
-    parts = zip(HELD_QUALITIES, rows.mean(0), np.median(rows, 0), rows.min(0), strict=True)
-    return "; ".join(f"-q {q}: {mean:+.3f} {median:+.3f} {worst:+.2f}" for q, mean, median, worst in parts)
+    parts = (f"-q {q}: {np.mean(r):+.3f} {np.median(r):+.3f} {min(r):+.2f}" for q, r in sorted(rows.items()))
+    return "; ".join(parts)
 
 
-def train(trainer: FilterTrainer, held: Sequence[CodedPicture], checkpoint: Path, minutes: float) -> np.ndarray:
+def learned(part: int, parts: int) -> tuple[int, int]:
+    """The lowest and the highest quality that a network learns from."""
+    own = [q for q in range(MOST_QUALITY + 1) if part_of_range(q, parts) == part]
+    return max(0, own[0] - OVERLAP), min(MOST_QUALITY, own[-1] + OVERLAP)
+
+
+def train(trainer: FilterTrainer, held: Sequence[CodedPicture], checkpoint: Path, minutes: float) -> None:
     """All steps, or as many as there is time for."""
     end, began = time.monotonic() + 60.0 * minutes, time.monotonic()
-    last = began
+    lowest, highest = trainer.config.qualities
+    last, watched = began, [p for p in held if lowest <= p.quality <= highest]
     while trainer.at < trainer.total and trainer.hurry < 1.0:
         trainer.step()
         trainer.hurry = (time.monotonic() - began) / (end - began)
         if time.monotonic() - last > CHECK:
             trainer.save(checkpoint)
-            say(f"step {trainer.at}, loss {trainer.loss:.4f}, {told(gains(trainer.trained(), held[::2]))}")
+            say(f"step {trainer.at}, loss {trainer.loss:.4f}, {told(gains(trainer.trained(), watched[::2]))}")
             last = time.monotonic()
     trainer.save(checkpoint)
-    return gains(trainer.trained(), held)
 
 
-def results_of(rows: np.ndarray, trainer: FilterTrainer, init: LatticeInit) -> Row:
+def results_of(rows: dict[int, list[float]], trainers: Sequence[FilterTrainer], init: LatticeInit) -> Row:
     """What a file of results holds."""
     return {
         "date": today(), "command": plain_command(sys.argv), "machine": describe(), "init": init.id,
-        "config": repr(trainer.config), "steps": trainer.at, "pictures": len(trainer.pictures),
-        "held_out": len(rows), "qualities": list(HELD_QUALITIES), "gain_db": np.round(rows, 4).tolist(),
-        "mean": np.round(rows.mean(0), 3).tolist(), "median": np.round(np.median(rows, 0), 3).tolist(),
+        "configs": [repr(t.config) for t in trainers], "steps": [t.at for t in trainers],
+        "pictures": [len(t.pictures) for t in trainers],
+        "gain_db": {q: np.round(r, 4).tolist() for q, r in sorted(rows.items())},
+        "mean": {q: round(float(np.mean(r)), 3) for q, r in sorted(rows.items())},
+        "median": {q: round(float(np.median(r)), 3) for q, r in sorted(rows.items())},
     }  # fmt: skip
 
 
-def main() -> int:
-    """Code, train, write the init."""
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--init", default="photo-lattice")
     parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--networks", type=int, default=1)
+    parser.add_argument("--begin", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=FilterConfig().steps)
     parser.add_argument("--lr", type=float, default=FilterConfig().lr)
     parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--results")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Code, train, write the init."""
+    args = arguments()
     torch.set_num_threads(1)
     both = zoo.load(args.init)
     if not isinstance(both, LatticeInit) or len(both.levels) > 1:
         raise BenchmarkError(f"{args.init} is no lattice of one level")
-    own = with_filter(both.tuned("psnr"), None)
-    paths, held_out = files_of(args.folders, args.pictures)
-    pictures, held = (list(kept(own, some, args.work, name)) for some, name in ((paths, "train"), (held_out, "held")))
-    trainer = FilterTrainer(own, pictures, FilterConfig(steps=args.steps, lr=args.lr))
-    checkpoint = args.work / "checkpoint"
-    if checkpoint.exists():
-        trainer.resume(checkpoint)
-    rows = train(trainer, held, checkpoint, args.minutes)
+    own = both.tuned("psnr")
+    kinds = zip(("train", "held"), files_of(args.folders, args.pictures), strict=True)
+    pictures, held = (list(kept(own, args.init, paths, args.work, kind)) for kind, paths in kinds)
+    trainers = []
+    for part in range(args.networks):
+        config = FilterConfig(steps=args.steps, lr=args.lr, qualities=learned(part, args.networks))
+        trainer, checkpoint = FilterTrainer(own, pictures, config), args.work / f"checkpoint-{part}"
+        if checkpoint.exists():
+            trainer.resume(checkpoint)
+        elif args.begin:
+            trainer.begin(args.begin)
+        train(trainer, held, checkpoint, args.minutes / args.networks)
+        trainers.append(trainer)
+    networks = tuple(trainer.whole(trainer.average) for trainer in trainers)
+    made = SampleFilter(networks, trainers[0].log_unit)
+    rows = gains(made, held)
     say(told(rows))
     if args.results:
         into = Path(__file__).resolve().parent / "results" / f"{args.results}.json"
-        write_json(into, results_of(rows, trainer, own))
-    digest = zoo.write_init(with_filter(both, trainer.trained()), args.output)
+        write_json(into, results_of(rows, trainers, own))
+    digest = zoo.write_init(with_filter(both, made), args.output)
     print(f"{digest.hex()}  {args.output}")
     return 0
 

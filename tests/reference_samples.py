@@ -155,8 +155,9 @@ def filtered(tensors, planes, h, w, quality, number):
     e = (sum(a * b for a, b in zip(g, unit, strict=True)) + 8) >> 4
     rounded = {at: [(n + 2**11) >> 12 for n in o] for at, o in planes.items()}
     told = [32 * n for n in g]
-    told += [512 * (i + 1 == number) for i in range(len(tensors["0/filter/net/in.weight"][0]) - 116)]
-    found = squares_filtered(tensors, rounded, h // 2, w // 2, e, told)
+    told += [512 * (i + 1 == number) for i in range(len(tensors["0/filter/0/in.weight"][0]) - 116)]
+    networks = sum(name.startswith("0/filter/") and name.endswith("/in.weight") for name in tensors)
+    found = squares_filtered(tensors, f"filter/{quality * networks // 101}", rounded, h // 2, w // 2, e, told)
     n = 4 - (e >> 8)
     out = {}
     for (y, x), o in rounded.items():
@@ -165,8 +166,8 @@ def filtered(tensors, planes, h, w, quality, number):
     return out
 
 
-def squares_filtered(tensors, rounded, h, w, e, told):
-    """The 12 numbers that Y gives for each square (y, x)."""
+def squares_filtered(tensors, network, rounded, h, w, e, told):
+    """The 12 numbers that a ``network`` of Y gives for each square (y, x)."""
 
     def inside(y, x):
         return min(max(y, 0), h - 1), min(max(x, 0), w - 1)
@@ -192,16 +193,16 @@ def squares_filtered(tensors, rounded, h, w, e, told):
     streams = {}
     for y, x in squares:
         seen = [v for dy, dx in NINE for v in inputs[inside(y + dy, x + dx)]]
-        streams[y, x] = [clip(v, 8191) for v in layer(tensors, "in", seen + told, "filter/net")]
+        streams[y, x] = [clip(v, 8191) for v in layer(tensors, "in", seen + told, network)]
     number = 0
-    while f"0/filter/net/{number}.weight" in tensors:
+    while f"0/{network}/{number}.weight" in tensors:
         before = {square: active(stream) for square, stream in streams.items()}
         for y, x in squares:
             around = [v for dy, dx in NINE for v in before[inside(y + dy, x + dx)]]
-            added = layer(tensors, str(number), around, "filter/net")
+            added = layer(tensors, str(number), around, network)
             streams[y, x] = [clip(a + b, 8191) for a, b in zip(streams[y, x], added, strict=True)]
         number += 1
-    return {at: [clip(v, 2047) for v in layer(tensors, "out", active(s), "filter/net")] for at, s in streams.items()}
+    return {at: [clip(v, 2047) for v in layer(tensors, "out", active(s), network)] for at, s in streams.items()}
 
 
 def binary32(x):

@@ -3,8 +3,10 @@
 It is a filter after decoding, as video codecs have them in their loops, and costs no bits. It works on the lattice of
 squares of 2 × 2 samples (space to depth, Shi et al. 2016): inputs are the planes in a square less their means over the
 squares around, in sixteenths of a unit that follows the quality, and the quality itself; then it is a network of the
-kind of D (:mod:`nfcodec.lattice.restore`), the first layer of which sees the squares around, too. Its output, in 256ths
-of the unit, is added to the planes. All numbers are whole: a part of a picture is the same as that part of the whole.
+kind of D (:mod:`nfcodec.lattice.restore`), the first layer of which sees the squares around, too: one of several, each
+for a part of the range of qualities, since errors of coarse steps and of fine ones are little alike. Its output, in
+256ths of the unit, is added to the planes. All numbers are whole: a part of a picture is the same as that part of the
+whole.
 """
 
 from __future__ import annotations
@@ -44,23 +46,28 @@ _MARGIN = 3  # squares that the inputs and the first layer see on each side
 
 @dataclass(frozen=True)
 class SampleFilter:
-    """Y. ``network``: inputs of ``enter`` are 4·P numbers of each of the 3 × 3 squares, square by square, then 8 of the
-    quality and one for each other spacing that the lattice may have. ``log_unit`` (8,): log2 of the unit at the quality
-    anchors, in whole 256ths. ``spacing``: the number of the spacing that the lattice has, from 1 on; 0 for its own."""
+    """Y. ``networks``: one for each of as many equal parts of the range of qualities; inputs of ``enter`` are 4·P
+    numbers of each of the 3 × 3 squares, square by square, then 8 of the quality and one for each other spacing that
+    the lattice may have. ``log_unit`` (8,): log2 of the unit at the quality anchors, in whole 256ths. ``spacing``: the
+    number of the spacing that the lattice has, from 1 on; 0 for its own."""
 
-    network: Restore
+    networks: tuple[Restore, ...]
     log_unit: npt.NDArray[np.integer[Any]]
     spacing: int = 0
 
     @property
     def reach(self) -> int:
         """Samples that it sees on each side of a square."""
-        return SIDE * (_MARGIN + len(self.network.blocks))
+        return SIDE * (_MARGIN + max(len(network.blocks) for network in self.networks))
 
     @property
     def parameters(self) -> int:
         """How many weights and biases there are."""
-        return self.network.parameters
+        return sum(network.parameters for network in self.networks)
+
+    def network(self, quality: int) -> Restore:
+        """The network for a quality."""
+        return self.networks[part_of_range(quality, len(self.networks))]
 
     def validate(self, name: str, planes: int, spacings: int) -> None:
         """Raise :class:`CorruptError` unless it fits so many planes and other spacings, and every sum stays exact."""
@@ -70,11 +77,12 @@ class SampleFilter:
         if self.log_unit.min() <= -16 * steps.OCTAVE or self.log_unit.max() > 0:
             raise CorruptError(f"init {name}: a unit of Y is out of range")
         inputs = 9 * channels + order.QUALITY_LEVELS + spacings
-        self.network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
+        for network in self.networks:
+            network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
 
     def entering(self, quality: int) -> Layer:
         """The first layer at a quality, for the squares alone."""
-        first = self.network.enter
+        first = self.network(quality).enter
         squares = 9 * self.channels
         row = told(quality, self.spacing, first.weight.shape[1] - squares - order.QUALITY_LEVELS)
         return Layer(first.weight[:, :squares], first.bias + first.weight[:, squares:] @ row, first.shift)
@@ -82,7 +90,7 @@ class SampleFilter:
     @property
     def channels(self) -> int:
         """Numbers of one square."""
-        return len(self.network.leave.bias)
+        return len(self.networks[0].leave.bias)
 
     @property
     def planes(self) -> int:
@@ -93,7 +101,7 @@ class SampleFilter:
     def __call__(self, planes: Doubles, quality: int) -> Doubles:
         """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated. Tile by tile."""
         out, rooms = np.empty_like(planes), Rooms()
-        enter, exponent = self.entering(quality), self.exponent(quality)
+        network, enter, exponent = self.network(quality), self.entering(quality), self.exponent(quality)
         size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
         tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], _TILE[1])))
 
@@ -102,7 +110,7 @@ class SampleFilter:
             around = tiles.around(tile, self.reach // SIDE)
             whole = np.floor(planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32) + 0.5)
             _, *inner = tile.within(around)
-            found = outputs(self.network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), rooms)
+            found = outputs(network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), rooms)
             own = whole[_samples(tile.within(around))]
             own += _scaled(_unsquared(found), exponent, PLANE_BITS - _bits(UNIT))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
@@ -128,6 +136,11 @@ def told(quality: int, spacing: int, spacings: int) -> Floats:
     if spacing:
         row[order.QUALITY_LEVELS + spacing - 1] = QUALITY * order.HAT
     return row
+
+
+def part_of_range(quality: int, parts: int) -> int:
+    """The number of the part that a quality is in, of as many equal parts of the range of qualities."""
+    return quality * parts // (order.MOST_QUALITY + 1)
 
 
 def unit(log_unit: npt.NDArray[np.integer[Any]], quality: int) -> float:

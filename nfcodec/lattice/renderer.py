@@ -132,7 +132,7 @@ class LatticeRenderer:
         # X and Y were trained on pictures of the quality that the file tells.
         shown = quality - last.finer
         self._detail = Detail(last.detail, last.hats(shown), self._size, self._shown_planes) if last.detail else None
-        self._filtered = Filtered(last.filter, shown, self._size, self._coded) if last.filter else None
+        self._filtered = Filtered(last.filter, shown, self._size, self.coded) if last.filter else None
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -155,13 +155,13 @@ class LatticeRenderer:
         known = [i for i in index if i is not None and len(i) and i[-1] - i[0] < _SPARSE * len(i)]
         return known if len(known) == len(index) else None
 
-    def _coded(self, index: list[Indices]) -> Doubles:
+    def coded(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, …) of a grid of samples, of the coded lattice alone, in 2^-32."""
         return self._summed(level.whole(index) for level in self.levels)
 
     def _whole(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, …) of a grid of samples, in 2^-32."""
-        return self._filtered.grid(index) if self._filtered else self._coded(index)
+        return self._filtered.grid(index) if self._filtered else self.coded(index)
 
     def _shown_planes(self, spans: list[Span]) -> Floats:
         """Planes (P, n_0, …) of the samples in spans of each axis."""

@@ -24,7 +24,7 @@ from nfcodec.limits import Limits
 from nfcodec.options import Tune
 from nfcodec.parallel import ordered_map
 from nfcodec.signal import Floats, SignalInfo
-from nfcodec.types import Positions, Span, Symbols
+from nfcodec.types import Doubles, Indices, Positions, Span, Symbols
 from nfcodec.values_field import ValuesField
 
 
@@ -158,6 +158,10 @@ class LatticeField(ValuesField):
         found = ordered_map(weights, (self._coded(index, 0, layers) for index in touched))
         known = dict(zip(touched, found, strict=True))
         return gathered(self.space, part, lambda region: known[region.index])
+
+    def coded_samples(self, index: list[Indices]) -> Doubles:
+        """Whole planes (P, n_0, …) of a grid of samples, before Y and beneath overlays, in 2^-32."""
+        return self._renderer.coded(index)
 
     def render(self, chunk: int, positions: list[Positions]) -> Floats:  # noqa: ARG002 (needs no chunk)
         """Values (n_0, …, C) on the grid of native positions."""

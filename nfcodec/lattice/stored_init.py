@@ -98,7 +98,9 @@ def _restore(layers: dict[str, Array], network: str) -> Restore:
 
 
 def _filter(arrays: dict[str, Array]) -> SampleFilter:
-    return SampleFilter(_restore(_within(arrays, "net"), "Y"), arrays["log_unit"].copy())
+    count = len({name.partition("/")[0] for name in arrays} - {"log_unit"})
+    networks = tuple(_restore(_within(arrays, str(i)), "Y") for i in range(count))
+    return SampleFilter(networks, arrays["log_unit"].copy())
 
 
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -148,9 +150,10 @@ def _level_contents(level: Level) -> dict[str, Array]:
     networks = [(f"restore/{n}", layer) for n, layer in level.restore.layers.items()]
     if level.filter is not None:
         arrays["filter/log_unit"] = level.filter.log_unit
-        networks += [(f"filter/net/{n}", layer) for n, layer in level.filter.network.layers.items()]
-    for prefix, network in _named(level.prior):
-        networks += [(f"prior/{prefix}.{i}", layer) for i, layer in zip(_PRIOR_LAYERS, network.layers, strict=True)]
+        for i, network in enumerate(level.filter.networks):
+            networks += [(f"filter/{i}/{n}", layer) for n, layer in network.layers.items()]
+    for prefix, of_prior in _named(level.prior):
+        networks += [(f"prior/{prefix}.{i}", layer) for i, layer in zip(_PRIOR_LAYERS, of_prior.layers, strict=True)]
     for name, layer in networks:
         arrays[f"{name}.weight"] = _narrow(layer.weight)
         arrays[f"{name}.bias"] = layer.bias.astype(np.int32)

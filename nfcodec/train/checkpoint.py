@@ -31,18 +31,30 @@ def read_state(path: Path, names: tuple[str, ...], config: object) -> tuple[Tens
 
     :class:`OptionError` when another config made the checkpoint, :class:`CorruptError` when it is none.
     """
+    tensors, meta = _read(path)
+    try:
+        made_with, numbers = meta["config"], [meta[n] for n in names]
+    except (KeyError, TypeError) as error:
+        raise CorruptError(f"cannot resume from {path}: {error}") from error
+    if made_with != repr(config):
+        raise OptionError(f"checkpoint {path} was made with another config")
+    return tensors, numbers
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors alone, of whatever config; :class:`CorruptError` where there are none."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Tensors, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             meta = json.loads(file.metadata()["state"])
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        made_with, numbers = meta["config"], [meta[n] for n in names]
+            return {k: file.get_tensor(k) for k in file.keys()}, meta  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise CorruptError(f"cannot resume from {path}: {error}") from error
-    if made_with != repr(config):
-        raise OptionError(f"checkpoint {path} was made with another config")
-    return tensors, numbers
 
 
 def grouped(tensors: Tensors) -> dict[str, Tensors]:

@@ -35,21 +35,25 @@ def pictures(tmp_path):
 
 
 def test_it_makes_an_init_and_goes_on(tool, pictures, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tool, "ROUNDS", 0)
+    monkeypatch.setattr(tool, "EFFORT", 1)
     monkeypatch.setattr(tool, "HELD_OUT", 3)
     paths, held = tool.files_of([pictures], 2)
     assert held == [pictures / "2.png"] and len(set(paths)) == 2 and not set(held) & set(paths)
     out, work = tmp_path / "new.safetensors", tmp_path / "work"
-    more = "--pictures", "2", "--work", str(work), "--steps", "2", "-o", str(out)
+    more = "--pictures", "2", "--work", str(work), "--steps", "2", "--networks", "2", "-o", str(out)
     monkeypatch.setattr(sys, "argv", ["train_filter.py", str(pictures), "--init", init("filtered-lattice"), *more])
     assert tool.main() == 0
-    assert {p.name for p in work.iterdir()} == {"train-0000.npz", "train-0001.npz", "held-0000.npz", "checkpoint"}
+    assert {p.name for p in work.iterdir()} == {
+        "train-0000.npz", "train-0001.npz", "held-0000.npz", "coded.png", "coded.nfc", "checkpoint-0", "checkpoint-1",
+    }  # fmt: skip
     made = zoo.load(str(out))
     [level] = made.tuned("psnr").levels
-    assert len(level.filter.network.blocks) == 5 and made.tuned("perceptual").levels[0].filter is not None
+    assert [len(n.blocks) for n in level.filter.networks] == [5, 5]
+    assert made.tuned("perceptual").levels[0].filter is not None
     with np.load(work / "train-0000.npz") as stored:
-        assert stored["decoded"].shape == (5, 3, 96, 96)
+        assert stored["decoded"].shape == (3, 3, 96, 96)
     before = {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
     assert tool.main() == 0  # nothing is left to do
     assert before == {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
     assert "-q 10" in capsys.readouterr().err
+    assert tool.learned(0, 3) == (0, 36) and tool.learned(1, 3) == (31, 70) and tool.learned(2, 3) == (65, 100)

@@ -129,8 +129,11 @@ def make_filtered() -> None:
         bias = random.integers(-300, 301, rows).astype(np.float32)
         return Layer(weight, bias, np.full(rows, shift, np.int32))
 
-    network = Restore(layer(6, 9 * 12 + 8 + 1, 5), (layer(6, 54, 6), layer(6, 54, 6)), layer(12, 6, 4))
-    found = SampleFilter(network, np.arange(-900, -1860, -120).astype(np.int16))
+    networks = tuple(
+        Restore(layer(6, 9 * 12 + 8 + 1, 5), tuple(layer(6, 54, 6) for _ in range(blocks)), layer(12, 6, 4))
+        for blocks in (2, 1)
+    )
+    found = SampleFilter(networks, np.arange(-900, -1860, -120).astype(np.int16))
     filtered = replace(level, filter=found)
     made = replace(
         init, id="test-filtered", levels=(filtered,), perceptual=replace(init, id="test-filtered"), sha256=b""

@@ -176,8 +176,10 @@ def test_written_and_read_again(filtered, tmp_path):
     again = zoo.load(str(tmp_path / "a.safetensors")).levels[0].filter
     own = filtered.levels[0].filter
     np.testing.assert_array_equal(again.log_unit, own.log_unit)
-    for name, layer in own.network.layers.items():
-        np.testing.assert_array_equal(again.network.layers[name].weight, layer.weight)
+    assert [len(n.blocks) for n in again.networks] == [2, 1]
+    for one, two in zip(own.networks, again.networks, strict=True):
+        for name, layer in one.layers.items():
+            np.testing.assert_array_equal(two.layers[name].weight, layer.weight)
     assert filtered.parameters - replace(
         filtered, levels=(replace(filtered.levels[0], filter=None),)
     ).parameters == own.parameters  # fmt: skip
@@ -195,17 +197,19 @@ def test_the_largest_numbers_stay_exact(filtered):
 @pytest.mark.parametrize("change", ["inputs", "outputs", "sums", "unit", "type"])
 def test_what_does_not_fit_is_refused(filtered, change):
     own = filtered.levels[0].filter
-    net, unit = own.network, own.log_unit
+    net, unit = own.networks[0], own.log_unit
     enter = net.enter
     bad = {
-        "inputs": SampleFilter(Restore(replace(enter, weight=enter.weight[:, 1:]), net.blocks, net.leave), unit),
-        "outputs": SampleFilter(Restore(enter, net.blocks, replace(
-            net.leave, weight=net.leave.weight[1:], bias=net.leave.bias[1:], shift=net.leave.shift[1:])), unit),
-        "sums": SampleFilter(Restore(
+        "inputs": SampleFilter(
+            (net, Restore(replace(enter, weight=enter.weight[:, 1:]), net.blocks, net.leave)), unit
+        ),
+        "outputs": SampleFilter((net, Restore(enter, net.blocks, replace(
+            net.leave, weight=net.leave.weight[1:], bias=net.leave.bias[1:], shift=net.leave.shift[1:]))), unit),
+        "sums": SampleFilter((Restore(
             replace(enter, weight=np.full_like(enter.weight, 2**24 // LARGEST_INPUT // 100)), net.blocks, net.leave
-        ), unit),
-        "unit": SampleFilter(net, np.full(8, 1, np.int16)),
-        "type": SampleFilter(net, unit.astype(np.int32)),
+        ),), unit),
+        "unit": SampleFilter((net,), np.full(8, 1, np.int16)),
+        "type": SampleFilter((net,), unit.astype(np.int32)),
     }[change]  # fmt: skip
     with pytest.raises(CorruptError, match="Y"):
         replace(filtered, levels=(replace(filtered.levels[0], filter=bad),)).validate()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nfcodec.errors import CorruptError
-from nfcodec.train.checkpoint import grouped, moments, read_state, restore_moments, write_state
+from nfcodec.train.checkpoint import grouped, moments, read_state, read_tensors, restore_moments, write_state
 from nfcodec.train.running import Running
 
 Params = dict[str, Tensor]
@@ -36,6 +36,14 @@ class AveragedRunning(Running):
         tensors = {f"{g}/{n}": t for g in _GROUPS for n, t in getattr(self, g).items()}
         tensors |= moments(self.optimizer, self.params.values())
         write_state(path, tensors, {n: getattr(self, n) for n in _NUMBERS}, self.config)
+
+    def begin(self, path: Path) -> None:
+        """Start at the running mean of a checkpoint, of whatever config: a network of the same shapes."""
+        found = grouped(read_tensors(path)).get("average", {})
+        if {n: p.shape for n, p in found.items()} != {n: p.shape for n, p in self.params.items()}:
+            raise CorruptError(f"cannot begin at {path}: it is of another {self.what}")
+        self.use(found)
+        self.average = {n: found[n].clone() for n in self.params}
 
     def resume(self, path: Path) -> None:
         """Go on from :meth:`save`; the config must be the one that made the checkpoint."""

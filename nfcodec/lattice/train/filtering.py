@@ -1,7 +1,8 @@
 """Train Y, the filter after rendering (:mod:`nfcodec.lattice.filtering`), in the whole numbers that decode.
 
-Pictures are coded once as the encoder does it, at qualities of their own and with the spacing that suits them; Y learns
-what decoded samples lack. Everything else of an init stays as it is.
+Pictures are files of the encoder, at qualities of their own; Y learns what their samples lack before it. Each of its
+networks is trained alone, on its part of the range of qualities and a little more. Everything else of an init stays as
+it is.
 """
 
 from __future__ import annotations
@@ -18,20 +19,15 @@ from torch import Tensor
 
 from nfcodec.lattice import filtering, order
 from nfcodec.lattice.filtering import INPUT_UNIT, LARGEST_INPUT, QUALITY, SIDE, SampleFilter
-from nfcodec.lattice.fit.first_step import analysis, corrected, rounded
-from nfcodec.lattice.fit.rounds import Problem, refine
-from nfcodec.lattice.fit.spacings import promising
-from nfcodec.lattice.fit.window import whole_window
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.planes import offset_of
-from nfcodec.lattice.renderer import LevelRenderer
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, UNIT, Restore
-from nfcodec.lattice.space import Space
+from nfcodec.lattice.stored import LatticeField
 from nfcodec.lattice.train.averaged import AveragedRunning
 from nfcodec.lattice.train.export import whole_steps
 from nfcodec.lattice.train.whole import restore_shapes, whole_arrays, whole_layer
 from nfcodec.train.running import NOTHING, averaged, cosine, smooth
-from nfcodec.types import Bytes, Floats, Symbols
+from nfcodec.types import Bytes, Floats
 
 Params = dict[str, Tensor]
 Whole = npt.NDArray[np.int16]
@@ -48,7 +44,8 @@ _TURNS = 8
 class FilterConfig:
     """A Y of ``blocks`` layers of ``width``, and ``steps`` of Adam on ``batch`` parts of ``crop`` samples at the rate
     ``lr``, which falls to zero by a cosine over the steps or the time; ``average``: of the running mean that is kept.
-    ``log_unit`` (8,): log2 of the unit at the quality anchors, about that of the root mean square error of a plane."""
+    ``log_unit`` (8,): log2 of the unit at the quality anchors, about that of the root mean square error of a plane.
+    ``qualities``: the lowest and the highest that it learns from."""
 
     width: int = 32
     blocks: int = 5
@@ -59,71 +56,50 @@ class FilterConfig:
     average: float = 0.999
     clip: float = 1.0
     seed: int = 0
+    qualities: tuple[int, int] = (0, order.MOST_QUALITY)
     log_unit: tuple[float, ...] = (-3.6, -4.3, -4.9, -5.45, -6.0, -6.5, -7.1, -7.75)
 
 
 @dataclass(frozen=True, slots=True)
 class CodedPicture:
-    """Planes (P, H, W) of an ``original`` and as they were ``decoded`` (N, P, H, W) at N ``qualities`` and the numbers
-    of their ``spacings``, 0 for that of the init; in whole numbers of 2^-13."""
+    """Planes (P, H, W) of an ``original`` and as they were ``decoded`` before Y at a ``quality`` and the number of a
+    ``spacing``, 0 for that of the init; in whole numbers of 2^-13."""
 
     original: Whole
     decoded: Whole
-    qualities: tuple[int, ...]
-    spacings: tuple[int, ...]
+    quality: int
+    spacing: int
 
-    def error(self, index: int) -> float:
+    @property
+    def error(self) -> float:
         """Mean square of what is missing."""
-        return float(np.square((self.original - self.decoded[index]).astype(np.float32)).mean()) * 4.0**-PLANE_BITS
+        return float(np.square((self.original - self.decoded).astype(np.float32)).mean()) * 4.0**-PLANE_BITS
 
-    def part(self, random: np.random.Generator, index: int, size: int) -> tuple[Whole, Whole]:
+    def part(self, random: np.random.Generator, size: int) -> tuple[Whole, Whole]:
         """A part (P, size, size) of the decoded picture and what it lacks, turned and mirrored; it begins where squares
         do."""
         starts = [SIDE * int(random.integers((n - size) // SIDE + 1)) for n in self.original.shape[1:]]
         at = (slice(None), *(slice(a, a + size) for a in starts))
-        decoded, missing = self.decoded[index][at], self.original[at] - self.decoded[index][at]
+        decoded, missing = self.decoded[at], self.original[at] - self.decoded[at]
         turns, mirrored = divmod(int(random.integers(_TURNS)), 2)
         parts = (np.rot90(part, turns, (1, 2)) for part in (decoded, missing))
         first, second = (part[:, :, ::-1] if mirrored else part for part in parts)
         return first, second
 
 
-def coded(init: LatticeInit, samples: Bytes, qualities: Sequence[int], *, rounds: int) -> CodedPicture:
-    """A picture (H, W, C) of 8-bit samples, its sides multiples of all spacings or cut to them, coded with so many
-    ``rounds`` at some qualities, each with the spacing at which the first steps cost least."""
-    planes = init.planes.to_planes(torch.from_numpy(samples.astype(np.float32) / 255.0), offset_of("image"))
-    found = [_best(init, planes.contiguous(), quality, rounds) for quality in qualities]
-    original = np.rint(planes.numpy() * 2.0**PLANE_BITS).astype(np.int16)
-    decoded = np.stack([shown for shown, _ in found])
-    return CodedPicture(original, decoded, tuple(qualities), tuple(number for _, number in found))
-
-
-def _best(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> tuple[Whole, int]:
-    """A decoded picture and the number of its spacing."""
-    tried: list[int | None] = [None, *promising(init, planes[0], quality)]
-    spacing = tried[0]
-    if len(tried) > 1:
-        spacing = min(tried, key=lambda s: _refined(init.at(s), planes, quality, 0)[1])
-    symbols, _ = _refined(init.at(spacing), planes, quality, rounds)
-    level = init.at(spacing).levels[0]
-    space = Space.of(tuple(planes.shape[1:]), level.spec)
-    renderer = LevelRenderer(level, space, quality + level.finer, lambda _: symbols)
-    whole = renderer.whole([np.arange(n) for n in planes.shape[1:]])
-    number = 0 if spacing is None else 1 + init.spacings.index(spacing)
-    return np.rint(whole * 2.0 ** (PLANE_BITS - 32)).astype(np.int16), number
-
-
-def _refined(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> tuple[Symbols, float]:
-    """Symbols of a picture as one region, and what it costs in bits, errors included."""
-    [level] = init.levels
-    steps, window = quality + level.finer, whole_window(planes, level.spec)
-    with torch.inference_mode():
-        weights = analysis(level, window)
-    symbols = rounded(corrected(level, weights, steps, 0.0), 0.0)
-    trade = init.plane_trade(steps)
-    problem = Problem(level, window, weights.clone(), quality=steps, planes=len(planes), trade=trade)
-    state = refine(problem, symbols, rounds) if rounds else problem.state(symbols)
-    return state.symbols, state.cost(trade)
+def coded(field: LatticeField, samples: Bytes, spacings: Sequence[int]) -> CodedPicture | None:
+    """What a file shows of a picture (H, W, C) of 8-bit samples, of even height and width; ``spacings``: of its init.
+    None where an overlay shows most of it."""
+    if field.covered:
+        return None
+    planes = field.init.planes.to_planes(samples.astype(np.float32) / np.float32(255.0), offset_of("image"))
+    original = np.rint(planes * 2.0**PLANE_BITS).astype(np.int16)
+    whole = field.coded_samples([np.arange(n) for n in samples.shape[:2]])
+    decoded = np.rint(whole * 2.0 ** (PLANE_BITS - 32)).astype(np.int16)
+    spacing = field.header.spacing
+    return CodedPicture(
+        original, decoded, field.header.quality, 0 if spacing is None else 1 + spacings.index(spacing)
+    )  # fmt: skip
 
 
 # -- whole numbers ---------------------------------------------------------------------------------------
@@ -227,13 +203,15 @@ def _activated(stream: Tensor) -> Tensor:
 
 
 class FilterTrainer(AveragedRunning):
-    """Trains a Y for an init on coded pictures."""
+    """Trains a network of Y for an init on coded pictures."""
 
     what = "Y"
     config: FilterConfig
 
     def __init__(self, init: LatticeInit, pictures: Sequence[CodedPicture], config: FilterConfig) -> None:
-        self.init, self.pictures, self.config = init, pictures, config
+        lowest, highest = config.qualities
+        self.init, self.config = init, config
+        self.pictures = [picture for picture in pictures if lowest <= picture.quality <= highest]
         self.log_unit = whole_steps(np.array(config.log_unit, np.float32))
         self.planes = len(init.planes.names)
         generator = torch.Generator().manual_seed(config.seed)
@@ -260,12 +238,11 @@ class FilterTrainer(AveragedRunning):
         rows: list[tuple[Floats, ...]] = []
         for _ in range(config.batch):
             picture = self.pictures[int(random.integers(len(self.pictures)))]
-            index = int(random.integers(len(picture.qualities)))
-            unit = filtering.unit(self.log_unit, picture.qualities[index])
-            parts = picture.part(random, index, config.crop)
+            unit = filtering.unit(self.log_unit, picture.quality)
+            parts = picture.part(random, config.crop)
             decoded, missing = (part.astype(np.float32) * np.float32(2.0**-PLANE_BITS / unit) for part in parts)
-            error = 0.5 * np.square(missing).mean() + 0.5 * picture.error(index) / unit**2 + _LEAST_ERROR
-            told = filtering.told(picture.qualities[index], picture.spacings[index], len(self.init.spacings))
+            error = 0.5 * np.square(missing).mean() + 0.5 * picture.error / unit**2 + _LEAST_ERROR
+            told = filtering.told(picture.quality, picture.spacing, len(self.init.spacings))
             rows.append((decoded, told, missing, np.asarray(error, np.float32)))
         samples, *rest = (torch.from_numpy(np.stack(some)) for some in zip(*rows, strict=True))
         return inputs_of(torch.floor(samples * INPUT_UNIT + 0.5)), rest[0], rest[1], rest[2]
@@ -291,15 +268,15 @@ class FilterTrainer(AveragedRunning):
         self.loss, self.error = smooth(self.loss, loss), smooth(self.error, error)
 
     def trained(self) -> SampleFilter:
-        """Y as it is now."""
-        return SampleFilter(self.whole(self.average), self.log_unit)
+        """A Y of this network alone, as it is now."""
+        return SampleFilter((self.whole(self.average),), self.log_unit)
 
     def whole(self, params: Params) -> Restore:
         """The network of arrays that parameters make."""
         return whole_arrays(whole_filter({n: p.detach() for n, p in params.items()}, self.planes))
 
     def made(self) -> LatticeInit:
-        """The init with Y as it is now."""
+        """The init with this network alone as Y."""
         return with_filter(self.init, self.trained())
 
 

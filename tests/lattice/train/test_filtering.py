@@ -1,14 +1,16 @@
 """Training of Y: the network that learns is the one that decodes, and it learns what is lost."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from helpers import init, painting
+from helpers import decode_array, init, memory, pack, painting
 from safetensors.numpy import load_file
 
 from nfcodec import zoo
+from nfcodec.decoder.decoder import Decoder
 from nfcodec.errors import CorruptError, OptionError
 from nfcodec.lattice import filtering
 from nfcodec.lattice.filtering import SIDE, SampleFilter
@@ -34,17 +36,47 @@ def tiny():
     return zoo.load(init("filtered-lattice")).tuned("psnr")
 
 
+def of_file(samples, quality, kind="filtered-lattice"):
+    data, _ = pack(memory("image", samples), kind, quality=quality, effort=1, tune="psnr")
+    return coded(Decoder(BytesIO(data), inits=(init(kind),)).field, samples, (12,))
+
+
 @pytest.fixture(scope="module")
-def pictures(tiny):
-    return [coded(tiny, painting(48, 40, seed), (20, 60), rounds=0) for seed in range(4)]
+def pictures():
+    return [of_file(painting(48, 40, seed), quality) for seed in range(4) for quality in (20, 60)]
 
 
-def test_pictures_are_coded_as_they_decode_without_it(tiny, pictures):
-    one = pictures[0]
-    assert one.qualities == (20, 60) and one.decoded.shape == (2, 3, 48, 40) and set(one.spacings) <= {0, 1}
-    assert one.error(0) > one.error(1) > 0.0
-    plain = with_filter(tiny, None)
-    np.testing.assert_array_equal(coded(plain, painting(48, 40), (20, 60), rounds=0).decoded, one.decoded)
+def test_pictures_are_as_they_decode_without_it(pictures, tmp_path):
+    coarse, fine = pictures[:2]
+    assert coarse.quality == 20 and coarse.decoded.shape == (3, 48, 40) and {coarse.spacing, fine.spacing} <= {0, 1}
+    assert coarse.error > fine.error > 0.0
+    samples = painting(48, 40, 0)
+    data, _ = pack(memory("image", samples), "tiny-lattice", quality=60, effort=1)
+    plain = coded(Decoder(BytesIO(data), inits=(init("tiny-lattice"),)).field, samples, ())
+    (tmp_path / "a.nfc").write_bytes(data)
+    shown = decode_array(tmp_path / "a.nfc", "tiny-lattice") / 255.0
+    assert plain.error == pytest.approx(np.square(samples / 255.0 - shown).mean(), rel=0.02)
+    noise = np.random.default_rng(0).integers(0, 2, (48, 40, 1), np.uint8)
+    assert of_file(np.repeat(255 * noise, 3, 2), 60) is None
+
+
+def test_a_network_learns_from_its_part_of_the_range(tiny, pictures):
+    trainer = FilterTrainer(tiny, pictures, replace(CONFIG, qualities=(50, 70)))
+    assert {p.quality for p in trainer.pictures} == {60}
+
+
+def test_one_begins_where_another_is(tiny, pictures, tmp_path):
+    first = FilterTrainer(tiny, pictures, CONFIG)
+    first.run(until=3)
+    first.save(tmp_path / "a")
+    second = FilterTrainer(tiny, pictures, replace(CONFIG, qualities=(50, 70)))
+    second.begin(tmp_path / "a")
+    for name, value in first.average.items():
+        torch.testing.assert_close(second.params[name].detach(), value)
+        torch.testing.assert_close(second.average[name], value)
+    assert second.at == 0
+    with pytest.raises(CorruptError, match="another Y"):
+        FilterTrainer(tiny, pictures, replace(CONFIG, width=8)).begin(tmp_path / "a")
 
 
 def test_what_learns_is_what_decodes(tiny, pictures):
@@ -53,9 +85,9 @@ def test_what_learns_is_what_decodes(tiny, pictures):
     torch.manual_seed(0)
     trainer.use({n: p + 0.1 * torch.randn_like(p) for n, p in trainer.params.items()})
     network = whole_filter(trainer.params, 3)
-    arrays = SampleFilter(filtering.Restore.of(trainer.whole(trainer.params).layers), UNIT)
+    arrays = SampleFilter((trainer.whole(trainer.params),), UNIT)
     arrays.validate("x", 3, 1)
-    planes, quality = pictures[1].decoded[0].astype(np.float64) * 2.0 ** (32 - PLANE_BITS), 20
+    planes, quality = pictures[2].decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS), 20
     samples = filtering.samples(np.floor(planes * 2.0**-12 + 0.5), arrays.exponent(quality))
     inputs = inputs_of(torch.from_numpy(samples)[None])
     np.testing.assert_array_equal(inputs[0].numpy(), filtering.inputs(samples))
@@ -71,7 +103,7 @@ def blurred(picture):
     """As if coding had lost what is fine."""
     wide = np.pad(picture.original, [(0, 0), (1, 1), (1, 1)], mode="edge").astype(np.int32)
     soft = sum(np.roll(wide, (y, x), (1, 2)) for y in (-1, 0, 1) for x in (-1, 0, 1))[:, 1:-1, 1:-1] // 9
-    return replace(picture, decoded=np.stack([soft.astype(np.int16)] * 2))
+    return replace(picture, decoded=soft.astype(np.int16))
 
 
 def test_it_learns_and_goes_on_where_it_was(tiny, pictures, tmp_path):
@@ -88,11 +120,10 @@ def test_it_learns_and_goes_on_where_it_was(tiny, pictures, tmp_path):
     made = trainer.made()
     left, before = 0.0, 0.0
     for picture in pictures:
-        for i, quality in enumerate(picture.qualities):
-            own = replace(made.levels[-1].filter, spacing=picture.spacings[i])
-            planes = picture.decoded[i].astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
-            missing = picture.original * 2.0**-PLANE_BITS - own(planes, quality) * 2.0**-32
-            left, before = left + np.square(missing).mean(), before + picture.error(i)
+        own = replace(made.levels[-1].filter, spacing=picture.spacing)
+        planes = picture.decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
+        missing = picture.original * 2.0**-PLANE_BITS - own(planes, picture.quality) * 2.0**-32
+        left, before = left + np.square(missing).mean(), before + picture.error
     assert left < 0.9 * before
     with pytest.raises(OptionError):
         FilterTrainer(tiny, pictures, replace(CONFIG, batch=3)).resume(tmp_path / "a")
@@ -108,12 +139,12 @@ def test_a_checkpoint_of_another_network(tiny, pictures, tmp_path):
 
 def test_parts_begin_where_squares_do(pictures):
     """A part is found again in the picture, turned and mirrored, at even places."""
-    one = CodedPicture(np.arange(3 * 12 * 16, dtype=np.int16).reshape(3, 12, 16), np.zeros((1, 3, 12, 16), np.int16),
-                       (50,), (0,))  # fmt: skip
+    whole = np.arange(3 * 12 * 16, dtype=np.int16).reshape(3, 12, 16)
+    one = CodedPicture(whole, np.zeros_like(whole), 50, 0)
     random = np.random.default_rng(0)
     corners = set()
     for _ in range(60):
-        decoded, missing = one.part(random, 0, 8)
+        decoded, missing = one.part(random, 8)
         assert decoded.shape == missing.shape == (3, 8, 8)
         smallest = int(missing[0].min())
         assert smallest // 16 % SIDE == 0 and smallest % 16 % SIDE == 0
