@@ -77,6 +77,12 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], *, threads: int 
         wait([future for future in waiting if not future.cancel()])
 
 
+def every(function: Callable[[T], None], items: Iterable[T]) -> None:
+    """Call a function for every item, on several threads as :func:`ordered_map` does."""
+    for _ in ordered_map(function, items):
+        pass
+
+
 def begun(function: Callable[[T], R], item: T) -> Callable[[], R]:
     """What gives the result of a call that goes on beside the caller; it makes the call where one thread is allowed."""
     count = thread_count()

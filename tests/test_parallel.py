@@ -4,13 +4,21 @@ from contextvars import copy_context
 
 import pytest
 
-from nfcodec.parallel import begun, limit, limited, ordered_map, thread_count
+from nfcodec.parallel import begun, every, limit, limited, ordered_map, thread_count
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_results_come_in_order(threads):
     assert list(ordered_map(lambda x: x * x, range(50), threads=threads)) == [x * x for x in range(50)]
     assert list(ordered_map(lambda x: x, [], threads=threads)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_item_is_seen_once(threads):
+    found = []
+    with limited(threads):
+        every(found.append, range(50))
+    assert sorted(found) == list(range(50))
 
 
 def test_few_items_are_taken_ahead():

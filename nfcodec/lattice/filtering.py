@@ -25,7 +25,7 @@ from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
 from nfcodec.lattice.space import Index, Space
 from nfcodec.lattice.squares import Rooms, outputs
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every
 from nfcodec.types import Doubles, Floats, Span
 
 SIDE = 2  # samples of a square along each axis
@@ -115,8 +115,7 @@ class SampleFilter:
             own += _scaled(_unsquared(found), exponent, PLANE_BITS - _bits(UNIT))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
 
-        for _ in ordered_map(fill, range(tiles.count)):
-            pass
+        every(fill, range(tiles.count))
         return out
 
     def exponent(self, quality: int) -> int:
@@ -165,7 +164,7 @@ def _bits(power: int) -> int:
 def _scaled(x: Doubles | Floats, exponent: int, bits: int) -> Doubles:
     """⌊x · M · 2^(e // 256 − 16 + bits) + ½⌋ for whole numbers below 2^35: x · 2^(e/256 + bits)."""
     shift = exponent // steps.OCTAVE - steps.WEIGHT_BITS + bits
-    scaled = x.astype(np.float64) * np.ldexp(float(steps.mantissa(exponent % steps.OCTAVE)), shift)
+    scaled = np.multiply(x, np.ldexp(float(steps.mantissa(exponent % steps.OCTAVE)), shift), dtype=np.float64)
     scaled += 0.5
     whole: Doubles = np.floor(scaled, out=scaled)
     return whole
@@ -174,7 +173,7 @@ def _scaled(x: Doubles | Floats, exponent: int, bits: int) -> Doubles:
 def samples(whole: Doubles, exponent: int) -> Floats:
     """Planes in 2^-20 as sixteenths of a unit of 2^(e/256)."""
     found = _scaled(whole, -exponent, _bits(INPUT_UNIT) - PLANE_BITS)
-    return np.clip(found, -LARGEST_SAMPLE, LARGEST_SAMPLE).astype(np.float32)
+    return np.clip(found, -LARGEST_SAMPLE, LARGEST_SAMPLE, out=found).astype(np.float32)
 
 
 def inputs(samples: Floats) -> Floats:

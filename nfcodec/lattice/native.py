@@ -9,17 +9,19 @@ gives the same.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.blas import single_threaded
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.steps import LARGEST_WEIGHT
-from nfcodec.lattice.trunk import along, fold_border, overlap, plane_patches
-from nfcodec.parallel import ordered_map
+from nfcodec.lattice.trunk import along, fold_border
+from nfcodec.parallel import every
 from nfcodec.types import Doubles, Floats, Indices, Positions, Span
 
 TABLE_BITS = 16
@@ -57,6 +59,7 @@ def reached_cells(span: Span, spacing: int, cells: int) -> Span:
     return max(0, (span[0] + half) // spacing - 1), min(cells, (span[1] - 1 + half) // spacing + 1)
 
 
+@single_threaded
 def render_box(
     spec: LatticeSpec, table: Doubles, layers: Floats, origin: Sequence[int], cells: tuple[int, ...],
     box: Sequence[Span],
@@ -69,15 +72,19 @@ def render_box(
     out = np.empty((len(spec.planes), *(stop - start for start, stop in box)))
 
     def fill(rows: Span) -> None:
-        part = [rows, *box[1:]]
-        spans = [reached_cells(b, s, n) for b, s, n in zip(part, spec.spacing, cells, strict=True)]
-        at = [slice(a - o, b - o) for (a, b), o in zip(spans, origin, strict=True)]
-        canvas = _canvas(spec, table, layers[(slice(None), *at)])
-        out[:, rows[0] - box[0][0] : rows[1] - box[0][0]] = _mirrored(spec, canvas, spans, cells, part)
+        blocks = [_blocks(b, s) for b, s in zip([rows, *box[1:]], spec.spacing, strict=True)]
+        canvas = _canvas(spec, parts, layers, origin, blocks)
+        out[:, rows[0] - box[0][0] : rows[1] - box[0][0]] = _mirrored(spec, canvas, blocks, cells, [rows, *box[1:]])
 
-    for _ in ordered_map(fill, _bands(spec, cells, box)):
-        pass
+    parts = _parts(spec, table)
+    every(fill, _bands(spec, cells, box))
     return out
+
+
+def _blocks(span: Span, spacing: int) -> Span:
+    """The blocks along an axis that samples [start, stop) lie in: b is from the middle of cell b − 1 to that of b."""
+    half = spacing // 2
+    return (span[0] + half) // spacing, (span[1] - 1 + half) // spacing + 1
 
 
 def _bands(spec: LatticeSpec, cells: tuple[int, ...], box: Sequence[Span]) -> Iterator[Span]:
@@ -89,21 +96,64 @@ def _bands(spec: LatticeSpec, cells: tuple[int, ...], box: Sequence[Span]) -> It
     yield from itertools.pairwise([start, *(c for c in cuts if c > start), stop])
 
 
-def _canvas(spec: LatticeSpec, table: Doubles, layers: Floats) -> Doubles:
-    """All that cells with last layers (P·K, *cells) reach: (P, *samples)."""
-    patches = plane_patches(spec, layers.astype(np.float64)[None], table)[0]
-    canvas: Doubles = overlap(patches, spec.spacing)
-    return canvas
+def _parts(spec: LatticeSpec, table: Doubles) -> list[list[Doubles]]:
+    """What a block hears of the cells at its corners, for every plane: (∏ s, K) each, the last axis fastest."""
+    found = []
+    for plane in range(len(spec.planes)):
+        own = table[spec.functions_of(plane)].reshape(-1, *(n for s in spec.spacing for n in (2, s)))
+        # The first cell along an axis reaches a block with its second half.
+        corners = itertools.product((1, 0), repeat=spec.axes)
+        halves = [own[(slice(None), *(n for side in c for n in (side, slice(None))))] for c in corners]
+        found.append([np.ascontiguousarray(half.reshape(len(own), -1).T) for half in halves])
+    return found
+
+
+def _canvas(
+    spec: LatticeSpec, parts: list[list[Doubles]], layers: Floats, origin: Sequence[int], blocks: Sequence[Span]
+) -> Doubles:  # fmt: skip
+    """The samples (P, *samples) of blocks, of last layers (P·K, *cells) of the cells from ``origin`` on.
+
+    What all blocks hear at one corner is a slice of the flat array of cells, of which nothing needs to be copied.
+    """
+    count = [stop - start for start, stop in blocks]
+    steps = [math.prod(n + 1 for n in count[axis + 1 :]) for axis in range(len(count))]
+    flat = _corners(layers, origin, blocks, sum(steps[1:]))
+    places = [sum(itertools.compress(steps, corner)) for corner in itertools.product((0, 1), repeat=len(count))]
+    out = np.empty((len(parts), *(n for pair in zip(count, spec.spacing, strict=True) for n in pair)))
+    whole = count[0] * steps[0]
+    total, room = (np.empty((math.prod(spec.spacing), whole)) for _ in range(2))
+    for plane, own in enumerate(parts):
+        heard = flat[spec.weights_of(plane)]
+        for i, (part, place) in enumerate(zip(own, places, strict=True)):
+            np.matmul(part, heard[:, place : place + whole], out=room if i else total)
+            total = np.add(total, room, out=total) if i else total
+        # The last blocks of rows are none.
+        there: tuple[Any, ...] = (..., *map(slice, count))
+        found = total.reshape(*spec.spacing, count[0], *(n + 1 for n in count[1:]))[there]
+        out[plane] = found.transpose([n for axis in range(spec.axes) for n in (spec.axes + axis, axis)])
+    return out.reshape(len(parts), *(n * s for n, s in zip(count, spec.spacing, strict=True)))
+
+
+def _corners(layers: Floats, origin: Sequence[int], blocks: Sequence[Span], more: int) -> Doubles:
+    """The last layers (P·K, cells) of the cells at the corners of blocks, zeros where there are none, and ``more``
+    zeros behind them."""
+    shape = [stop - start + 1 for start, stop in blocks]
+    flat = np.zeros((len(layers), math.prod(shape) + more))
+    there = [(max(a - 1, o), min(b, o + n)) for (a, b), o, n in zip(blocks, origin, layers.shape[1:], strict=True)]
+    to = (slice(a - start + 1, b - start + 1) for (a, b), (start, _) in zip(there, blocks, strict=True))
+    at = (slice(a - o, b - o) for (a, b), o in zip(there, origin, strict=True))
+    flat[:, : math.prod(shape)].reshape(-1, *shape)[(slice(None), *to)] = layers[(slice(None), *at)]
+    return flat
 
 
 def _mirrored(
-    spec: LatticeSpec, canvas: Doubles, spans: Sequence[Span], cells: tuple[int, ...], box: Sequence[Span]
+    spec: LatticeSpec, canvas: Doubles, blocks: Sequence[Span], cells: tuple[int, ...], box: Sequence[Span]
 ) -> Doubles:  # fmt: skip
-    """The samples of a box on a canvas of the cells ``spans``, mirrored where the lattice ends."""
-    for axis, (span, wanted, s, n) in enumerate(zip(spans, box, spec.spacing, cells, strict=True), 1):
-        before, after = (s // 2 if span[0] == 0 else 0), (s - s // 2 if span[1] == n else 0)
+    """The samples of a box on a canvas of blocks, mirrored where the lattice ends."""
+    for axis, (block, wanted, s, n) in enumerate(zip(blocks, box, spec.spacing, cells, strict=True), 1):
+        before, after = (s // 2 if block[0] == 0 else 0), (s // 2 if block[1] > n else 0)
         canvas = fold_border(canvas, axis, before, after) if before or after else canvas
-        origin = span[0] * s - (0 if before else s // 2)
+        origin = block[0] * s - s // 2 + before
         canvas = along(canvas, axis, wanted[0] - origin, wanted[1] - origin)
     return canvas
 

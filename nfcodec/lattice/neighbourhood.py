@@ -20,7 +20,7 @@ from nfcodec.types import Floats, Indices, Ints
 _NOTHING, _ONES, _QUALITY, _PLANES = 0, 1, 2, 2 + QUALITY_LEVELS
 
 # Cells whose features are gathered at once: they stay near the processor's cache.
-_CELLS = 1 << 10
+_CELLS = 768
 
 
 def _slots(order: Order) -> int:

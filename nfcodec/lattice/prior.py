@@ -23,6 +23,7 @@ from nfcodec.lattice.given import NOTHING, Told
 from nfcodec.lattice.neighbourhood import seen_features
 from nfcodec.lattice.order import LARGEST_FEATURE, Order, order_of
 from nfcodec.lattice.spec import LatticeSpec
+from nfcodec.parallel import ordered_map
 from nfcodec.types import Floats, Ints, Scales, Symbols
 
 LARGEST_MEAN = 126  # M, in eighths of a step
@@ -49,7 +50,7 @@ class Network:
 
     def of_parts(self, features: Iterable[Floats]) -> tuple[Symbols, Scales]:
         """The same of features (F, cells) that come part by part."""
-        means, scales = zip(*map(self, features), strict=True)
+        means, scales = zip(*ordered_map(self, features), strict=True)
         return (means[0], scales[0]) if len(means) == 1 else (np.concatenate(means, 1), np.concatenate(scales, 1))
 
     def only(self, inputs: Ints) -> Network:

@@ -25,7 +25,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
 from nfcodec.lattice.convolution import repeated
 from nfcodec.lattice.space import strips
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every
 from nfcodec.types import Floats
 
 UNIT = 256  # the output counts 256ths of a step
@@ -72,8 +72,8 @@ class Restore:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
         if isinstance(active, np.ndarray):
             lead = active.shape[: active.ndim - axes - 1]
-            every = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
-            return np.stack(every).reshape(*lead, *every[0].shape) if lead else every[0]
+            found = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            return np.stack(found).reshape(*lead, *found[0].shape) if lead else found[0]
         parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
@@ -130,9 +130,12 @@ def activated(stream: Array, axes: int) -> Array:
     if not isinstance(stream, np.ndarray):
         return activation(stream)
     out = np.empty_like(stream)
-    for rows in strips(stream.shape[stream.ndim - axes :], _CELLS):
+
+    def fill(rows: slice) -> None:
         at: tuple[Any, ...] = (..., rows, *(slice(None),) * (axes - 1))
         out[at] = activation(stream[at])
+
+    every(fill, strips(stream.shape[stream.ndim - axes :], _CELLS))
     return out
 
 
@@ -165,20 +168,21 @@ def _products(block: Layer, active: Floats) -> Floats:
     wide[:, : math.prod(shape)].reshape(width, *shape)[...] = repeated_border(active, len(cells))
     places = [int(np.dot(offset, steps)) for offset in itertools.product(range(3), repeat=len(cells))]
     weight, bias = block.shifted
+    out = np.empty((len(weight), *cells), np.float32)
+    # The last two cells of every row are beyond the border.
+    inside: tuple[Any, ...] = (..., *(slice(n) for n in cells[1:]))
 
-    def outputs(rows: slice) -> Any:
+    def fill(rows: slice) -> None:
         start, stop = rows.start * steps[0], rows.stop * steps[0]
         total, room = (np.empty((len(weight), stop - start), np.float32) for _ in range(2))
         for i, place in enumerate(places):
             own = weight[:, i * width : (i + 1) * width]
             np.matmul(own, wide[:, start + place : stop + place], out=room if i else total)
             total += room if i else bias
-        np.floor(total, out=total)
-        # The last two cells of every row are beyond the border.
-        inside: tuple[Any, ...] = (..., *(slice(n) for n in cells[1:]))
-        return total.reshape(len(weight), -1, *shape[1:])[inside].reshape(len(weight), -1)
+        np.floor(total.reshape(len(weight), -1, *shape[1:])[inside], out=out[:, rows])
 
-    return np.concatenate(list(ordered_map(outputs, strips(cells, _CELLS))), 1)
+    every(fill, strips(cells, _CELLS))
+    return out.reshape(len(weight), -1)
 
 
 def _surroundings(active: Array, axes: int) -> Iterator[Array]:

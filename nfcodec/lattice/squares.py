@@ -20,7 +20,7 @@ from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, S
 from nfcodec.types import Floats
 
 # Of one strip; threads side by side would wait for each other between shorter ones.
-_CELLS = 4096
+_CELLS = 5120
 
 Part = tuple[slice, slice]  # rows and columns
 
@@ -64,9 +64,9 @@ class _Seen:
         """A view (rows, 3 · F, w + 2) of the three cells above each other around those of rows, at an offset; at the
         ends of a row they are none."""
         _, channels, width = self._cells.shape
-        start = 1 + across + rows.start * channels * width
+        start = self._flat.itemsize * (1 + across + rows.start * channels * width)
         shape = rows.stop - rows.start, 3 * channels, width
-        return np.lib.stride_tricks.as_strided(self._flat[start:], shape, self._cells.strides, writeable=False)
+        return np.ndarray(shape, np.float32, self._flat, start, self._cells.strides)
 
 
 @dataclass(frozen=True)

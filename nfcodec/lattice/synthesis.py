@@ -10,6 +10,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.lattice import restore, steps
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.space import strips
+from nfcodec.parallel import every
 from nfcodec.rotations import turned_rotation, whole_rotation
 from nfcodec.types import Doubles, Floats
 
@@ -70,12 +71,15 @@ def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) ->
     offset = None if level.offset is None else level.offset.astype(np.float64).reshape(alone)
     stream = d.through(entered(d, symbols, quality), axes)
     out = np.empty((level.spec.coded, *cells), np.float32)
-    for rows in strips(cells):
+
+    def fill(rows: slice) -> None:
         active = restore.activation(stream[:, rows])
         shape = (-1, *active.shape[1:])
         correction = d.leaving(active.reshape(len(active), -1)).reshape(shape)
         size = sizes[:, :, rows].reshape(shape) if sizes.ndim > 2 else sizes.reshape(alone)
         out[:, rows] = steps.weights(symbols[:, :, rows].reshape(shape), correction, size, offset)
+
+    every(fill, strips(cells))
     return out
 
 
@@ -83,11 +87,14 @@ def entered(d: restore.Restore, symbols: npt.NDArray[np.int32], quality: int) ->
     """The first stream (width, *cells) of D for symbols (P, K, *cells), before it is clipped."""
     cells, row = symbols.shape[2:], restore.quality_row(quality)
     stream = np.empty((len(d.enter.bias), *cells), np.float32)
-    for rows in strips(cells):
+
+    def fill(rows: slice) -> None:
         start, stop = max(0, rows.start - 1), rows.stop + 1  # what is seen of the means around
         features = restore.features(symbols[:, :, start:stop], row)
         own = features[:, rows.start - start : rows.stop - start]
         stream[:, rows] = d.enter(own.reshape(len(own), -1)).reshape(len(stream), -1, *cells[1:])
+
+    every(fill, strips(cells))
     return stream
 
 

@@ -20,10 +20,13 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.parallel import every
 from nfcodec.signal import Block, Floats, Ints, SampleType, SignalInfo
 from nfcodec.types import Doubles
 
 Range = tuple[float, float]
+
+_PIECE = 1 << 17  # values that stay in the processor's cache
 
 _BITS: dict[SampleType, int] = {
     "u1": 1, "u8": 8, "u16": 16, "u32": 32, "u64": 64, "i8": 8, "i16": 16, "i24": 24, "i32": 32, "i64": 64,
@@ -39,8 +42,15 @@ def dtype_of(sample_type: SampleType) -> np.dtype[Any]:
 
 
 def quantize(values: npt.NDArray[Any], info: SignalInfo) -> Ints:
-    """The samples that decoding writes for ``values`` (…) of a signal described by ``info``."""
-    return quantize_block(values, info.sample_type, info.value_range, signed=info.modality == "audio")
+    """The samples that decoding writes for ``values`` (…) of a signal described by ``info``, piece by piece."""
+    flat, out = values.reshape(-1), np.empty(values.size, dtype_of(info.sample_type))
+
+    def fill(start: int) -> None:
+        piece = slice(start, start + _PIECE)
+        out[piece] = quantize_block(flat[piece], info.sample_type, info.value_range, signed=info.modality == "audio")
+
+    every(fill, range(0, values.size, _PIECE))
+    return out.reshape(values.shape)
 
 
 def samples_of(block: Block, info: SignalInfo) -> Ints:

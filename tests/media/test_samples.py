@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfcodec.media.samples import convert_alpha, dequantize, dtype_of, quantize_block
+from nfcodec.media import samples as module
+from nfcodec.media.samples import convert_alpha, dequantize, dtype_of, quantize, quantize_block
+from nfcodec.signal import SignalInfo
 
 UNSIGNED = [("u1", 1), ("u8", 255), ("u16", 65535)]
 SOUND = [("u8", 0, 255), ("i8", -128, 127), ("i16", -32768, 32767), ("i24", -(2**23), 2**23 - 1)]
@@ -82,3 +84,18 @@ def test_alpha_between_depths():
     assert wide.tolist() == [0, 257, 32896, 65535]
     assert convert_alpha(wide, "u8").tolist() == alpha.tolist()
     assert convert_alpha(np.array([128, 129, 65534], np.uint16), "u8").tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "value_range"),
+    [("image", "u8", None), ("image", "u16", (100.0, 60000.0)), ("audio", "i24", None), ("array", "f32", (-2.0, 5.0))],
+)
+def test_pieces_do_not_show(modality, kind, value_range, monkeypatch):
+    monkeypatch.setattr(module, "_PIECE", 7)
+    values = np.random.default_rng(0).uniform(-1.1, 1.1, (5, 9, 3)).astype(np.float32)
+    info = SignalInfo(modality, (5, 9), 3, kind, value_range=value_range)
+    found = quantize(values[:, ::2], info)
+    wanted = quantize_block(values[:, ::2], kind, value_range, signed=modality == "audio")
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+    assert quantize(values[:0], info).shape == (0, 9, 3)
