@@ -4,7 +4,8 @@
 
 Every 50th picture by name, over all folders, is held out; of the others so many ``--pictures``, drawn at random, are
 coded (``-e 5``, at a quality from each third of the range) and kept in DIR, those held out at ``-q`` 10, 25, 40, 60 and
-80. Of ``--networks`` for as many parts of the range of qualities each is trained alone, for its share of the time;
+80; a share ``--soft`` of the former are parts enlarged up to twice: pictures that people have are often softer than
+these. Of ``--networks`` for as many parts of the range of qualities each is trained alone, for its share of the time;
 ``--begin``: at the running mean of this checkpoint, as of one network for all. ``DIR/checkpoint-0``, -1, … make the
 training resumable. Every few minutes a line tells by how much the network raises PSNR on the pictures held out: mean,
 median and the worst, by quality. ``--results NAME`` writes the last of these and what they are made of to
@@ -41,6 +42,7 @@ HELD_QUALITIES = (10, 25, 40, 60, 80)
 STARTS, WIDTH = (6, 36, 66), 30  # of the qualities that are drawn
 OVERLAP = 3  # a network learns from so much beyond its part of the range
 SIZE, ALIGNED = 256, 48  # a multiple of every spacing
+ENLARGED = 1.25, 2.0
 EFFORT = 5
 CHECK = 240.0  # seconds
 KINDS = (".jpg", ".jpeg", ".png")
@@ -57,9 +59,24 @@ def files_of(folders: Sequence[Path], count: int) -> tuple[list[Path], list[Path
 
 def picture(path: Path) -> np.ndarray:
     """The upper left part of a picture, whole cells of every spacing."""
-    samples = np.asarray(Image.open(path).convert("RGB"))[:SIZE, :SIZE]
-    height, width = (n // ALIGNED * ALIGNED for n in samples.shape[:2])
+    return aligned(np.asarray(Image.open(path).convert("RGB")))
+
+
+def aligned(samples: np.ndarray) -> np.ndarray:
+    """The upper left part of samples, whole cells of every spacing."""
+    height, width = (min(n, SIZE) // ALIGNED * ALIGNED for n in samples.shape[:2])
     return np.ascontiguousarray(samples[:height, :width])
+
+
+def soft(path: Path, random: np.random.Generator) -> np.ndarray:
+    """A part of a picture, enlarged by 1.25 to 2, whole cells of every spacing."""
+    with Image.open(path) as image:
+        whole, factor = image.convert("RGB"), random.uniform(*ENLARGED)
+    side = int(SIZE / factor)
+    left, top = (int(random.integers(max(1, n - side + 1))) for n in whole.size)
+    part = whole.crop((left, top, min(whole.width, left + side), min(whole.height, top + side)))
+    larger = part.resize((round(part.width * factor), round(part.height * factor)), Image.Resampling.LANCZOS)
+    return aligned(np.asarray(larger))
 
 
 def as_coded(init: LatticeInit, name: str, samples: np.ndarray, quality: int, work: Path) -> CodedPicture | None:
@@ -74,14 +91,17 @@ def as_coded(init: LatticeInit, name: str, samples: np.ndarray, quality: int, wo
         return coded(field, samples, init.spacings)
 
 
-def kept(init: LatticeInit, name: str, paths: Sequence[Path], work: Path, kind: str) -> Iterator[CodedPicture]:
-    """Coded pictures, made once."""
+def kept(
+    init: LatticeInit, name: str, paths: Sequence[Path], work: Path, kind: str, share: float
+) -> Iterator[CodedPicture]:
+    """Coded pictures, made once; a ``share`` of them soft."""
     work.mkdir(parents=True, exist_ok=True)
     for i, path in enumerate(paths):
         at, random = work / f"{kind}-{i:04d}.npz", np.random.default_rng(i)
         if not at.exists():
             drawn = [start + int(random.integers(WIDTH)) for start in STARTS]
-            samples, qualities = picture(path), HELD_QUALITIES if kind == "held" else drawn
+            samples = soft(path, random) if random.random() < share else picture(path)
+            qualities = HELD_QUALITIES if kind == "held" else drawn
             made = [p for q in qualities if (p := as_coded(init, name, samples, q, work))]
             with at.with_suffix(".tmp").open("wb") as file:
                 parts = {n: np.stack([getattr(p, n) for p in made]) for n in ("original", "decoded") if made}
@@ -149,6 +169,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--init", default="photo-lattice")
     parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--soft", type=float, default=0.4)
     parser.add_argument("--networks", type=int, default=1)
     parser.add_argument("--begin", type=Path)
     parser.add_argument("--work", type=Path, required=True)
@@ -168,8 +189,9 @@ def main() -> int:
     if not isinstance(both, LatticeInit) or len(both.levels) > 1:
         raise BenchmarkError(f"{args.init} is no lattice of one level")
     own = both.tuned("psnr")
-    kinds = zip(("train", "held"), files_of(args.folders, args.pictures), strict=True)
-    pictures, held = (list(kept(own, args.init, paths, args.work, kind)) for kind, paths in kinds)
+    paths, held_out = files_of(args.folders, args.pictures)
+    pictures = list(kept(own, args.init, paths, args.work, "train", args.soft))
+    held = list(kept(own, args.init, held_out, args.work, "held", 0.0))
     trainers = []
     for part in range(args.networks):
         config = FilterConfig(steps=args.steps, lr=args.lr, qualities=learned(part, args.networks))

@@ -40,7 +40,7 @@ def test_it_makes_an_init_and_goes_on(tool, pictures, tmp_path, monkeypatch, cap
     paths, held = tool.files_of([pictures], 2)
     assert held == [pictures / "2.png"] and len(set(paths)) == 2 and not set(held) & set(paths)
     out, work = tmp_path / "new.safetensors", tmp_path / "work"
-    more = "--pictures", "2", "--work", str(work), "--steps", "2", "--networks", "2", "-o", str(out)
+    more = "--pictures", "2", "--soft", "0", "--work", str(work), "--steps", "2", "--networks", "2", "-o", str(out)
     monkeypatch.setattr(sys, "argv", ["train_filter.py", str(pictures), "--init", init("filtered-lattice"), *more])
     assert tool.main() == 0
     assert {p.name for p in work.iterdir()} == {
@@ -55,5 +55,7 @@ def test_it_makes_an_init_and_goes_on(tool, pictures, tmp_path, monkeypatch, cap
     before = {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
     assert tool.main() == 0  # nothing is left to do
     assert before == {p: p.stat().st_mtime_ns for p in work.glob("*.npz")}
+    height, width, _ = tool.soft(pictures / "0.png", np.random.default_rng(1)).shape
+    assert height % 48 == width % 48 == 0 and 96 < height <= 192
     assert "-q 10" in capsys.readouterr().err
     assert tool.learned(0, 3) == (0, 36) and tool.learned(1, 3) == (31, 70) and tool.learned(2, 3) == (65, 100)
