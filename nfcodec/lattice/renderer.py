@@ -38,7 +38,7 @@ _DENSER = 1.0 - 1e-9
 # Of samples that are rendered at once: whole planes in float64 are three times as large as what comes out.
 _BAND_SAMPLES, _BAND_ROWS = 1 << 19, 32
 # Y sees some rows more on both sides of a band, so larger ones take less time.
-_FILTERED_BAND = 2
+_FILTERED_BAND = 4
 
 
 class LevelRenderer:
