@@ -20,7 +20,7 @@ from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, S
 from nfcodec.types import Floats
 
 # Of one strip; threads side by side would wait for each other between shorter ones.
-_CELLS = 5120
+_CELLS = 7000
 
 Part = tuple[slice, slice]  # rows and columns
 
