@@ -102,7 +102,9 @@ class SampleFilter:
         def fill(index: int) -> None:
             tile = tiles.box(index)
             around = tiles.around(tile, self.reach // SIDE)
-            whole = np.floor(planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32) + 0.5)
+            whole = planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32)
+            whole += 0.5
+            np.floor(whole, out=whole)
             _, *inner = tile.within(around)
             found = outputs(self.network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), _ROOMS)
             own = whole[_samples(tile.within(around))]
