@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.blas import single_threaded
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.filtered import Filtered, Window, seen
@@ -167,6 +168,7 @@ class LatticeRenderer:
         """Planes (P, n_0, …) of the samples in spans of each axis."""
         return _unit(self._whole(_samples(spans)))
 
+    @single_threaded
     def planes(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on the grid of native positions, without X."""
         native = self._native(positions)
@@ -196,6 +198,7 @@ class LatticeRenderer:
             planes = interpolate(planes, axis, where - a)
         return planes
 
+    @single_threaded
     def render(self, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) of the field on the grid of native positions; of samples exactly."""
         native = self._native(positions)
@@ -226,11 +229,13 @@ class LatticeRenderer:
                 pass
         return out
 
+    @single_threaded
     def render_dense(self, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) on a grid that is there to be low-passed."""
         dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
         return self._values(self._interpolated(positions) if dense else self.planes(positions))
 
+    @single_threaded
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) of the field at native positions (N, d), of samples exactly; those outside the lattice get the
         value at its border."""
