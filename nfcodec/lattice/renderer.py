@@ -22,7 +22,7 @@ from nfcodec.lattice.space import Box as Cells
 from nfcodec.lattice.space import Space, box_of
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import region_layers, whole_to_values
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every, ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import SignalInfo
@@ -225,8 +225,7 @@ class LatticeRenderer:
         for start in range(0, len(rows), step):
             planes = self._whole([rows[start : start + step], *rest])
             pieces = range(0, planes.shape[1], _BAND_ROWS)
-            for _ in ordered_map(fill, ((start + i, planes[:, i : i + _BAND_ROWS]) for i in pieces)):
-                pass
+            every(fill, ((start + i, planes[:, i : i + _BAND_ROWS]) for i in pieces))
         return out
 
     @single_threaded
