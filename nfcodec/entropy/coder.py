@@ -337,7 +337,9 @@ def get_each(
     order, runs = _sorted_rows(owners, rows, family)
     indices = _decode_runs(decoders, runs, family)
     ordered = _from_indices(indices)
-    out = np.flatnonzero(indices == 2 * _row_supports(family).take(rows[order]) + 1)
+    escape = 2 * _row_supports(family) + 1
+    lengths = [stop - start for _, _, start, stop in runs]
+    out = np.flatnonzero(indices == np.repeat(escape.astype(np.int32)[[row for _, row, _, _ in runs]], lengths))
     for stream, places in _by_stream(owners, order, out):
         decoders[stream]._get_escapes(ordered, out[places])
     symbols = np.empty_like(ordered)

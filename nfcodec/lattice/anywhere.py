@@ -21,7 +21,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.errors import InternalError
 from nfcodec.lattice.spec import LatticeSpec
 from nfcodec.lattice.trunk import trunk
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every, ordered_map
 from nfcodec.types import Doubles, Floats
 from nfcodec.types import Indices as Ints
 
@@ -212,8 +212,7 @@ def render_grid(
         jobs = (partial(_fill, spec, grid, layers, piece, table) for piece in _bands(axes))
     else:
         jobs = (partial(_fill_alone, spec, params, grid, layers, piece) for piece in _small_pieces(spec, axes))
-    for _ in ordered_map(_do, jobs):
-        pass
+    every(_do, jobs)
     return out
 
 

@@ -42,6 +42,8 @@ QUALITY = 32
 # Squares of a tile at most: rows of it and what they see are matrices of columns for kernels that copy nothing.
 _TILE = 128, 224
 _MARGIN = 3  # squares that the inputs and the first layer see on each side
+# 14 MB for each thread that filters.
+_ROOMS = Rooms()
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,19 @@ class SampleFilter:
     @single_threaded
     def __call__(self, planes: Doubles, quality: int) -> Doubles:
         """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated. Tile by tile."""
-        out, rooms = np.empty_like(planes), Rooms()
-        network, enter, exponent = self.network(quality), self.entering(quality), self.exponent(quality)
+        out, network = np.empty_like(planes), self.network(quality)
+        enter, exponent = self.entering(quality), self.exponent(quality)
         size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
         tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], _TILE[1])))
 
         def fill(index: int) -> None:
             tile = tiles.box(index)
             around = tiles.around(tile, self.reach // SIDE)
-            whole = np.floor(planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32) + 0.5)
+            whole = planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32)
+            whole += 0.5
+            np.floor(whole, out=whole)
             _, *inner = tile.within(around)
-            found = outputs(network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), rooms)
+            found = outputs(network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), _ROOMS)
             own = whole[_samples(tile.within(around))]
             own += _scaled(_unsquared(found), exponent, PLANE_BITS - _bits(UNIT))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nfcodec.blas import single_threaded
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.filtered import Filtered, Window, seen
@@ -21,7 +22,7 @@ from nfcodec.lattice.space import Box as Cells
 from nfcodec.lattice.space import Space, box_of
 from nfcodec.lattice.steps import WEIGHT_UNIT
 from nfcodec.lattice.synthesis import region_layers, whole_to_values
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every, ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import SignalInfo
@@ -38,7 +39,7 @@ _DENSER = 1.0 - 1e-9
 # Of samples that are rendered at once: whole planes in float64 are three times as large as what comes out.
 _BAND_SAMPLES, _BAND_ROWS = 1 << 19, 32
 # Y sees some rows more on both sides of a band, so larger ones take less time.
-_FILTERED_BAND = 2
+_FILTERED_BAND = 4
 
 
 class LevelRenderer:
@@ -167,6 +168,7 @@ class LatticeRenderer:
         """Planes (P, n_0, …) of the samples in spans of each axis."""
         return _unit(self._whole(_samples(spans)))
 
+    @single_threaded
     def planes(self, positions: list[Positions]) -> Floats:
         """Planes (P, n_0, …) on the grid of native positions, without X."""
         native = self._native(positions)
@@ -196,6 +198,7 @@ class LatticeRenderer:
             planes = interpolate(planes, axis, where - a)
         return planes
 
+    @single_threaded
     def render(self, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) of the field on the grid of native positions; of samples exactly."""
         native = self._native(positions)
@@ -222,15 +225,16 @@ class LatticeRenderer:
         for start in range(0, len(rows), step):
             planes = self._whole([rows[start : start + step], *rest])
             pieces = range(0, planes.shape[1], _BAND_ROWS)
-            for _ in ordered_map(fill, ((start + i, planes[:, i : i + _BAND_ROWS]) for i in pieces)):
-                pass
+            every(fill, ((start + i, planes[:, i : i + _BAND_ROWS]) for i in pieces))
         return out
 
+    @single_threaded
     def render_dense(self, positions: list[Positions]) -> Floats:
         """Values (n_0, …, C) on a grid that is there to be low-passed."""
         dense = any(len(p) > 1 and p[1] - p[0] < _DENSER for p in positions)
         return self._values(self._interpolated(positions) if dense else self.planes(positions))
 
+    @single_threaded
     def sample(self, positions: Positions) -> Floats:
         """Values (N, C) of the field at native positions (N, d), of samples exactly; those outside the lattice get the
         value at its border."""

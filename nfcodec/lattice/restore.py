@@ -35,7 +35,7 @@ LARGEST_ACTIVATION = 255
 LARGEST_OUTPUT = 2047
 SLOPE = 13 / 128
 # Cells of one product, whose inputs stay near the processor's cache.
-_CELLS = 512
+_CELLS = 768
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, S
 from nfcodec.types import Floats
 
 # Of one strip; threads side by side would wait for each other between shorter ones.
-_CELLS = 5120
+_CELLS = 7000
 
 Part = tuple[slice, slice]  # rows and columns
 
@@ -84,8 +84,8 @@ class _Columns:
         parts = weight.reshape(len(weight), 3, 3, -1).transpose(2, 0, 1, 3).reshape(3, len(weight), -1)
         return cls(tuple(parts), np.repeat(bias, width, 1))
 
-    def add(self, seen: _Seen, rows: slice, stream: Floats, rooms: Rooms) -> Floats:
-        """Add what the layer makes of rows to their ``stream`` (rows, F, w); what is active then, in a room."""
+    def add(self, seen: _Seen, rows: slice, stream: Floats, active: Floats, rooms: Rooms) -> None:
+        """Add what the layer makes of rows to their ``stream`` (rows, F, w); ``active`` becomes what follows of it."""
         total, room = rooms.get("total", *stream.shape), rooms.get("room", *stream.shape)
         with np.errstate(all="ignore"):  # as in Layer
             for i, weight in enumerate(self.weights):
@@ -93,17 +93,17 @@ class _Columns:
                 total += room if i else self.bias
         stream += np.floor(total, out=total)
         np.clip(stream, -LARGEST_STREAM, LARGEST_STREAM, out=stream)
-        return _activated(stream, room)
+        _activate(stream, room, active)
 
 
-def _activated(stream: Floats, room: Floats) -> Floats:
-    """:func:`nfcodec.lattice.restore.activation`, in ``room``."""
+def _activate(stream: Floats, room: Floats, out: Floats) -> None:
+    """:func:`nfcodec.lattice.restore.activation`; what is in ``room`` is lost."""
     np.multiply(stream, SLOPE, out=room)
     np.maximum(stream, room, out=room)
     room *= 1.0 / STREAM
     room += 0.5
     np.floor(room, out=room)
-    return np.clip(room, -LARGEST_ACTIVATION, LARGEST_ACTIVATION, out=room)
+    np.clip(room, -LARGEST_ACTIVATION, LARGEST_ACTIVATION, out=out)
 
 
 def outputs(
@@ -122,11 +122,9 @@ def outputs(
         following = _Seen(rooms, f"seen {after % 2}", len(enter.bias), (height, width))
         own, reached = _Columns.of(layer, width + 2), _reached(rows, after, height)
         for strip in _strips(reached, width):
-            active = own.add(seen, strip, stream[strip], rooms)
-            if after:
-                following.at(strip)[...] = active
-            else:
-                found = network.leaving(active)[:, :, 1 + columns.start : 1 + columns.stop]
+            own.add(seen, strip, stream[strip], following.at(strip), rooms)
+            if not after:
+                found = network.leaving(following.at(strip))[:, :, 1 + columns.start : 1 + columns.stop]
                 out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(1, 0, 2)
         following.close(reached)
         seen = following

@@ -16,6 +16,8 @@ from nfcodec.types import Doubles, Floats
 
 # What whole planes are rounded to before they are rotated, and the digits of the rotated ones.
 _PLANE_BITS, _ROTATED_BITS = 20, 36
+# Of a strip: threads side by side would wait for each other between shorter ones.
+_CELLS = 1536
 
 
 def last_layers(level: Level, symbols: Array, quality: int) -> Array:
@@ -79,7 +81,7 @@ def region_layers(level: Level, symbols: npt.NDArray[np.int32], quality: int) ->
         size = sizes[:, :, rows].reshape(shape) if sizes.ndim > 2 else sizes.reshape(alone)
         out[:, rows] = steps.weights(symbols[:, :, rows].reshape(shape), correction, size, offset)
 
-    every(fill, strips(cells))
+    every(fill, strips(cells, _CELLS))
     return out
 
 
@@ -94,7 +96,7 @@ def entered(d: restore.Restore, symbols: npt.NDArray[np.int32], quality: int) ->
         own = features[:, rows.start - start : rows.stop - start]
         stream[:, rows] = d.enter(own.reshape(len(own), -1)).reshape(len(stream), -1, *cells[1:])
 
-    every(fill, strips(cells))
+    every(fill, strips(cells, _CELLS))
     return stream
 
 

@@ -21,6 +21,7 @@ from nfcodec.media.png import PngShape, PngWriter
 from nfcodec.media.reading import named, reason
 from nfcodec.media.samples import as_type, convert_alpha, quantize
 from nfcodec.media.timing import frame_times
+from nfcodec.parallel import begun
 from nfcodec.signal import Block, Ints, Metadata, SampleType, SignalInfo
 from nfcodec.tags import MOST_DPI, Tags
 
@@ -93,6 +94,7 @@ class PngSink:
         self.warnings: list[str] = []
         self._path, self._info = path, info
         self._rows = int(np.prod(info.shape[:-1]))
+        self._written: Callable[[], None] = _nothing
         moving = info.modality == "video"
         shape = PngShape(
             width=info.shape[-1],
@@ -112,18 +114,26 @@ class PngSink:
             raise
 
     def write(self, block: Block) -> None:
-        """Take the next rows (n, W, C) of a picture, or frames (n, H, W, C) of a video."""
+        """Take the next rows (n, W, C) of a picture, or frames (n, H, W, C) of a video. They are compressed beside what
+        comes next, which tells of errors."""
         samples = join_alpha(block, quantize(block.values, self._info), self._info.sample_type)
         rows = samples.reshape(-1, *samples.shape[-2:])
         self._rows -= len(rows)
         if self._rows < 0:
             raise OutputError(f"cannot write {named(self._path)}: more rows than announced")
+        self._finish()
+        self._written = begun(self._writer.rows, rows)
+
+    def _finish(self) -> None:
+        """Wait until what was begun is written."""
+        written, self._written = self._written, _nothing
         with _writing(self._path):
-            self._writer.rows(rows)
+            written()
 
     def close(self) -> None:
         """Write the end of the file."""
         try:
+            self._finish()
             if self._rows:
                 raise OutputError(f"cannot write {named(self._path)}: {self._rows} rows are missing")
             with _writing(self._path):
@@ -134,8 +144,14 @@ class PngSink:
 
     def abort(self) -> None:
         """Close the file as it is; may be called twice."""
+        with suppress(OutputError):
+            self._finish()
         with suppress(OSError):
             self._file.close()
+
+
+def _nothing() -> None:
+    """Nothing is being written."""
 
 
 class PillowSink:

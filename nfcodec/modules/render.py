@@ -11,7 +11,7 @@ from nfcodec.blas import one_thread_each
 from nfcodec.coords import AxisPlan
 from nfcodec.modules.kinds import field_kind
 from nfcodec.modules.spec import FieldSpec, Params
-from nfcodec.parallel import ordered_map
+from nfcodec.parallel import every
 from nfcodec.types import Floats, Indices
 
 # Activations of one evaluation stay near the processor's cache; larger batches are slower, not faster.
@@ -52,8 +52,7 @@ def render_box(spec: FieldSpec, params_of: Callable[[Indices], Params], plans: l
 
     size = batch_size(cells)
     with one_thread_each():
-        for _ in ordered_map(evaluate, range(0, total, size)):
-            pass
+        every(evaluate, range(0, total, size))
     return _gather(out, plans, rows, columns)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import threadpoolctl
 from helpers import STAND_INS, decode_array, init, memory, opened, pack, painting, unpack, with_region
 from safetensors.numpy import load_file
 
@@ -12,7 +13,7 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice.enlarge import detail, detail_shapes
 from nfcodec.lattice.filtering import LARGEST_INPUT, SampleFilter
 from nfcodec.lattice.fit.encode import LatticeEncoder
-from nfcodec.lattice.renderer import LatticeRenderer
+from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
 from nfcodec.lattice.restore import Restore
 from nfcodec.lattice.space import Space
 from nfcodec.signal import SignalInfo
@@ -161,6 +162,21 @@ def test_x_sees_filtered_samples(filtered):
     points = np.stack(np.meshgrid(*twice, indexing="ij"), -1).reshape(-1, 2)
     np.testing.assert_allclose(own.sample(points).reshape(48, 64, 3), own.render(twice), atol=1e-5)
     np.testing.assert_array_equal(own.render(grid((0, 24), (0, 32))), plain.render(grid((0, 24), (0, 32))))
+
+
+@pytest.mark.parametrize("way", ["render", "planes", "render_dense", "sample"])
+def test_products_of_rendering_use_one_thread_each(filtered, way, monkeypatch):
+    """Threads of a library inside a single product would spin while other programs want to work."""
+    found, seen = picture(filtered, 24, 32), []
+
+    def spied(self, positions):
+        seen.extend(c["num_threads"] for c in threadpoolctl.threadpool_info() if c["user_api"] == "blas")
+        return np.zeros((3, 1) if way == "sample" else (3, 1, 1), np.float32)
+
+    monkeypatch.setattr(LevelRenderer, "points" if way == "sample" else "planes", spied)
+    with threadpoolctl.threadpool_limits(limits=3, user_api="blas"):
+        getattr(found, way)(np.array([[3.25, 7.5]]) if way == "sample" else [np.array([3.25]), np.array([7.5])])
+    assert set(seen) == {1}
 
 
 def test_what_is_low_passed_is_filtered(filtered):

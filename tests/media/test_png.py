@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from nfcodec.errors import OutputError
+from nfcodec.media import open_sink
 from nfcodec.media.png import PngShape, PngWriter
-from nfcodec.signal import Metadata
+from nfcodec.parallel import limited
+from nfcodec.signal import Block, Metadata, SignalInfo
 from nfcodec.tags import Tags
 
 
@@ -64,3 +67,44 @@ def test_animation():
             np.testing.assert_array_equal(np.asarray(image.convert("RGBA")), samples[number])
             times.append(image.info["duration"])
     assert times == [40.0, 100.0, 70_000.0]
+
+
+# -- written beside what comes next ------------------------------------------------------------------------
+def blocks(height, width):
+    samples = np.random.default_rng(0).integers(0, 256, (height, width, 3))
+    return samples, [Block((part / 255.0).astype(np.float32)) for part in np.array_split(samples, 5)]
+
+
+def written(sink, pieces):
+    for piece in pieces:
+        sink.write(piece)
+    sink.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pieces_come_in_order(threads, tmp_path):
+    samples, pieces = blocks(23, 9)
+    with limited(threads):
+        sink = open_sink(tmp_path / "a.png", SignalInfo("image", (23, 9), 3, "u8"), Metadata(), format="png")
+        written(sink, pieces)
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), samples)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("failing", [1, 5])
+def test_an_error_comes_with_the_next_piece_or_the_end(threads, failing, tmp_path, monkeypatch):
+    calls = []
+
+    def rows(self, samples):
+        calls.append(len(samples))
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PngWriter, "rows", rows)
+    with limited(threads):
+        sink = open_sink(tmp_path / "a.png", SignalInfo("image", (23, 9), 3, "u8"), Metadata(), format="png")
+        with pytest.raises(OutputError, match=r"a\.png: No space"):
+            written(sink, blocks(23, 9)[1])
+        sink.abort()
+    assert len(calls) == failing
