@@ -4,7 +4,7 @@ For every symbol the gain of a change is estimated from the gradient of the erro
 curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
 from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
 After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered
-after decoding (Y), the second round and all after it leave to Y what it restores.
+after decoding (Y), the second round and all after it leave to Y what it restores, the third where looks count.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _LEAST_GAIN = 0.05
 _ONLY_SHARE, _NEXT, _LEAST_SHARE = 0.75, 0.6, 0.12
 # So many rounds begin with all promising changes twice.
 _TWICE_FULL = 3
-# From this round on Y is minded.
-_MINDING = 2
+# From this round on Y is minded; where looks count, of which it changes less, from the other one on.
+_MINDING, _MINDING_LOOKS = 2, 3
 # Times relative to one look at what symbols cost: a round; coding, rendering and verification.
 _ROUND, _REST = 2.5, 2.5
 
@@ -203,8 +203,8 @@ def proposals(
 def refine(
     problem: Problem, symbols: Symbols, rounds: int, *, held: float = 1.0, deadline: float | None = None
 ) -> State:  # fmt: skip
-    """The best state after at most ``rounds``; never worse than ``symbols``, by what is missing before Y in the first
-    round, after Y from then on.
+    """The best state after at most ``rounds``; never worse than ``symbols``, by what is missing after Y, as soon as
+    that is minded.
 
     Blocks are ranked anew in every round by the fall of the cost that was last expected of them, and the next round is
     confined to the best ones that together hold the share ``held`` of it. No round begins that would leave too little
@@ -214,11 +214,12 @@ def refine(
     state, context, scores = problem.state(symbols), None, np.zeros(0)
     look = time.monotonic() - began
     round_time, rest = _ROUND * look, _REST * look
+    minding = _MINDING if problem.looks is None else _MINDING_LOOKS
     for number, share in enumerate(shares(rounds), 1):
         began = time.monotonic()
         if deadline is not None and began + round_time + rest > deadline:
             break
-        if number >= _MINDING and problem.level.filter:
+        if number >= minding and problem.level.filter:
             state, context = problem.minding(state), None
         move, gain = proposals(problem, state, context)
         better = _changed(problem, state, move, gain, share)
