@@ -74,6 +74,8 @@ class SampleFilter:
     def validate(self, name: str, planes: int, spacings: int) -> None:
         """Raise :class:`CorruptError` unless it fits so many planes and other spacings, and every sum stays exact."""
         channels = SIDE**2 * planes
+        if not self.networks:
+            raise CorruptError(f"init {name}: Y has no network")
         if self.log_unit.shape != (order.QUALITY_LEVELS,) or self.log_unit.dtype != np.int16:
             raise CorruptError(f"init {name}: unit of Y of {self.log_unit.dtype} {self.log_unit.shape}")
         if self.log_unit.min() <= -16 * steps.OCTAVE or self.log_unit.max() > 0:

@@ -60,11 +60,11 @@ def box_of(spans: Sequence[Span]) -> Box:
     return Box(-1, tuple(a for a, _ in spans), tuple(b for _, b in spans))
 
 
-def strips(cells: Sequence[int], most: int = 512) -> Iterator[slice]:
-    """Rows of cells (the first axis), some after the other: about ``most`` cells, which stay near the processor's
-    cache."""
+def strips(cells: Sequence[int], most: int = 512, first: int = 0) -> Iterator[slice]:
+    """Rows of cells (the first axis) from the ``first`` on, some after the other: about ``most`` cells, which stay near
+    the processor's cache."""
     rows = max(1, most // max(1, math.prod(cells[1:])))
-    return (slice(start, min(start + rows, cells[0])) for start in range(0, cells[0], rows))
+    return (slice(start, min(start + rows, cells[0])) for start in range(first, cells[0], rows))
 
 
 @dataclass(frozen=True, slots=True)

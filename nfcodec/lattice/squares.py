@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, STREAM, Restore
+from nfcodec.lattice.space import strips
 from nfcodec.types import Floats
 
 # Of one strip; threads side by side would wait for each other between shorter ones.
@@ -121,7 +121,7 @@ def outputs(
     for after, layer in zip(range(len(network.blocks), -1, -1), layers, strict=True):
         following = _Seen(rooms, f"seen {after % 2}", len(enter.bias), (height, width))
         own, reached = _Columns.of(layer, width + 2), _reached(rows, after, height)
-        for strip in _strips(reached, width):
+        for strip in strips((reached.stop, width), _CELLS, reached.start):
             own.add(seen, strip, stream[strip], following.at(strip), rooms)
             if not after:
                 found = network.leaving(following.at(strip))[:, :, 1 + columns.start : 1 + columns.stop]
@@ -134,11 +134,6 @@ def outputs(
 def _reached(rows: slice, layers: int, height: int) -> slice:
     """The rows that so many layers see around some."""
     return slice(max(0, rows.start - layers), min(height, rows.stop + layers))
-
-
-def _strips(rows: slice, width: int) -> Iterator[slice]:
-    step = max(1, _CELLS // width)
-    return (slice(start, min(start + step, rows.stop)) for start in range(rows.start, rows.stop, step))
 
 
 def _around(inputs: Floats, rooms: Rooms) -> _Seen:

@@ -210,12 +210,13 @@ def test_the_largest_numbers_stay_exact(filtered):
     np.testing.assert_array_equal(found[:, 6:10, 6:10], found[:, 8:12, 8:12])
 
 
-@pytest.mark.parametrize("change", ["inputs", "outputs", "sums", "unit", "type"])
+@pytest.mark.parametrize("change", ["none", "inputs", "outputs", "sums", "unit", "type"])
 def test_what_does_not_fit_is_refused(filtered, change):
     own = filtered.levels[0].filter
     net, unit = own.networks[0], own.log_unit
     enter = net.enter
     bad = {
+        "none": SampleFilter((), unit),
         "inputs": SampleFilter(
             (net, Restore(replace(enter, weight=enter.weight[:, 1:]), net.blocks, net.leave)), unit
         ),

@@ -222,10 +222,10 @@ class LatticeEncoder(Encoder):
 
     def _dithered(self, scene: Scene, plan: Plan) -> Plan:
         """The plan with the dither that suits the picture."""
-        wide = self._wide(0, torch.from_numpy(scene.below), None)
-        if len(self.spaces) > 1 or self.init.axes != 2 or self.constant or scene.empty or wide is None:
+        if len(self.spaces) > 1 or self.init.axes != 2 or self.constant or scene.empty:
             return plan
-        return replace(plan, dither=best_dither(self.fits[0], wide, plan))
+        wide = self._wide(0, torch.from_numpy(scene.below), None)
+        return plan if wide is None else replace(plan, dither=best_dither(self.fits[0], wide, plan))
 
     def _rest(self) -> list[bytes]:
         """All payloads but those of the picture."""
