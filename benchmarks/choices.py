@@ -11,28 +11,24 @@ cent of the bytes, and the BD-rate of the mean curves.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean, median
 from unittest import mock
 
 import numpy as np
-import torch
 from bjontegaard import bd_rate
-from machine import build_fingerprint, describe
 from PIL import Image
-from results import Row, plain_command, say, today, whole_numbers, write_json
+from results import Row, say
+from trials import arguments, tried, write_results
 
 import nfcodec
-from nfcodec import zoo
 from nfcodec.lattice.fit import adapt, encode, rounds, trial
 from nfcodec.lattice.init import LatticeInit
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 # Which of the choices are made.
 VARIANTS = {
     "none": (), "dither": ("dither",), "turn": ("turn",), "rounds": ("rounds",), "all": ("dither", "turn", "rounds"),
@@ -54,6 +50,16 @@ def encoded(picture: Path, out: Path, options: nfcodec.EncodeOptions, made: tupl
         began = time.process_time()
         result = nfcodec.encode(picture, out, options=options, force=True)
     return {"bytes": out.stat().st_size, "psnr": result.psnr, "cpu_seconds": round(time.process_time() - began, 3)}
+
+
+def measured(init: LatticeInit, picture: Path, options: nfcodec.EncodeOptions, work: Path) -> Iterator[Row]:
+    """One row for each variant."""
+    size = np.asarray(Image.open(picture).convert("RGB")).size
+    for variant, made in VARIANTS.items():
+        row = encoded(picture, work / "out.nfc", options, made)
+        errors = size * 10.0 ** (-row["psnr"] / 10.0) / init.plane_trade(options.quality)
+        about = {"file": f"{picture.parent.name}/{picture.name}", "quality": options.quality, "made": variant}
+        yield {**about, **row, "cost": round(8 * row["bytes"] + errors, 1)}
 
 
 def summary(rows: list[Row], qualities: list[int]) -> dict[str, Row]:
@@ -79,38 +85,10 @@ def summary(rows: list[Row], qualities: list[int]) -> dict[str, Row]:
 
 def main() -> int:
     """Measure, write the result, print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--name", default="choices")
-    parser.add_argument("--qualities", type=whole_numbers, default=[7, 15, 25, 40, 60, 80])
-    parser.add_argument("--effort", type=int, default=5)
-    parser.add_argument("--tune", default="psnr")
-    parser.add_argument("--every", type=int, default=50)
-    parser.add_argument("--first", type=int, default=49)
-    parser.add_argument("--init", default="photo-lattice")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    init = zoo.load(args.init)
-    assert isinstance(init, LatticeInit)
-    init, rows = init.tuned(args.tune), list[Row]()
-    pictures = [p for folder in args.folders for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
-    for picture in pictures[args.first :: args.every]:
-        size = np.asarray(Image.open(picture).convert("RGB")).size
-        with tempfile.TemporaryDirectory(prefix="nfc-choices-") as work:
-            for quality in args.qualities:
-                options = nfcodec.EncodeOptions(quality=quality, effort=args.effort, tune=args.tune, init=args.init)
-                for variant, made in VARIANTS.items():
-                    row = encoded(picture, Path(work) / "out.nfc", options, made)
-                    errors = size * 10.0 ** (-row["psnr"] / 10.0) / init.plane_trade(quality)
-                    about = {"file": f"{picture.parent.name}/{picture.name}", "quality": quality, "made": variant}
-                    rows.append({**about, **row, "cost": round(8 * row["bytes"] + errors, 1)})
-        say(picture.name)
+    args = arguments(__doc__, name="choices", qualities=[7, 15, 25, 40, 60, 80], effort=5)
+    rows = tried(args, measured)
     found = summary(rows, args.qualities)
-    content = {
-        "name": args.name, "command": plain_command(["choices.py", *sys.argv[1:]]), "date": today(),
-        "machine": describe(), "build": build_fingerprint(), "variants": found, "rows": rows,
-    }  # fmt: skip
-    write_json(Path(__file__).resolve().parent / "results" / f"{args.name}.json", content)
+    write_results(args, {"variants": found}, rows)
     for variant, row in found.items():
         each = " ".join(f"{m['quality']}: {m['percent']:+.1f}" for m in row["qualities"])
         say(f"{variant}: BD-rate {row['bd_rate_percent']:+.2f} %; {each}")

@@ -10,9 +10,7 @@ for every quality the mean bytes and PSNR of the usual cells and of the chosen o
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -21,18 +19,16 @@ from unittest import mock
 import numpy as np
 import torch
 from bjontegaard import bd_rate
-from machine import build_fingerprint, describe
 from PIL import Image
-from results import Row, plain_command, say, today, whole_numbers, write_json
+from results import Row, say
+from trials import arguments, tried, write_results
 
 import nfcodec
-from nfcodec import zoo
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.fit.spacings import frequencies, lost
 from nfcodec.lattice.init import LatticeInit
 
 CHOSEN = "chosen"
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def encoded(picture: Path, work: Path, options: nfcodec.EncodeOptions, spacing: int | str | None) -> Row:
@@ -87,37 +83,13 @@ def means(rows: list[Row], qualities: list[int]) -> list[Row]:
 
 def main() -> int:
     """Measure, write the result, print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--name", default="spacings")
-    parser.add_argument("--qualities", type=whole_numbers, default=[5, 15, 25, 40, 60, 80])
-    parser.add_argument("--effort", type=int, default=1)
-    parser.add_argument("--tune", default="psnr")
-    parser.add_argument("--every", type=int, default=50)
-    parser.add_argument("--first", type=int, default=49)
-    parser.add_argument("--init", default="photo-lattice")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    init = zoo.load(args.init)
-    assert isinstance(init, LatticeInit)
-    init, rows = init.tuned(args.tune), list[Row]()
-    pictures = [p for folder in args.folders for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
-    for picture in pictures[args.first :: args.every]:
-        with tempfile.TemporaryDirectory(prefix="nfc-spacings-") as work:
-            for quality in args.qualities:
-                options = nfcodec.EncodeOptions(quality=quality, effort=args.effort, tune=args.tune, init=args.init)
-                rows += measured(init, picture, options, Path(work))
-        say(picture.name)
+    args = arguments(__doc__, name="spacings", qualities=[5, 15, 25, 40, 60, 80], effort=1)
+    rows = tried(args, measured)
     found = means(rows, args.qualities)
     pairs = ("bytes", "psnr"), ("chosen_bytes", "chosen_psnr")
     curves = [([m[a] for m in found], [m[b] for m in found]) for a, b in pairs]
     rate = bd_rate(*curves[0], *curves[1])
-    content = {
-        "name": args.name, "command": plain_command(["spacings.py", *sys.argv[1:]]), "date": today(),
-        "machine": describe(), "build": build_fingerprint(), "bd_rate_percent": round(rate, 2), "means": found,
-        "rows": rows,
-    }  # fmt: skip
-    write_json(Path(__file__).resolve().parent / "results" / f"{args.name}.json", content)
+    write_results(args, {"bd_rate_percent": round(rate, 2), "means": found}, rows)
     for row in found:
         say(f"{row['quality']}: {row['saved_percent']:+.1f} %, pictures {row['saved_percent_mean_of_pictures']:+.1f} %")
     say(f"BD-rate {rate:+.2f} %")

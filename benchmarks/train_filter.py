@@ -26,6 +26,7 @@ import torch
 from machine import BenchmarkError, describe
 from PIL import Image
 from results import Row, plain_command, say, today, write_json
+from trials import SUFFIXES
 
 import nfcodec
 from nfcodec import zoo
@@ -45,12 +46,11 @@ SIZE, ALIGNED = 256, 48  # a multiple of every spacing
 ENLARGED = 1.25, 2.0
 EFFORT = 5
 CHECK = 240.0  # seconds
-KINDS = (".jpg", ".jpeg", ".png")
 
 
 def files_of(folders: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
     """Pictures to train on and those held out."""
-    found = [p for folder in folders for p in sorted(folder.iterdir()) if p.suffix.lower() in KINDS]
+    found = [p for folder in folders for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
     held = found[HELD_OUT - 1 :: HELD_OUT]
     rest = [p for i, p in enumerate(found) if i % HELD_OUT != HELD_OUT - 1]
     order = np.random.default_rng(0).permutation(len(rest))[:count]
