@@ -92,6 +92,7 @@ class Region:
     def __init__(self, prior, shape, quality, planes):
         self.prior, (self.h, self.w), self.quality, self.planes = prior, shape, quality, planes
         self.q = [[{} for _ in range(64)] for _ in range(3)]
+        self.offsets = {}
 
     def at(self, p, k, y, x):
         return self.q[p][k].get((y, x), 0)
@@ -117,10 +118,20 @@ class Region:
         return out + quality_features(self.quality) + [16 * (i == phase) for i in range(4)]
 
     # -- §14 ---------------------------------------------------------------------------------------------
-    def read(self, decoder, places, expected):
-        """One list: symbols at ``places`` (p, k, y, x), expected at M with s."""
+    def read_offsets(self, decoder, kinds):
+        """What a layer corrects: three offsets for each of the ``kinds``, which are named by plane and first symbol."""
+        (flag,) = decoder.symbols([40], counts)
+        found = iter(decoder.symbols([75] * (3 * len(kinds) * flag), counts) if flag else [0] * (3 * len(kinds)))
+        self.offsets = {kind: [next(found) for _ in range(3)] for kind in kinds}
+        some = [o for three in self.offsets.values() for o in three]
+        assert flag in (0, 1) and any(some) == bool(flag) and all(-4 <= o <= 4 for o in some)
+
+    def read(self, decoder, kind, places, expected):
+        """One list: symbols of a kind at ``places`` (p, k, y, x), expected at M with s."""
         rows, how = [], []
-        for m, s in expected:
+        for m, uncorrected in expected:
+            b = 0 if uncorrected <= 8 else 1 if uncorrected <= 14 else 2
+            s = min(max(uncorrected + self.offsets[kind][b], 0), 47)
             base = (m + 4) >> 3
             f = m - 8 * base
             rows.append(5 * s + abs(f) if s < 26 else 104 + s)
@@ -135,7 +146,7 @@ class Region:
             cells = [(y, x) for y in range(oy, self.h, 2) for x in range(ox, self.w, 2)]
             found = [network(self.prior[f"group.{number}"], self.features(number, phase, y, x)) for y, x in cells]
             places = [(p, k, y, x) for k in range(a, b + 1) for y, x in cells]
-            self.read(decoder, places, [(m[k - a], s[k - a]) for k in range(a, b + 1) for m, s in found])
+            self.read(decoder, (p, a), places, [(m[k - a], s[k - a]) for k in range(a, b + 1) for m, s in found])
 
     # -- §15 ---------------------------------------------------------------------------------------------
     def mean_steps(self):
@@ -177,7 +188,7 @@ class Region:
                     x += [16 * (i == level) for i in range(4)] + quality_features(self.quality)
                     (m,), (s,) = network(self.prior[f"mean.{2 * p + edge}"], x)
                     expected.append((m + 8 * bases[p], s))
-                self.read(decoder, [(p, 0, *cell) for cell in cells], expected)
+                self.read(decoder, (p, 0), [(p, 0, *cell) for cell in cells], expected)
 
     def base(self, p, near):
         known = [self.q[p][0][n] for n in near[:4] if n is not None]
@@ -196,6 +207,8 @@ def reference_region(prior, payloads, shape, quality, planes):
     for layer, data in enumerate(payloads):
         if data:
             decoder = ReferenceDecoder(b"" if data == b"\0" else data)
+            means = [(p, 0) for p in range(planes if layer == 0 else 0)]
+            region.read_offsets(decoder, means + [PASSES[i][:2] for i in LAYERS[layer] if PASSES[i][0] < planes])
             if layer == 0:
                 region.read_means(decoder)
             for number in LAYERS[layer]:

@@ -22,10 +22,13 @@ from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
 from nfcodec.entropy.coder import LOGISTIC, SymbolDecoder, SymbolEncoder, get_each, put_each
 from nfcodec.errors import CorruptError, InternalError
+from nfcodec.lattice import correction
+from nfcodec.lattice.correction import Coded, Corrections, Seen
 from nfcodec.lattice.given import Given
-from nfcodec.lattice.mosaic import Cells, MeanPass, Mosaic
+from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
 from nfcodec.lattice.order import Order
+from nfcodec.lattice.passes import Means, Step, coded_order, corrected_kinds, expected
 from nfcodec.lattice.prior import Prior
 from nfcodec.limits import DEFAULT_LIMITS, Limits
 from nfcodec.types import Floats, Indices, Ints, Scales, Shape, Symbols
@@ -124,64 +127,6 @@ class RegionCoder(Protocol):
         ...
 
 
-# -- steps -----------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class _Means:
-    """The step of the coded order that codes means of one plane at once."""
-
-    plane: int
-    means: MeanPass
-
-    low, high = 0, 1
-
-    @property
-    def cells(self) -> Cells:
-        return self.means.cells
-
-    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        features, base = known.mean_features(self.plane, self.means)
-        mean, scale = prior.mean_network(self.plane, self.means.kind)(features)
-        return (mean + 8 * base).astype(np.int32), scale
-
-    def remember(self, known: Neighbourhood, values: Ints) -> None:
-        known.put_means(self.plane, self.cells.flat, values[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The step of the coded order that codes one phase of one pass: symbol by symbol, cells in order of the axes."""
-
-    number: int
-    phase: int
-    cells: Cells
-    plane: int
-    low: int
-    high: int
-
-    def expect(self, prior: Prior, known: Neighbourhood) -> tuple[Symbols, Scales]:
-        return prior.phases[self.number][self.phase].of_parts(known.features(self.number, self.phase, self.cells.flat))
-
-    def remember(self, known: Neighbourhood, values: Ints) -> None:
-        known.put(self.plane, self.low, self.phase, self.cells.flat, values)
-
-
-Step = _Means | _Group
-
-
-def coded_order(mosaic: Mosaic, planes: int, layer: int) -> Iterator[Step]:
-    """The coded order of one layer."""
-    if layer == 0:
-        for means in mosaic.mean_passes:
-            yield from (_Means(p, means) for p in range(planes))
-    order = mosaic.order
-    for number in order.layer(layer):
-        coded = order.spec.passes[number]
-        for phase in range(len(order.phases)) if coded[0] < planes else ():
-            cells = mosaic.phase(phase)
-            if len(cells):
-                yield _Group(number, phase, cells, *coded)
-
-
 @lru_cache(maxsize=16)
 def _mosaic_of(shapes: tuple[Shape, ...], order: Order) -> Mosaic:
     """Their places are worked out once: the same regions are coded again and again while they are adapted."""
@@ -228,7 +173,7 @@ def predict(prior: Prior, region: RegionSymbols, *, means: bool = False) -> Pred
     mean, scale = np.zeros(canvas.symbols.shape, np.int32), np.zeros(canvas.symbols.shape, np.uint8)
     for layer in canvas.layers[: 1 if means else None]:
         for step in canvas.steps(layer):
-            if means and not isinstance(step, _Means):
+            if means and not isinstance(step, Means):
                 break  # they come first
             place = slice(step.low, step.high), step.cells.flat
             mean[step.plane][place], scale[step.plane][place] = step.expect(prior, canvas.known)
@@ -278,28 +223,31 @@ def encode_regions(prior: Prior, regions: Sequence[RegionSymbols]) -> list[list[
     return [list(payloads) for payloads in zip(*layers, strict=True)]
 
 
-# The patches, the table rows and the numbers (n,) of one step, as the range coder takes them.
-_Coded = tuple[Indices | None, Scales, Ints]
-
-
 def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
-    count = len(canvas.mosaic.shapes)
-    encoders, anything, coded = [SymbolEncoder() for _ in range(count)], np.zeros(count, bool), []
+    count, kinds = len(canvas.mosaic.shapes), corrected_kinds(prior.order, canvas.planes, layer)
+    anything, seen = np.zeros(count, bool), list[tuple[int, Seen]]()
     for step in canvas.steps(layer):
         # What the decoder will know, and no more: its tables are these.
-        base, rows, negative = table_rows(*step.expect(prior, canvas.known))
+        base, fraction, scale = expected(step, prior, canvas.known)
         values, owners = canvas.learn(step).ravel(), _owners(step, count)
         anything |= _not_zero(values, owners, count)
-        values = values - base
-        np.negative(values, out=values, where=negative)
-        put_each(encoders, owners, values, rows, LOGISTIC)
-        coded.append((owners, rows, values))
+        seen.append((kinds[step.plane, step.low], Seen(owners, scale, fraction, values - base)))
+    corrections = correction.best(count, [[s for k, s in seen if k == kind] for kind in range(len(kinds))])
+    coded = [*corrections.coded(), *(_coded(corrections, kind, part) for kind, part in seen)]
+    encoders = [SymbolEncoder() for _ in range(count)]
+    for whose, rows, numbers in coded:
+        put_each(encoders, whose, numbers, rows, LOGISTIC)
     payloads = [(e.finish() or _NOTHING) if some else b"" for e, some in zip(encoders, anything, strict=True)]
     _check(payloads, coded)
     return payloads
 
 
-def _check(payloads: Sequence[bytes], coded: Iterable[_Coded]) -> None:
+def _coded(corrections: Corrections, kind: int, seen: Seen) -> Coded:
+    rows, negative = logistic.rows_of(corrections.scales(kind, seen.scale, seen.owners), seen.fraction)
+    return seen.owners, rows, np.negative(seen.values, out=seen.values.copy(), where=negative)
+
+
+def _check(payloads: Sequence[bytes], coded: Iterable[Coded]) -> None:
     """Raise :class:`InternalError` unless the payloads that are not empty decode to what was coded."""
     decoders, there = [_stream(p, echo=False) for p in payloads], np.array([bool(p) for p in payloads])
     for owners, rows, values in coded if there.any() else ():
@@ -326,10 +274,15 @@ def _decode_layer(
     payloads = [r.payloads[layer] if layer < len(r.payloads) else b"" for r in regions]
     there = np.array([bool(p) for p in payloads])
     decoders = [_stream(p, limits=r.limits) for p, r in zip(payloads, regions, strict=True)]
-    anything = np.zeros(len(regions), bool)
-    for step in coded_order(known.mosaic.only(there), known.planes, layer) if there.any() else ():
-        base, rows, negative = table_rows(*step.expect(prior, known))
+    anything, kinds = np.zeros(len(regions), bool), corrected_kinds(prior.order, known.planes, layer)
+    if not there.any():
+        return
+    corrections = Corrections.read(lambda o, r: get_each(decoders, o, r, LOGISTIC), there, len(kinds))
+    for step in coded_order(known.mosaic.only(there), known.planes, layer):
+        base, fraction, scale = expected(step, prior, known)
         owners = _owners(step, len(regions))
+        corrected = corrections.scales(kinds[step.plane, step.low], scale, owners)
+        rows, negative = logistic.rows_of(corrected, fraction)
         values = get_each(decoders, owners, rows, LOGISTIC).astype(np.int64)
         np.negative(values, out=values, where=negative)
         values += base

@@ -14,11 +14,12 @@ import numpy as np
 from nfcodec.blas import single_threaded
 from nfcodec.entropy.adaptive import Counts, Stream
 from nfcodec.errors import CorruptError
-from nfcodec.lattice.code import LARGEST_SYMBOL, Step, coded_order, table_rows
+from nfcodec.lattice.code import LARGEST_SYMBOL, table_rows
 from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
+from nfcodec.lattice.passes import Step, coded_order
 from nfcodec.lattice.space import Box
 from nfcodec.lattice.sparse import cell_layers, render_cells
 from nfcodec.moving.motion import BLOCK, FINE

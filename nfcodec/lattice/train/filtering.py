@@ -7,6 +7,7 @@ it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,7 +136,8 @@ def inputs_of(samples: Tensor) -> Tensor:
     wide = F.pad(squares.sum(2), (len(weights) // 2,) * 4, mode="replicate").flatten(0, 1)[:, None]
     sums = F.conv2d(wide, torch.outer(weights, weights)[None, None]).reshape(n, planes, 1, *size)
     means = torch.floor(sums * 2.0**-filtering.MEAN_BITS + 0.5)
-    return (squares - means).reshape(n, -1, *size).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+    found = (squares - means).reshape(n, -1, *size).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+    return found.contiguous(memory_format=torch.channels_last)  # whose convolutions take half the time
 
 
 def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
@@ -146,11 +148,11 @@ def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
     weight, bias = network.enter.shifted
     squares = 9 * inputs.shape[1]
     first = _convolved(inputs, weight[:, :squares]) + (told @ weight[:, squares:].T + bias.T)[:, :, None, None]
-    stream = _floored(first).clamp(-LARGEST_STREAM, LARGEST_STREAM)
+    stream = _clipped(_floored(first))
     for block in network.blocks:
         weight, bias = block.shifted
         around = _floored(_convolved(_activated(stream), weight, bias))
-        stream = (stream + around).clamp(-LARGEST_STREAM, LARGEST_STREAM)
+        stream = _clipped(stream + around)
     weight, bias = network.leave.shifted
     out = F.conv2d(_activated(stream), weight[:, :, None, None], bias[:, 0])
     found = _floored(out).clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT)
@@ -188,8 +190,15 @@ class _Activation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (stream,) = ctx.saved_tensors
-        slope = torch.where(stream > 0, 1.0 / STREAM, SLOPE / STREAM)
-        return gradient * slope.mul_(stream < STREAM * LARGEST_ACTIVATION)
+        sloped = torch.ops.aten.leaky_relu_backward(gradient, stream, SLOPE, False)  # noqa: FBT003
+        bound = float(STREAM * LARGEST_ACTIVATION)
+        found: Tensor = torch.ops.aten.hardtanh_backward(sloped, stream, -math.inf, bound)
+        return found.mul_(1.0 / STREAM)
+
+
+def _clipped(stream: Tensor) -> Tensor:
+    """Within the bounds of a stream; its gradient is made in one step, unlike that of clamp."""
+    return F.hardtanh(stream, -LARGEST_STREAM, LARGEST_STREAM)
 
 
 def _floored(x: Tensor) -> Tensor:
