@@ -26,8 +26,9 @@ BINS = len(LAST_OF_BINS) + 1
 FLAG_SCALE, OFFSET_SCALE = 8, 15
 
 _OFFSETS = np.arange(-LARGEST, LARGEST + 1)
-_COUNTED = 8  # magnitudes up to this one are counted together
-_WIDTH = 2 * _COUNTED + 1
+# Magnitudes below this one are counted together; places of all fit 16 bits.
+_FAR = 31
+_WIDTH = 2 * _FAR + 1
 _UNIT = 256.0  # costs are whole 256ths of a bit: sums of them are exact, in whatever order
 
 # The patches, the table rows and the numbers (n,) of one step, as the range coder takes them.
@@ -57,8 +58,10 @@ class Corrections:
         offsets = self.offsets[:, kind]
         if not offsets.any():
             return scale
-        table = np.clip(np.arange(logistic.SCALES) + offsets[:, _bins()], 0, logistic.SCALES - 1).astype(np.uint8)
-        return table[0].take(scale) if owners is None else table[owners, scale]
+        moved = np.arange(logistic.SCALES) + offsets[:, _bins()]
+        table: Scales = np.clip(moved, 0, logistic.SCALES - 1).astype(np.uint8)
+        found: Scales = table[0].take(scale) if owners is None else table[owners, scale]
+        return found
 
     def coded(self) -> list[Coded]:
         """The flags of all patches, and the offsets of those whose flag is 1."""
@@ -112,14 +115,12 @@ def _costs(patches: int, seen: list[Seen]) -> Doubles:
     cells = logistic.SCALES * logistic.EIGHTHS * _WIDTH
     counts, far = np.zeros(patches * cells), np.zeros((patches, BINS, len(_OFFSETS)))
     for part in seen:
-        near = np.abs(part.values) <= _COUNTED
-        if not near.all():
-            _add_far(far, part, ~near)
-        place = part.scale * np.int64(logistic.EIGHTHS) + (part.fraction + logistic.EIGHTHS // 2)
-        place = place * _WIDTH + np.clip(part.values, -_COUNTED, _COUNTED) + _COUNTED
-        if part.owners is not None:
-            place += part.owners * cells
-        counts += np.bincount(place, near, len(counts))
+        value = np.clip(part.values, -_FAR, _FAR).astype(np.int16)
+        _add_far(far, part, np.flatnonzero(np.abs(value) == _FAR))
+        place = part.scale.astype(np.int16) * logistic.EIGHTHS + (part.fraction + np.int16(logistic.EIGHTHS // 2))
+        place = place * _WIDTH + (value + _FAR)
+        at = place if part.owners is None else place + part.owners * cells
+        counts += np.bincount(at, minlength=len(counts))
     # Of every scale and patch, with the table of every scale.
     each = counts.reshape(patches, logistic.SCALES, -1) @ _table().reshape(logistic.SCALES, -1).T
     with_offset = each[:, np.arange(logistic.SCALES)[:, None], _moved()]
@@ -127,8 +128,10 @@ def _costs(patches: int, seen: list[Seen]) -> Doubles:
     return np.asarray(bins.astype(np.float64) @ with_offset + far, np.float64)
 
 
-def _add_far(far: Doubles, part: Seen, at: npt.NDArray[np.bool_]) -> None:
+def _add_far(far: Doubles, part: Seen, at: Indices) -> None:
     """Add the costs of the symbols ``at`` some places."""
+    if not len(at):
+        return
     scale, values, fraction = part.scale[at], part.values[at], part.fraction[at]
     place = _bins()[scale] + (0 if part.owners is None else BINS * part.owners[at])
     for i, moved in enumerate(_moved().T):
@@ -169,9 +172,11 @@ def _moved() -> Indices:
 
 @lru_cache(maxsize=1)
 def _table() -> Doubles:
-    """Costs of small values in 256ths of a bit: (SCALES, fractions, values)."""
+    """Costs of small values in 256ths of a bit, of others 0: (SCALES, fractions, values)."""
     half = logistic.EIGHTHS // 2
-    values, fractions = np.arange(-_COUNTED, _COUNTED + 1), np.arange(-half, half)[:, None]
+    values, fractions = np.arange(-_FAR, _FAR + 1), np.arange(-half, half)[:, None]
     scales = np.arange(logistic.SCALES)[:, None, None]
     shape = logistic.SCALES, logistic.EIGHTHS, _WIDTH
-    return _whole(logistic.bits(*(np.broadcast_to(x, shape) for x in (values, scales, fractions))))
+    costs = _whole(logistic.bits(*(np.broadcast_to(x, shape) for x in (values, scales, fractions))))
+    costs[..., [0, -1]] = 0.0
+    return costs
