@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nfcodec.entropy import logistic
 from nfcodec.errors import CorruptError
-from nfcodec.types import Doubles, Indices, Ints, Scales
+from nfcodec.types import Doubles, Indices, Ints, Mask, Scales
 
 LARGEST = 4  # of an offset, in scale indices
 LAST_OF_BINS = (8, 14)  # the last scale index of each bin but the last
@@ -66,7 +66,7 @@ class Corrections:
     def coded(self) -> list[Coded]:
         """The flags of all patches, and the offsets of those whose flag is 1."""
         patches, kinds, _ = self.offsets.shape
-        flags = self.offsets.any((1, 2))
+        flags: Mask = np.asarray(self.offsets.any((1, 2)))
         some = np.flatnonzero(flags)
         found: list[Coded] = [
             (_owners(np.arange(patches), patches), _rows(FLAG_SCALE, patches), flags.astype(np.int64))
