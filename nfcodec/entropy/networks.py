@@ -47,9 +47,9 @@ class Layer:
         return self.weight * scale, self.bias[:, None] * scale + 0.5
 
 
-def check_layer(name: str, layer: Layer, inputs: int, largest: int) -> None:
+def check_layer(name: str, layer: Layer, inputs: int, largest: int, most: int = EXACT) -> None:
     """Raise :class:`CorruptError` unless ``layer`` takes ``inputs`` numbers and, none of them beyond ±``largest``,
-    every sum stays exact; ``name`` says which layer it is."""
+    every sum stays exact, below ``most``; ``name`` says which layer it is."""
     _check_shapes(name, layer, inputs)
     if not all((values == np.rint(values)).all() for values in (layer.weight, layer.bias)):  # false for NaN
         raise CorruptError(f"{name}: weights are not whole numbers")
@@ -57,8 +57,8 @@ def check_layer(name: str, layer: Layer, inputs: int, largest: int) -> None:
         raise CorruptError(f"{name}: shifts {layer.shift.min()}…{layer.shift.max()} leave 1…{LARGEST_SHIFT}")
     half = np.ldexp(1.0, layer.shift - 1)
     sums = np.abs(layer.weight).sum(1, dtype=np.float64) * largest + np.abs(layer.bias) + half
-    if not sums.max() < EXACT:  # also true for infinity
-        raise CorruptError(f"{name}: a sum may reach {sums.max()}, float32 is exact up to {EXACT}")
+    if not sums.max() < most:  # also true for infinity
+        raise CorruptError(f"{name}: a sum may reach {sums.max()}, floats are exact up to {most}")
 
 
 def _check_shapes(name: str, layer: Layer, inputs: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nfcodec.arrays import Array, device, namespace
-from nfcodec.entropy.networks import Layer, check_layer
+from nfcodec.entropy.networks import EXACT, Layer, check_layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
 from nfcodec.lattice import order
@@ -94,17 +94,24 @@ class Restore:
         return sum(layer.weight.size + layer.bias.size for layer in self.layers.values())
 
     def validate(
-        self, inputs: int, outputs: int, axes: int, *, name: str = "D", largest: int = order.LARGEST_FEATURE
-    ) -> None:  # fmt: skip
+        self,
+        inputs: int,
+        outputs: int,
+        axes: int,
+        *,
+        name: str = "D",
+        largest: int = order.LARGEST_FEATURE,
+        sums: int = EXACT,
+    ) -> None:
         """Raise :class:`CorruptError` unless shapes fit ``inputs`` within ±``largest`` and ``outputs`` and every sum
-        stays exact; ``name`` says which network it is."""
+        stays below ``sums``, exact; ``name`` says which network it is."""
         width = len(self.enter.bias)
-        check_layer(f"{name}, layer in", self.enter, inputs, largest)
+        check_layer(f"{name}, layer in", self.enter, inputs, largest, sums)
         for i, block in enumerate(self.blocks):
-            check_layer(f"{name}, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION)
+            check_layer(f"{name}, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION, sums)
             if len(block.bias) != width:
                 raise CorruptError(f"{name}, layer {i}: {len(block.bias)} outputs for a stream of {width}")
-        check_layer(f"{name}, layer out", self.leave, width, LARGEST_ACTIVATION)
+        check_layer(f"{name}, layer out", self.leave, width, LARGEST_ACTIVATION, sums)
         if len(self.leave.bias) != outputs:
             raise CorruptError(f"{name} has {len(self.leave.bias)} outputs for {outputs} weights")
 
