@@ -24,7 +24,7 @@ from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
 from nfcodec.lattice.space import Index, Space
-from nfcodec.lattice.squares import LARGEST_SUM, Rooms, outputs, widest
+from nfcodec.lattice.squares import Rooms, outputs, widest
 from nfcodec.parallel import every
 from nfcodec.types import Doubles, Floats, Span
 
@@ -82,7 +82,7 @@ class SampleFilter:
             raise CorruptError(f"init {name}: a unit of Y is out of range")
         inputs = 9 * channels + order.QUALITY_LEVELS + spacings
         for network in self.networks:
-            network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT, sums=LARGEST_SUM)
+            network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
 
     def entering(self, quality: int) -> Layer:
         """The first layer at a quality, for the squares alone."""

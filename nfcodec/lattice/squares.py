@@ -1,11 +1,10 @@
 """A network of D's kind on a lattice of two axes, with two thirds of the products and fused, so that it seldom waits.
 
 The numbers are those of :class:`nfcodec.lattice.restore.Restore`, to the last one: sums of whole numbers, and of their
-halves, are exact in any order. Two neighbours in a row see four columns of 3 × 1 cells, three of them each: six
-products. Four with sums and differences of columns do (Winograd's F(2, 3), Lavin and Gray 2016, §4.1, along one axis:
-all factors are powers of two). So even and odd columns lie apart: in arrays (rows, 2, F, half), where what 3 × 1 cells
-hold is a matrix in place, and products with it are small enough for kernels that copy nothing. What a layer adds to
-some rows is made, clipped and activated while it is in the processor's cache.
+halves, are exact in any order. Neighbours in a row are taken in pairs, as :mod:`nfcodec.lattice.paired` has it. So even
+and odd columns lie apart: in arrays (rows, 2, F, half), where what 3 × 1 cells hold is a matrix in place, and products
+with it are small enough for kernels that copy nothing. What a layer adds to some rows is made, clipped and activated
+while it is in the processor's cache.
 """
 
 from __future__ import annotations
@@ -16,19 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfcodec.entropy.networks import EXACT, Layer
+from nfcodec.entropy.networks import LINE, SMALL, Layer, lined
+from nfcodec.lattice import paired
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, STREAM, Restore
 from nfcodec.lattice.space import strips
 from nfcodec.types import Floats
 
-# Sums must stay below this, so that halves of those of twice as large numbers are exact.
-LARGEST_SUM = EXACT // 2
 # Of one strip: what it needs fits the second-level cache; threads would wait for each other between shorter ones.
 _CELLS = 3200
-# Numbers in a line of the processor's cache: rows of matrices begin with a line.
-_LINE = 16
-# Multiplications of a product that OpenBLAS takes with kernels which copy nothing.
-_SMALL = 10**6
 # ⌊l(x)/4 + ½⌋ is the nearest whole number to a l(x)/4 that is larger by so little that only what lies halfway matters.
 _UP = 2.0**-18
 _NEGATIVE, _SCALE = SLOPE * (1 - 2 * _UP), (1 + _UP) / STREAM
@@ -46,16 +40,15 @@ class Rooms(threading.local):
         """An array of a shape, with anything in it."""
         size, kept = math.prod(shape), self._kept.get(name)
         if kept is None or len(kept) < size:
-            fresh = np.zeros(size + _LINE, np.float32)
-            first = -(fresh.ctypes.data // fresh.itemsize) % _LINE
-            kept = self._kept[name] = fresh[first : first + size]
+            kept = self._kept[name] = lined(size)
+            kept[...] = 0.0
         return kept[:size].reshape(shape)
 
     def apart(self, name: str, count: int, *shape: int) -> Floats:
         """So many arrays of a shape, with gaps between them: where some lie whole pages apart, the processor takes
         loads from one for such of what it stores in another."""
         size = math.prod(shape)
-        return self.get(name, count, size + 5 * _LINE)[:, :size].reshape(count, *shape)
+        return self.get(name, count, size + 5 * LINE)[:, :size].reshape(count, *shape)
 
 
 class _Seen:
@@ -140,9 +133,7 @@ class _Columns:
     def of(cls, layer: Layer, half: int) -> _Columns:
         """Those of a layer for rows of ``half`` numbers."""
         weight, bias = layer.shifted
-        left, own, right = weight.reshape(len(weight), 3, 3, -1).transpose(2, 0, 1, 3).reshape(3, len(weight), -1)
-        parts = (own + left + right) / 2, (own - left - right) / 2, left, -right
-        return cls(np.stack(parts), np.repeat(bias, half, 1))
+        return cls(paired.weights(weight, 2).reshape(4, len(weight), -1), np.repeat(bias, half, 1))
 
     def of_rows(self, seen: _Seen, rows: slice, rooms: Rooms) -> Floats:
         """What the layer makes of rows (rows, 2, F, half), not yet rounded: in a room."""
@@ -171,7 +162,7 @@ def activate(stream: Floats, largest: Floats, *, out: Floats) -> None:
 
 def widest(channels: int) -> int:
     """How many cells a row may have for products of a network of such a width to be small ones."""
-    return 2 * (_SMALL // (3 * channels**2) // _LINE) * _LINE
+    return 2 * (SMALL // (3 * channels**2) // LINE) * LINE
 
 
 def outputs(
@@ -182,7 +173,7 @@ def outputs(
     besides is in ``rooms``."""
     (_, height, width), rooms = inputs.shape, rooms or Rooms()
     rows, columns = inner or (slice(0, height), slice(0, width))
-    half, channels, blocks = -(-width // (2 * _LINE)) * _LINE, len(enter.bias), len(network.blocks)
+    half, channels, blocks = paired.half(width), len(enter.bias), len(network.blocks)
     out = np.empty((len(network.leave.bias), rows.stop - rows.start, half, 2), np.float32)
     stream = rooms.get("stream", height, 2, channels, half)
     room = rooms.get("seen", height + blocks + 2, 2, channels, half)

@@ -5,6 +5,7 @@ import pytest
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice import squares
+from nfcodec.lattice.paired import LARGEST_SUM
 from nfcodec.lattice.restore import LARGEST_STREAM, Restore, activation, repeated_border
 
 
@@ -45,11 +46,11 @@ def test_activations_of_all_numbers():
 def test_the_largest_sums_are_exact():
     """Weights whose sums come as near to the bound as they may, for numbers as large as they may be."""
     rng = np.random.default_rng(3)
-    most = squares.LARGEST_SUM // (1023 * 9 * 4) - 1
+    most = LARGEST_SUM // (1023 * 9 * 4) - 1
     weight = (rng.choice([-1.0, 1.0], (6, 36)) * rng.integers(most - 1, most + 1, (6, 36))).astype(np.float32)
     enter = Layer(weight, np.ones(6, np.float32), np.full(6, 9, np.int32))
     network = Restore(enter, (), layer(rng, 5, 6, 3))
-    network.validate(36, 5, 2, largest=1023, sums=squares.LARGEST_SUM)
+    network.validate(36, 5, 2, largest=1023)
     inputs = rng.choice([-1023.0, 1022.0, 1023.0], (4, 40, 20)).astype(np.float32)
     inputs[:, 5:8, 5:8] = 1023 * np.sign(weight[0]).reshape(3, 3, 4).transpose(2, 0, 1)
     expected = network.leaving(activation(entered(enter, inputs)).reshape(6, -1)).reshape(5, 40, 20)
