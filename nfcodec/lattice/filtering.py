@@ -24,7 +24,7 @@ from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
 from nfcodec.lattice.space import Index, Space
-from nfcodec.lattice.squares import Rooms, outputs
+from nfcodec.lattice.squares import Rooms, outputs, widest
 from nfcodec.parallel import every
 from nfcodec.types import Doubles, Floats, Span
 
@@ -39,10 +39,10 @@ LARGEST_SAMPLE = 8191
 MEAN_WEIGHTS, MEAN_BITS = (1, 2, 2, 2, 1), 8
 # What the features of quality sum to, of 16ths.
 QUALITY = 32
-# Squares of a tile at most: rows of it and what they see are matrices of columns for kernels that copy nothing.
-_TILE = 128, 224
+# Squares of a tile at most, and no more in a row than products are small for.
+_TILE = 128, 400
 _MARGIN = 3  # squares that the inputs and the first layer see on each side
-# 14 MB for each thread that filters.
+# 22 MB for each thread that filters.
 _ROOMS = Rooms()
 
 
@@ -107,7 +107,8 @@ class SampleFilter:
         out, network = np.empty_like(planes), self.network(quality)
         enter, exponent = self.entering(quality), self.exponent(quality)
         size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
-        tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], _TILE[1])))
+        most = min(_TILE[1], widest(len(enter.bias)) - self.reach)
+        tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], most)))
 
         def fill(index: int) -> None:
             tile = tiles.box(index)

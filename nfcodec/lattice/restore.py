@@ -10,7 +10,6 @@ exactly, and tensors of torch with gradients.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +21,11 @@ from nfcodec.arrays import Array, device, namespace
 from nfcodec.entropy.networks import Layer, check_layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.errors import CorruptError
-from nfcodec.lattice import order
+from nfcodec.lattice import order, paired
 from nfcodec.lattice.convolution import repeated
+from nfcodec.lattice.paired import LARGEST_SUM
 from nfcodec.lattice.space import strips
 from nfcodec.parallel import every
-from nfcodec.types import Floats
 
 UNIT = 256  # the output counts 256ths of a step
 STREAM = 4  # numbers of the stream count quarters of an activation
@@ -72,8 +71,8 @@ class Restore:
         """The outputs (…, width, cells) of a block for activations (…, width, *cells)."""
         if isinstance(active, np.ndarray):
             lead = active.shape[: active.ndim - axes - 1]
-            found = [_products(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
-            return np.stack(found).reshape(*lead, *found[0].shape) if lead else found[0]
+            found = [paired.outputs(block, one) for one in active.reshape(-1, *active.shape[len(lead) :])]
+            return np.stack(found).reshape(*lead, len(block.bias), -1)
         parts = list(map(block, _surroundings(active, axes)))
         return parts[0] if len(parts) == 1 else namespace(active).concat(parts, axis=-1)
 
@@ -99,12 +98,12 @@ class Restore:
         """Raise :class:`CorruptError` unless shapes fit ``inputs`` within ±``largest`` and ``outputs`` and every sum
         stays exact; ``name`` says which network it is."""
         width = len(self.enter.bias)
-        check_layer(f"{name}, layer in", self.enter, inputs, largest)
+        check_layer(f"{name}, layer in", self.enter, inputs, largest, LARGEST_SUM)
         for i, block in enumerate(self.blocks):
-            check_layer(f"{name}, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION)
+            check_layer(f"{name}, layer {i}", block, 3**axes * width, LARGEST_ACTIVATION, LARGEST_SUM)
             if len(block.bias) != width:
                 raise CorruptError(f"{name}, layer {i}: {len(block.bias)} outputs for a stream of {width}")
-        check_layer(f"{name}, layer out", self.leave, width, LARGEST_ACTIVATION)
+        check_layer(f"{name}, layer out", self.leave, width, LARGEST_ACTIVATION, LARGEST_SUM)
         if len(self.leave.bias) != outputs:
             raise CorruptError(f"{name} has {len(self.leave.bias)} outputs for {outputs} weights")
 
@@ -153,36 +152,6 @@ def _flat(x: Array, axes: int) -> Array:
 
 def _unflat(x: Array, cells: tuple[int, ...]) -> Array:
     return x.reshape((*x.shape[:-1], *cells))
-
-
-def _products(block: Layer, active: Floats) -> Floats:
-    """The outputs (width, cells) of a block for activations (width, *cells), strip by strip.
-
-    One product for each of the 3^d neighbours: with the border in place, what all cells see at one offset is a slice of
-    the flat array, of which nothing needs to be copied.
-    """
-    width, *cells = active.shape
-    shape = [n + 2 for n in cells]
-    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    wide = np.zeros((width, math.prod(shape) + 2 * sum(steps[1:])), np.float32)
-    wide[:, : math.prod(shape)].reshape(width, *shape)[...] = repeated_border(active, len(cells))
-    places = [int(np.dot(offset, steps)) for offset in itertools.product(range(3), repeat=len(cells))]
-    weight, bias = block.shifted
-    out = np.empty((len(weight), *cells), np.float32)
-    # The last two cells of every row are beyond the border.
-    inside: tuple[Any, ...] = (..., *(slice(n) for n in cells[1:]))
-
-    def fill(rows: slice) -> None:
-        start, stop = rows.start * steps[0], rows.stop * steps[0]
-        total, room = (np.empty((len(weight), stop - start), np.float32) for _ in range(2))
-        for i, place in enumerate(places):
-            own = weight[:, i * width : (i + 1) * width]
-            np.matmul(own, wide[:, start + place : stop + place], out=room if i else total)
-            total += room if i else bias
-        np.floor(total.reshape(len(weight), -1, *shape[1:])[inside], out=out[:, rows])
-
-    every(fill, strips(cells, _CELLS))
-    return out.reshape(len(weight), -1)
 
 
 def _surroundings(active: Array, axes: int) -> Iterator[Array]:

@@ -1,9 +1,10 @@
-"""A network of D's kind on a lattice of two axes, fused so that memory is not what it waits for.
+"""A network of D's kind on a lattice of two axes, with two thirds of the products and fused, so that it seldom waits.
 
-The numbers are those of :class:`nfcodec.lattice.restore.Restore`, to the last one: sums of whole numbers are exact in
-any order. They lie row by row, in a row channel by channel: what columns of 3 × 1 cells hold is a matrix in place, and
-products with it are small enough for kernels that copy nothing. What a layer adds to some rows is made, clipped and
-activated while it is in the processor's cache.
+The numbers are those of :class:`nfcodec.lattice.restore.Restore`, to the last one: sums of whole numbers, and of their
+halves, are exact in any order. Neighbours in a row are taken in pairs, as :mod:`nfcodec.lattice.paired` has it. So even
+and odd columns lie apart: in arrays (rows, 2, F, half), where what 3 × 1 cells hold is a matrix in place, and products
+with it are small enough for kernels that copy nothing. What a layer adds to some rows is made, clipped and activated
+while it is in the processor's cache.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfcodec.entropy.networks import Layer
+from nfcodec.entropy.networks import LINE, SMALL, Layer, lined
+from nfcodec.lattice import paired
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, STREAM, Restore
 from nfcodec.lattice.space import strips
 from nfcodec.types import Floats
 
-# Of one strip; threads side by side would wait for each other between shorter ones.
-_CELLS = 7000
+# Of one strip: what it needs fits the second-level cache; threads would wait for each other between shorter ones.
+_CELLS = 3200
+# ⌊l(x)/4 + ½⌋ is the nearest whole number to a l(x)/4 that is larger by so little that only what lies halfway matters.
+_UP = 2.0**-18
+_NEGATIVE, _SCALE = SLOPE * (1 - 2 * _UP), (1 + _UP) / STREAM
 
 Part = tuple[slice, slice]  # rows and columns
 
@@ -35,75 +40,129 @@ class Rooms(threading.local):
         """An array of a shape, with anything in it."""
         size, kept = math.prod(shape), self._kept.get(name)
         if kept is None or len(kept) < size:
-            kept = self._kept[name] = np.zeros(size, np.float32)
+            kept = self._kept[name] = lined(size)
+            kept[...] = 0.0
         return kept[:size].reshape(shape)
+
+    def apart(self, name: str, count: int, *shape: int) -> Floats:
+        """So many arrays of a shape, with gaps between them: where some lie whole pages apart, the processor takes
+        loads from one for such of what it stores in another."""
+        size = math.prod(shape)
+        return self.get(name, count, size + 5 * LINE)[:, :size].reshape(count, *shape)
 
 
 class _Seen:
-    """Numbers (h, F, w) of cells and a border of one more, a copy of those at the border."""
+    """Numbers (h, 2, F, half) of cells, even columns and odd ones, and a row more above and below, copies of those at
+    the border. The first of them lies ``at`` rows from the start of a room."""
 
-    def __init__(self, rooms: Rooms, name: str, channels: int, size: tuple[int, int]) -> None:
-        self.height = size[0]
-        self._flat = rooms.get(name, (size[0] + 2) * channels * (size[1] + 2) + 2)
-        self._cells = self._flat[1:-1].reshape(size[0] + 2, channels, size[1] + 2)
+    def __init__(self, room: Floats, at: int, size: tuple[int, int]) -> None:
+        self._room, self._at = room, at
+        self._height, self._width = size
 
-    def at(self, rows: slice) -> Floats:
-        """A view (rows, F, w + 2)."""
-        return self._cells[rows.start + 1 : rows.stop + 1]
+    @property
+    def last(self) -> int:
+        """The place of the last even column."""
+        return (self._width - 1) // 2
+
+    def at(self, rows: slice, more: int = 0) -> Floats:
+        """A view (rows, 2, F, half), with so many rows more on each side."""
+        return self._room[self._at + rows.start - more : self._at + rows.stop + more]
 
     def close(self, rows: slice) -> None:
         """Repeat the border where it touches rows."""
-        own = self.at(rows)
-        own[:, :, 0], own[:, :, -1] = own[:, :, 1], own[:, :, -2]
+        own = self.at(rows, 1)
+        if self._width % 2:
+            own[1:-1, 1, :, self.last] = own[1:-1, 0, :, self.last]
         if rows.start == 0:
-            self._cells[0] = own[0]
-        if rows.stop == self.height:
-            self._cells[-1] = own[-1]
+            own[0] = own[1]
+        if rows.stop == self._height:
+            own[-1] = own[-2]
 
-    def columns(self, rows: slice, across: int) -> Floats:
-        """A view (rows, 3 · F, w + 2) of the three cells above each other around those of rows, at an offset; at the
-        ends of a row they are none."""
-        _, channels, width = self._cells.shape
-        start = self._flat.itemsize * (1 + across + rows.start * channels * width)
-        shape = rows.stop - rows.start, 3 * channels, width
-        return np.ndarray(shape, np.float32, self._flat, start, self._cells.strides)
+
+class _Sides:
+    """What layers multiply of rows of cells: sums and differences of columns, one after the other in the same room."""
+
+    def __init__(self, seen: _Seen, rows: slice, rooms: Rooms) -> None:
+        self._cells, self._last = seen.at(rows, 1), seen.last
+        n, _, channels, half = self._cells.shape
+        self._room = rooms.get("side", n, channels, half)
+        self._flat = self._room.reshape(n, -1)
+        self._even, self._odd = (self._cells[:, i].reshape(n, -1) for i in range(2))
+        self._columns = np.ndarray((n - 2, 3 * channels, half), np.float32, self._room, 0, self._room.strides)
+
+    def sums(self) -> Floats:
+        """Of even columns and the odd ones behind: (rows, 3 · C, half), the three cells above each other."""
+        np.add(self._even, self._odd, out=self._flat)
+        return self._columns
+
+    def differences(self) -> Floats:
+        """The same of their differences."""
+        np.subtract(self._even, self._odd, out=self._flat)
+        return self._columns
+
+    def of_odd(self) -> Floats:
+        """By how much odd columns are more than the next odd ones, of which the first is next to the border."""
+        np.subtract(self._moved(self._even.shape[1] - 1), self._odd, out=self._flat)
+        return self._at_border(0)
+
+    def of_even(self) -> Floats:
+        """By how much even columns are more than the next even ones, of which the last is next to the border."""
+        np.subtract(self._even, self._moved(1), out=self._flat)
+        return self._at_border(self._last)
+
+    def _at_border(self, column: int) -> Floats:
+        """A neighbour beyond the border is the cell itself; at the other end of a row it may be of anything."""
+        np.subtract(self._cells[:, 0, :, column], self._cells[:, 1, :, column], out=self._room[:, :, column])
+        return self._columns
+
+    def _moved(self, by: int) -> Floats:
+        """Rows (rows, C · half) of as many numbers from so many behind the start of each on."""
+        cells = self._cells
+        strides = cells.strides[0], cells.itemsize
+        return np.ndarray(self._flat.shape, np.float32, cells, by * cells.itemsize, strides)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """A layer by columns of 3 × 1 cells: its ``weights`` (F, 3 · C) for each of them, from the left; ``bias`` (F, w) of
-    a row."""
+    """A layer by columns of 3 × 1 cells: ``weights`` (4, F, 3 · C) of what :class:`_Sides` has; ``bias`` (F, half)."""
 
-    weights: tuple[Floats, ...]
+    weights: Floats
     bias: Floats
 
     @classmethod
-    def of(cls, layer: Layer, width: int) -> _Columns:
-        """Those of a layer for rows of ``width`` numbers."""
+    def of(cls, layer: Layer, half: int) -> _Columns:
+        """Those of a layer for rows of ``half`` numbers."""
         weight, bias = layer.shifted
-        parts = weight.reshape(len(weight), 3, 3, -1).transpose(2, 0, 1, 3).reshape(3, len(weight), -1)
-        return cls(tuple(parts), np.repeat(bias, width, 1))
+        return cls(paired.weights(weight, 2).reshape(4, len(weight), -1), np.repeat(bias, half, 1))
 
-    def add(self, seen: _Seen, rows: slice, stream: Floats, active: Floats, rooms: Rooms) -> None:
-        """Add what the layer makes of rows to their ``stream`` (rows, F, w); ``active`` becomes what follows of it."""
-        total, room = rooms.get("total", *stream.shape), rooms.get("room", *stream.shape)
+    def of_rows(self, seen: _Seen, rows: slice, rooms: Rooms) -> Floats:
+        """What the layer makes of rows (rows, 2, F, half), not yet rounded: in a room."""
+        n, sides = rows.stop - rows.start, _Sides(seen, rows, rooms)
+        total, (one, two) = rooms.get("total", n, 2, *self.bias.shape), rooms.apart("products", 2, n, *self.bias.shape)
+        even, odd = total[:, 0], total[:, 1]
         with np.errstate(all="ignore"):  # as in Layer
-            for i, weight in enumerate(self.weights):
-                np.matmul(weight, seen.columns(rows, i - 1), out=room if i else total)
-                total += room if i else self.bias
-        stream += np.floor(total, out=total)
-        np.clip(stream, -LARGEST_STREAM, LARGEST_STREAM, out=stream)
-        _activate(stream, room, active)
+            np.matmul(self.weights[0], sides.sums(), out=one)
+            np.matmul(self.weights[1], sides.differences(), out=two)
+            np.add(one, two, out=even)
+            np.subtract(one, two, out=odd)
+            even += np.matmul(self.weights[2], sides.of_odd(), out=one)
+            odd += np.matmul(self.weights[3], sides.of_even(), out=two)
+        total += self.bias
+        return total
 
 
-def _activate(stream: Floats, room: Floats, out: Floats) -> None:
-    """:func:`nfcodec.lattice.restore.activation`; what is in ``room`` is lost."""
-    np.multiply(stream, SLOPE, out=room)
-    np.maximum(stream, room, out=room)
-    room *= 1.0 / STREAM
-    room += 0.5
-    np.floor(room, out=room)
-    np.clip(room, -LARGEST_ACTIVATION, LARGEST_ACTIVATION, out=out)
+def activate(stream: Floats, largest: Floats, *, out: Floats) -> None:
+    """:func:`nfcodec.lattice.restore.activation` of a stream, with an array of :data:`LARGEST_ACTIVATION`."""
+    np.multiply(stream, _NEGATIVE, out=out)
+    np.maximum(stream, out, out=out)
+    out *= _SCALE
+    np.rint(out, out=out)
+    np.minimum(out, largest, out=out)
+
+
+def widest(channels: int) -> int:
+    """How many cells a row may have for products of a network of such a width to be small ones."""
+    return 2 * (SMALL // (3 * channels**2) // LINE) * LINE
 
 
 def outputs(
@@ -114,21 +173,35 @@ def outputs(
     besides is in ``rooms``."""
     (_, height, width), rooms = inputs.shape, rooms or Rooms()
     rows, columns = inner or (slice(0, height), slice(0, width))
-    out = np.empty((len(network.leave.bias), rows.stop - rows.start, columns.stop - columns.start), np.float32)
-    stream = rooms.get("stream", height, len(enter.bias), width + 2)
-    stream[...] = 0.0
-    seen, layers = _around(inputs, rooms), [enter, *network.blocks]
-    for after, layer in zip(range(len(network.blocks), -1, -1), layers, strict=True):
-        following = _Seen(rooms, f"seen {after % 2}", len(enter.bias), (height, width))
-        own, reached = _Columns.of(layer, width + 2), _reached(rows, after, height)
+    half, channels, blocks = paired.half(width), len(enter.bias), len(network.blocks)
+    out = np.empty((len(network.leave.bias), rows.stop - rows.start, half, 2), np.float32)
+    stream = rooms.get("stream", height, 2, channels, half)
+    room = rooms.get("seen", height + blocks + 2, 2, channels, half)
+    largest = np.full((channels, half), LARGEST_ACTIVATION, np.float32)
+    seen, layers = _around(inputs, half, rooms), [enter, *network.blocks]
+    for after, layer in zip(range(blocks, -1, -1), layers, strict=True):
+        # What follows of a row takes the place of the row before, which nothing needs any more.
+        following = _Seen(room, after + 1, (height, width))
+        own, reached = _Columns.of(layer, half), _reached(rows, after, height)
         for strip in strips((reached.stop, width), _CELLS, reached.start):
-            own.add(seen, strip, stream[strip], following.at(strip), rooms)
+            active = following.at(strip)
+            _add(own.of_rows(seen, strip, rooms), stream[strip], first=after == blocks)
+            activate(stream[strip], largest, out=active)
             if not after:
-                found = network.leaving(following.at(strip))[:, :, 1 + columns.start : 1 + columns.stop]
-                out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(1, 0, 2)
+                found = network.leaving(active)
+                out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(2, 0, 3, 1)
         following.close(reached)
         seen = following
-    return out
+    return out.reshape(*out.shape[:2], -1)[:, :, columns]
+
+
+def _add(total: Floats, stream: Floats, *, first: bool) -> None:
+    """Add what a layer makes, rounded down, to the stream, of which it is the ``first`` number."""
+    if first:
+        np.floor(total, out=stream)
+    else:
+        stream += np.floor(total, out=total)
+    np.clip(stream, -LARGEST_STREAM, LARGEST_STREAM, out=stream)
 
 
 def _reached(rows: slice, layers: int, height: int) -> slice:
@@ -136,9 +209,11 @@ def _reached(rows: slice, layers: int, height: int) -> slice:
     return slice(max(0, rows.start - layers), min(height, rows.stop + layers))
 
 
-def _around(inputs: Floats, rooms: Rooms) -> _Seen:
-    size = inputs.shape[1], inputs.shape[2]
-    seen, rows = _Seen(rooms, "inputs", len(inputs), size), slice(0, size[0])
-    seen.at(rows)[:, :, 1:-1] = inputs.transpose(1, 0, 2)
+def _around(inputs: Floats, half: int, rooms: Rooms) -> _Seen:
+    """What the first layer sees of inputs (C, H, W)."""
+    channels, height, width = inputs.shape
+    seen, rows = _Seen(rooms.get("inputs", height + 2, 2, channels, half), 1, (height, width)), slice(0, height)
+    for odd in range(2):
+        seen.at(rows)[:, odd, :, : (width + 1 - odd) // 2] = inputs[:, :, odd::2].transpose(1, 0, 2)
     seen.close(rows)
     return seen

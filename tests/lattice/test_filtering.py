@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_refused(filtered, change):
         "outputs": SampleFilter((net, Restore(enter, net.blocks, replace(
             net.leave, weight=net.leave.weight[1:], bias=net.leave.bias[1:], shift=net.leave.shift[1:]))), unit),
         "sums": SampleFilter((Restore(
-            replace(enter, weight=np.full_like(enter.weight, 2**24 // LARGEST_INPUT // 100)), net.blocks, net.leave
+            replace(enter, weight=np.full_like(enter.weight, 2**23 // LARGEST_INPUT // 100)), net.blocks, net.leave
         ),), unit),
         "unit": SampleFilter((net,), np.full(8, 1, np.int16)),
         "type": SampleFilter((net,), unit.astype(np.int32)),

@@ -113,7 +113,7 @@ def test_rows_of_cells_are_computed_apart_and_meet(monkeypatch):
     d, inputs = network(2), features(symbols_of(9, 4), row())
     whole = d(inputs, 2)
     for cells in (1, 4, 8, 12):
-        monkeypatch.setattr("nfcodec.lattice.restore._CELLS", cells)
+        monkeypatch.setattr("nfcodec.lattice.paired._CELLS", cells)
         np.testing.assert_array_equal(d(inputs, 2), whole)
 
 
@@ -170,9 +170,9 @@ def test_the_bound_of_a_layer_is_what_its_inputs_can_be():
     """255 for activations: a row that is exact for features need not be exact behind them."""
     d = network(1, blocks=1)
     weight = np.zeros_like(d.blocks[0].weight)
-    weight[0, 0] = (1 << 24) // 255
+    weight[0, 0] = (1 << 23) // 255
     fits = np.zeros_like(weight)
-    fits[0, 0] = (1 << 24) // 255 - 20
+    fits[0, 0] = (1 << 23) // 255 - 20
     zero = np.zeros(WIDTH, np.float32)
     changed(d, "0", weight=fits, bias=zero).validate(input_count(PLANES, K, 1), PLANES * K, 1)
     with pytest.raises(CorruptError, match="exact"):

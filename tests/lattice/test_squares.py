@@ -5,6 +5,7 @@ import pytest
 
 from nfcodec.entropy.networks import Layer
 from nfcodec.lattice import squares
+from nfcodec.lattice.paired import LARGEST_SUM
 from nfcodec.lattice.restore import LARGEST_STREAM, Restore, activation, repeated_border
 
 
@@ -21,7 +22,7 @@ def entered(enter, inputs):
     return np.clip(enter(np.stack(cells, 1)), -LARGEST_STREAM, LARGEST_STREAM).reshape(-1, h, w)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (13, 10)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (13, 10), (3, 32), (2, 35)])
 @pytest.mark.parametrize("blocks", [0, 1, 3])
 def test_the_same_numbers(size, blocks, monkeypatch):
     monkeypatch.setattr(squares, "_CELLS", 20)
@@ -33,6 +34,33 @@ def test_the_same_numbers(size, blocks, monkeypatch):
     expected = network.leaving(activation(stream).reshape(6, -1)).reshape(5, *size)
     np.testing.assert_array_equal(squares.outputs(network, enter, inputs), expected)
     assert np.abs(stream).max() == LARGEST_STREAM or blocks < 3
+
+
+def test_activations_of_all_numbers():
+    stream = np.arange(-LARGEST_STREAM, LARGEST_STREAM + 1, dtype=np.float32)
+    found = np.empty_like(stream)
+    squares.activate(stream, np.full_like(stream, 255), out=found)
+    np.testing.assert_array_equal(found, activation(stream))
+
+
+def test_the_largest_sums_are_exact():
+    """Weights whose sums come as near to the bound as they may, for numbers as large as they may be."""
+    rng = np.random.default_rng(3)
+    most = LARGEST_SUM // (1023 * 9 * 4) - 1
+    weight = (rng.choice([-1.0, 1.0], (6, 36)) * rng.integers(most - 1, most + 1, (6, 36))).astype(np.float32)
+    enter = Layer(weight, np.ones(6, np.float32), np.full(6, 9, np.int32))
+    network = Restore(enter, (), layer(rng, 5, 6, 3))
+    network.validate(36, 5, 2, largest=1023)
+    inputs = rng.choice([-1023.0, 1022.0, 1023.0], (4, 40, 20)).astype(np.float32)
+    inputs[:, 5:8, 5:8] = 1023 * np.sign(weight[0]).reshape(3, 3, 4).transpose(2, 0, 1)
+    expected = network.leaving(activation(entered(enter, inputs)).reshape(6, -1)).reshape(5, 40, 20)
+    np.testing.assert_array_equal(squares.outputs(network, enter, inputs), expected)
+
+
+@pytest.mark.parametrize("width", [32, 40, 48])
+def test_products_of_the_widest_rows_are_small(width):
+    cells = squares.widest(width)
+    assert cells % 32 == 0 and cells // 2 * 3 * width**2 <= 10**6 < (cells // 2 + 16) * 3 * width**2
 
 
 @pytest.mark.parametrize("spans", [((3, 10), (3, 5)), ((0, 4), (3, 12)), ((6, 17), (0, 12)), ((3, 4), (3, 4))])

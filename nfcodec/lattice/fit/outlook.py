@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nfcodec.blas import single_threaded
 from nfcodec.entropy import logistic
-from nfcodec.entropy.networks import Layer
+from nfcodec.entropy.networks import Layer, lined
 from nfcodec.lattice.code import Prediction, RegionSymbols, predict
 from nfcodec.lattice.fit.tiles import Tiles, tiles_of
 from nfcodec.lattice.fit.views import Inputs, View
@@ -118,7 +118,7 @@ class Outlook:
         """(F, cells) of undefined numbers for the inputs of a pass; the next call gives them away again."""
         rows, cells = self.prior.groups[number].layers[0].weight.shape[1], math.prod(view.shape)
         if self._room.size < rows * cells:
-            self._room = np.empty(rows * cells, np.float32)
+            self._room = lined(rows * cells)
         return self._room[: rows * cells].reshape(rows, cells)
 
     def _views(self, tiles: Tiles | None) -> list[View]:
