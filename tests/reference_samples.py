@@ -147,7 +147,7 @@ def sample(table, weights, size, y, x, spacing):
     return planes
 
 
-def filtered(tensors, planes, h, w, quality, number):
+def filtered(tensors, planes, h, w, quality, number, views):
     """What Y makes of planes[y, x], whole numbers in 2^-32; ``number`` of the spacing."""
     if "0/filter/log_unit" not in tensors:
         return planes
@@ -157,11 +157,19 @@ def filtered(tensors, planes, h, w, quality, number):
     told = [32 * n for n in g]
     told += [512 * (i + 1 == number) for i in range(len(tensors["0/filter/0/in.weight"][0]) - 116)]
     networks = sum(name.startswith("0/filter/") and name.endswith("/in.weight") for name in tensors)
-    found = squares_filtered(tensors, f"filter/{quality * networks // 101}", rounded, h // 2, w // 2, e, told)
-    n = 4 - (e >> 8)
+    sums = {at: [0, 0, 0] for at in planes}
+    for view in range(views):
+        places = {(y, x): (h - 1 - y if view & 2 else y, x) for y, x in planes}
+        places = {at: (x, y) if view & 1 else (y, x) for at, (y, x) in places.items()}
+        seen, size = {places[at]: o for at, o in rounded.items()}, (w // 2, h // 2) if view & 1 else (h // 2, w // 2)
+        found = squares_filtered(tensors, f"filter/{quality * networks // 101}", seen, *size, e, told)
+        for at, (y, x) in places.items():
+            r = found[y // 2, x // 2][2 * (y % 2) + x % 2 :: 4]
+            sums[at] = [a + b for a, b in zip(sums[at], r, strict=True)]
+    n = 4 + (views.bit_length() - 1) - (e >> 8)
     out = {}
     for (y, x), o in rounded.items():
-        r = found[y // 2, x // 2][2 * (y % 2) + x % 2 :: 4]
+        r = sums[y, x]
         out[y, x] = [(a + ((mantissa(e & 255) * b + (1 << (n - 1))) >> n)) << 12 for a, b in zip(o, r, strict=True)]
     return out
 
@@ -241,11 +249,11 @@ def written(value, top):
 
 def reference_picture(
     tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0,
-    dither=None, turn=None,
+    dither=None, turn=None, views=1,
 ):  # fmt: skip
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
     ``spacing``: samples between the cells, None for 8, its ``number`` among the other ones; ``quality``: of the steps,
-    which are ``finer`` than that of the picture.
+    which are ``finer`` than that of the picture; ``views``: of Y.
 
     ``overlay``: for a picture of one chunk, its palette and its indices by (y, x).
     """
@@ -260,7 +268,7 @@ def reference_picture(
     planes = {
         (y, x): sample(table, weights, size, y, x, spacing) for y in range(height) for x in range(width)
     }  # fmt: skip
-    planes = filtered(tensors, planes, height, width, quality - finer, number)
+    planes = filtered(tensors, planes, height, width, quality - finer, number, views)
     out = []
     for y in range(shape[0]):
         row = []

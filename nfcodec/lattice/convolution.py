@@ -27,9 +27,7 @@ def filtered(x: Array, weight: Array, bias: Array) -> Array:
 
     def rows(top: int) -> Array:
         stop = min(top + step, height)
-        seen = [
-            wide[..., dy + top : dy + stop, dx : dx + width] for dy, dx in itertools.product(range(side), repeat=2)
-        ]
+        seen = [wide[..., dy + top : dy + stop, dx : dx + width] for dy, dx in itertools.product(range(side), repeat=2)]
         around = xp.concat(seen, axis=1).reshape(x.shape[0], -1, (stop - top) * width)
         return (matrix @ around + bias[..., None]).reshape(x.shape[0], -1, stop - top, width)
 

@@ -11,6 +11,7 @@ whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from nfcodec.parallel import every
 from nfcodec.types import Doubles, Floats, Span
 
 SIDE = 2  # samples of a square along each axis
+VIEWS = 1, 2, 4
 LARGEST_INPUT = 1023
 # Planes are rounded to this before they are filtered, as before they are rotated.
 PLANE_BITS = 20
@@ -51,11 +53,13 @@ class SampleFilter:
     """Y. ``networks``: one for each of as many equal parts of the range of qualities; inputs of ``enter`` are 4·P
     numbers of each of the 3 × 3 squares, square by square, then 8 of the quality and one for each other spacing that
     the lattice may have. ``log_unit`` (8,): log2 of the unit at the quality anchors, in whole 256ths. ``spacing``: the
-    number of the spacing that the lattice has, from 1 on; 0 for its own."""
+    number of the spacing that the lattice has, from 1 on; 0 for its own. ``views``: of the picture, 1, 2 (transposed)
+    or 4 (both mirrored); the mean of what the network makes of them is added."""
 
     networks: tuple[Restore, ...]
     log_unit: npt.NDArray[np.integer[Any]]
     spacing: int = 0
+    views: int = 1
 
     @property
     def reach(self) -> int:
@@ -80,6 +84,8 @@ class SampleFilter:
             raise CorruptError(f"init {name}: unit of Y of {self.log_unit.dtype} {self.log_unit.shape}")
         if self.log_unit.min() <= -16 * steps.OCTAVE or self.log_unit.max() > 0:
             raise CorruptError(f"init {name}: a unit of Y is out of range")
+        if self.views not in VIEWS:
+            raise CorruptError(f"init {name}: Y with {self.views} views")
         inputs = 9 * channels + order.QUALITY_LEVELS + spacings
         for network in self.networks:
             network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
@@ -117,9 +123,12 @@ class SampleFilter:
             whole += 0.5
             np.floor(whole, out=whole)
             _, *inner = tile.within(around)
-            found = outputs(network, enter, inputs(samples(whole, exponent)), (inner[0], inner[1]), _ROOMS)
-            own = whole[_samples(tile.within(around))]
-            own += _scaled(_unsquared(found), exponent, PLANE_BITS - _bits(UNIT))
+            own, seen = whole[_samples(tile.within(around))], samples(whole, exponent)
+            found = np.zeros(own.shape, np.float32)
+            for view in range(self.views):
+                part = _viewed(seen, inner, view)
+                found += _back(_unsquared(outputs(network, enter, inputs(part.samples), part.inner, _ROOMS)), view)
+            own += _scaled(found, exponent, PLANE_BITS - _bits(UNIT) - _bits(self.views))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
 
         every(fill, range(tiles.count))
@@ -133,6 +142,31 @@ class SampleFilter:
         """Whole squares along an axis of ``size`` samples with all that those of a span see."""
         start, stop = span[0] - span[0] % SIDE, span[1] + span[1] % SIDE
         return max(0, start - self.reach), min(size, stop + self.reach)
+
+
+@dataclass(frozen=True)
+class _View:
+    """``samples`` (P, H, W) and which rows and columns of squares of them are wanted."""
+
+    samples: Floats
+    inner: tuple[slice, slice]
+
+
+def _viewed(samples: Floats, inner: Sequence[slice], view: int) -> _View:
+    """Samples with rows in the opposite order where bit 1 of ``view`` is set, then transposed where bit 0 is."""
+    rows, columns = inner
+    if view & 2:
+        size = samples.shape[1] // SIDE
+        samples, rows = samples[:, ::-1], slice(size - rows.stop, size - rows.start)
+    if view & 1:
+        samples, rows, columns = samples.transpose(0, 2, 1), columns, rows
+    return _View(samples, (rows, columns))
+
+
+def _back(planes: Floats, view: int) -> Floats:
+    """Planes (P, h, w) of a view as they lie in the picture."""
+    planes = planes.transpose(0, 2, 1) if view & 1 else planes
+    return planes[:, ::-1] if view & 2 else planes
 
 
 def told(quality: int, spacing: int, spacings: int) -> Floats:

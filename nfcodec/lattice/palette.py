@@ -55,9 +55,7 @@ class Overlay:
         return np.where(self.opaque[..., None], self.values(), below)
 
 
-def encode_overlay(
-    palette: Colours, shape: tuple[int, int], choose: Choose
-) -> tuple[bytes, Overlay]:
+def encode_overlay(palette: Colours, shape: tuple[int, int], choose: Choose) -> tuple[bytes, Overlay]:
     """The payload, and what it holds: a plane of ``shape`` over ``palette`` (K, C), 1 ≤ K ≤ 4095, whose indices
     ``choose`` gives front by front."""
     if not 1 <= len(palette) <= MOST_COLOURS:

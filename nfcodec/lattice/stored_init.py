@@ -60,8 +60,9 @@ def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], 
     told = [Told(int(e), int(c)) for e, c in tune.get("told", [(0, 0)] * len(specs))]
     every = zip(specs, contexts, told, strict=True)
     levels = tuple(_level(spec, _within(arrays, str(i)), context, t) for i, (spec, context, t) in enumerate(every))
-    if tune.get(FILTER, False):
-        levels = (*levels[:-1], replace(levels[-1], filter=_filter(_within(arrays, f"{len(levels) - 1}/filter"))))
+    if FILTER in tune:
+        found = _filter(_within(arrays, f"{len(levels) - 1}/filter"), tune[FILTER])
+        levels = (*levels[:-1], replace(levels[-1], filter=found))
     if WIDER in meta:
         levels = tuple(replace(v, wider=_wider(meta[WIDER], _within(arrays, str(i)))) for i, v in enumerate(levels))
     low, high = (float(t) for t in tune["trade"])
@@ -97,10 +98,12 @@ def _restore(layers: dict[str, Array], network: str) -> Restore:
     return Restore.of({n: _layer(layers, n, network) for n in {n.rpartition(".")[0] for n in layers}})
 
 
-def _filter(arrays: dict[str, Array]) -> SampleFilter:
+def _filter(arrays: dict[str, Array], views: Any) -> SampleFilter:
+    if type(views) is not int:
+        raise CorruptError(f"{FILTER} = {views!r} must be a whole number")
     count = len({name.partition("/")[0] for name in arrays} - {"log_unit"})
     networks = tuple(_restore(_within(arrays, str(i)), "Y") for i in range(count))
-    return SampleFilter(networks, arrays["log_unit"].copy())
+    return SampleFilter(networks, arrays["log_unit"].copy(), views=views)
 
 
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -135,7 +138,7 @@ def _tune(init: LatticeInit) -> dict[str, Any]:
     if any(level.prior.told != NOTHING for level in init.levels):
         found["told"] = [[level.prior.told.each, level.prior.told.cell] for level in init.levels]
     if init.levels[-1].filter is not None:
-        found[FILTER] = True
+        found[FILTER] = init.levels[-1].filter.views
     return found
 
 

@@ -29,9 +29,7 @@ _POINTS = 4096  # whose surroundings are looked at together
 class StoredOverlay:
     """The overlay of a file, chunk by chunk. Raises :class:`CorruptError` for chunks that do not exist."""
 
-    def __init__(
-        self, reader: Reader, index: list[Entry], info: SignalInfo, length: int, limits: Limits
-    ) -> None:
+    def __init__(self, reader: Reader, index: list[Entry], info: SignalInfo, length: int, limits: Limits) -> None:
         self._reader, self._length, self._limits = reader, length, limits
         shape, self._channels, self._deep = info.shape, info.channels, info.sample_type == "u16"
         self._shape = shape

@@ -26,6 +26,7 @@ from nfcodec.lattice.spec import LatticeSpec
 Params = dict[str, Array]
 Floats = npt.NDArray[np.float64]
 
+
 def trunk(spec: LatticeSpec, params: Mapping[str, Array], where: Array) -> Array:
     """Functions (F, P) at positions (P, d) inside a cell's reach, [−1, 1]; they vanish at its border."""
     xp = namespace(where)

@@ -120,6 +120,17 @@ def lanczos(rows, at):
     return sum(w * rows[min(max(i, 0), len(rows) - 1)] for w, i in zip(weights, near, strict=True)) / sum(weights)
 
 
+@pytest.mark.parametrize("views", [2, 4])
+def test_views_of_a_picture_are_filtered_alike(filtered, views):
+    """Transposed before or after is the same, and so is mirrored with four views."""
+    found = replace(filtered.levels[0].filter, views=views)
+    planes = np.random.default_rng(views).normal(0, 2.0**28, (3, 22, 36))
+    np.testing.assert_array_equal(found(planes.transpose(0, 2, 1), 40), found(planes, 40).transpose(0, 2, 1))
+    mirrored = found(planes[:, ::-1], 40)[:, ::-1]
+    assert np.array_equal(mirrored, found(planes, 40)) == (views == 4)
+    assert not np.array_equal(replace(found, views=1)(planes, 40), found(planes, 40))
+
+
 def test_between_the_samples_what_it_adds_is_interpolated(filtered, monkeypatch):
     """On grids, in parts of them and at points, which see tiles."""
     monkeypatch.setattr("nfcodec.lattice.filtered._TILE", 8)
@@ -192,6 +203,7 @@ def test_written_and_read_again(filtered, tmp_path):
     again = zoo.load(str(tmp_path / "a.safetensors")).levels[0].filter
     own = filtered.levels[0].filter
     np.testing.assert_array_equal(again.log_unit, own.log_unit)
+    assert again.views == own.views == 4
     assert [len(n.blocks) for n in again.networks] == [2, 1]
     for one, two in zip(own.networks, again.networks, strict=True):
         for name, layer in one.layers.items():
@@ -210,7 +222,7 @@ def test_the_largest_numbers_stay_exact(filtered):
     np.testing.assert_array_equal(found[:, 6:10, 6:10], found[:, 8:12, 8:12])
 
 
-@pytest.mark.parametrize("change", ["none", "inputs", "outputs", "sums", "unit", "type"])
+@pytest.mark.parametrize("change", ["none", "inputs", "outputs", "sums", "unit", "type", "views", "no views"])
 def test_what_does_not_fit_is_refused(filtered, change):
     own = filtered.levels[0].filter
     net, unit = own.networks[0], own.log_unit
@@ -227,6 +239,8 @@ def test_what_does_not_fit_is_refused(filtered, change):
         ),), unit),
         "unit": SampleFilter((net,), np.full(8, 1, np.int16)),
         "type": SampleFilter((net,), unit.astype(np.int32)),
+        "views": SampleFilter((net,), unit, views=3),
+        "no views": SampleFilter((net,), unit, views=0),
     }[change]  # fmt: skip
     with pytest.raises(CorruptError, match="Y"):
         replace(filtered, levels=(replace(filtered.levels[0], filter=bad),)).validate()

@@ -47,10 +47,14 @@ def regions_of(decoder, tensors, quality):
         yield *region.start, q
 
 
+def metadata(kind):
+    with safe_open(path_of(kind), "numpy") as file:
+        return json.loads(file.metadata()["init"])
+
+
 def wider(header, kind):
     """By how much steps are finer, and the number of the spacing."""
-    with safe_open(path_of(kind), "numpy") as file:
-        finer = json.loads(file.metadata()["init"]).get("wider", {})
+    finer = metadata(kind).get("wider", {})
     if not header.spacing:
         return 0, 0
     return finer[str(header.spacing)], 1 + sorted(map(int, finer)).index(header.spacing)
@@ -69,7 +73,7 @@ def by_the_document(data, tensors, top=255, kind="tiny-lattice"):
     info, spacing = decoder.info, decoder.header.spacing
     return np.array(reference_picture(
         tensors, found, info.shape, info.channels, quality, top, overlay, spacing, finer, number,
-        decoder.header.dither, decoder.header.turn,
+        decoder.header.dither, decoder.header.turn, metadata(kind).get("filter", 1),
     ))  # fmt: skip
 
 

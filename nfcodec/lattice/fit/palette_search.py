@@ -109,5 +109,3 @@ class OverlaySearch:
             else:
                 out.append(final(self._parts.samples[rows], mask[rows], self._error_bits, found))
         return Overlays(tuple(out), mask)
-
-

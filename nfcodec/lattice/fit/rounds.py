@@ -76,6 +76,8 @@ class Problem:
         self._own = (slice(None), *own_samples(window, level.spec.spacing))
         self.target, self.weight = self._target(window, plain)
         self._added: Tensor | None = None
+        # Of the views of Y one will do: the others change little, and each takes as long.
+        self._filter = level.filter and replace(level.filter, views=1)
         self.through = Through(level, quality)
         shape = tuple(plain.shape[2:])
         self.outlook = Outlook(level.prior, shape, planes)
@@ -137,12 +139,12 @@ class Problem:
 
     def minding(self, state: State) -> State:
         """The state by what is missing after Y, whose part is taken to stay as it is in this state, from now on."""
-        if self.level.filter is None:
+        if self._filter is None:
             return state
         with torch.no_grad():
             shown = self._shown(state)
             planes = shown[self._own].numpy().astype(np.float64) / PLANE_UNIT
-            added = self.level.filter(planes, self.quality - self.level.finer) - planes
+            added = self._filter(planes, self.quality - self.level.finer) - planes
             if self._added is not None:
                 self.target[self._own] += self._added
             self._added = torch.from_numpy((added * PLANE_UNIT).astype(np.float32))

@@ -90,8 +90,13 @@ def whole_gains(gains: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
 
 
 def export_lattice(
-    model: LatticeModel, params: Params, *, name: str, modality: str = "image", detail: Params | None = None, bits: int
-    = 8
+    model: LatticeModel,
+    params: Params,
+    *,
+    name: str,
+    modality: str = "image",
+    detail: Params | None = None,
+    bits: int = 8,
 ) -> LatticeInit:
     """The init that a trained model makes, with X where it was trained; ``bits`` of the prior's weights."""
     last, levels = len(model.specs) - 1, []

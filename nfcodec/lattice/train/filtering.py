@@ -298,11 +298,12 @@ def _start(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 def with_filter(init: LatticeInit, found: SampleFilter | None) -> LatticeInit:
-    """An init with this Y, the same in both tunes."""
+    """An init with this Y, the same in both tunes, but with one view in the perceptual one: errors are not its aim."""
 
-    def one(init: LatticeInit) -> LatticeInit:
+    def one(init: LatticeInit, found: SampleFilter | None) -> LatticeInit:
         return replace(init, levels=(*init.levels[:-1], replace(init.levels[-1], filter=found)))
 
-    made = replace(one(init), sha256=b"", perceptual=init.perceptual and one(init.perceptual))
+    perceptual = init.perceptual and one(init.perceptual, found and replace(found, views=1))
+    made = replace(one(init, found), sha256=b"", perceptual=perceptual)
     made.validate()
     return made
