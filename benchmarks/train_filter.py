@@ -6,10 +6,10 @@ Every 50th picture by name, over all folders, is held out; of the others so many
 coded (``-e 5``, at a quality from each third of the range) and kept in DIR, those held out at ``-q`` 10, 25, 40, 60 and
 80; a share ``--soft`` of the former are parts enlarged up to twice: pictures that people have are often softer than
 these. Of ``--networks`` for as many parts of the range of qualities each is trained alone, for its share of the time;
-``--begin``: at the running mean of this checkpoint, as of one network for all. ``DIR/checkpoint-0``, -1, … make the
-training resumable. Every few minutes a line tells by how much the network raises PSNR on the pictures held out: mean,
-median and the worst, by quality. ``--results NAME`` writes the last of these and what they are made of to
-benchmarks/results.
+``--begin``: at the running mean of this checkpoint, as of one network for all, or of a narrower one.
+``DIR/checkpoint-0``, -1, … make the training resumable. Every few minutes a line tells by how much the network raises
+PSNR on the pictures held out: mean, median and the worst, by quality. ``--results NAME`` writes the last of these and
+what they are made of to benchmarks/results, of as many ``--views`` of a picture as the init of the psnr tune has.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--soft", type=float, default=0.4)
     parser.add_argument("--networks", type=int, default=1)
     parser.add_argument("--begin", type=Path)
+    parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=FilterConfig().steps)
     parser.add_argument("--lr", type=float, default=FilterConfig().lr)
@@ -203,7 +204,7 @@ def main() -> int:
         train(trainer, held, checkpoint, args.minutes / args.networks)
         trainers.append(trainer)
     networks = tuple(trainer.whole(trainer.average) for trainer in trainers)
-    made = SampleFilter(networks, trainers[0].log_unit)
+    made = SampleFilter(networks, trainers[0].log_unit, views=args.views)
     rows = gains(made, held)
     say(told(rows))
     if args.results:

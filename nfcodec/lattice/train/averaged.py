@@ -31,6 +31,10 @@ class AveragedRunning(Running):
     def use(self, params: Params) -> None:
         """Go on from these parameters, with an optimizer that has seen none of them."""
 
+    def fitting(self, found: Params) -> Params:
+        """Parameters to begin with, of those of a checkpoint."""
+        return found
+
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
         tensors = {f"{g}/{n}": t for g in _GROUPS for n, t in getattr(self, g).items()}
@@ -38,8 +42,8 @@ class AveragedRunning(Running):
         write_state(path, tensors, {n: getattr(self, n) for n in _NUMBERS}, self.config)
 
     def begin(self, path: Path) -> None:
-        """Start at the running mean of a checkpoint, of whatever config: a network of the same shapes."""
-        found = grouped(read_tensors(path)).get("average", {})
+        """Start at the running mean of a checkpoint, of whatever config: of a network that is :meth:`fitting`."""
+        found = self.fitting(grouped(read_tensors(path)).get("average", {}))
         if {n: p.shape for n, p in found.items()} != {n: p.shape for n, p in self.params.items()}:
             raise CorruptError(f"cannot begin at {path}: it is of another {self.what}")
         self.use(found)

@@ -48,7 +48,7 @@ class FilterConfig:
     ``log_unit`` (8,): log2 of the unit at the quality anchors, about that of the root mean square error of a plane.
     ``qualities``: the lowest and the highest that it learns from."""
 
-    width: int = 32
+    width: int = 40
     blocks: int = 5
     steps: int = 40_000
     batch: int = 8
@@ -240,6 +240,14 @@ class FilterTrainer(AveragedRunning):
         """Steps in all."""
         return self.config.steps
 
+    def fitting(self, found: Params) -> Params:
+        """Of a network of fewer channels one that shows the same: nothing sees the new ones yet, which see at random
+        what others see."""
+        if found.keys() != self.params.keys() or len(found["d.in.bias"]) >= self.config.width:
+            return found
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return {n: _grown(n, p, self.params[n].shape, generator) for n, p in found.items()}
+
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Inputs (N, 4·P, h, w), what Y is told (N, T), what is missing (N, P, H, W), and the squared error (N,) that
         theirs is measured by, in units."""
@@ -295,6 +303,18 @@ def _start(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
         return torch.zeros(shape)
     spread = {"d.in.weight": 0.5, "d.out.weight": 0.05}.get(name, 1.0)
     return torch.randn(shape, generator=generator).mul_(spread / float(shape[1]) ** 0.5)
+
+
+def _grown(name: str, old: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """A parameter of ``shape`` with an ``old`` one in its place; zeros where old channels would see new ones."""
+    if name.endswith(".bias"):
+        return F.pad(old, (0, shape[0] - len(old)))
+    squares = 1 if name in ("d.in.weight", "d.out.weight") else 9
+    new = torch.zeros(shape[0], squares, shape[1] // squares)
+    seen = old.reshape(len(old), squares, -1)
+    new[: len(old), :, : seen.shape[2]] = seen
+    new[len(old) :] = float(old.std()) * torch.randn(new[len(old) :].shape, generator=generator)
+    return new.reshape(shape)
 
 
 def with_filter(init: LatticeInit, found: SampleFilter | None) -> LatticeInit:

@@ -76,7 +76,21 @@ def test_one_begins_where_another_is(tiny, pictures, tmp_path):
         torch.testing.assert_close(second.average[name], value)
     assert second.at == 0
     with pytest.raises(CorruptError, match="another Y"):
-        FilterTrainer(tiny, pictures, replace(CONFIG, width=8)).begin(tmp_path / "a")
+        FilterTrainer(tiny, pictures, replace(CONFIG, width=4)).begin(tmp_path / "a")
+
+
+def test_a_narrower_network_grows_into_one_that_shows_the_same(tiny, pictures, tmp_path):
+    first = FilterTrainer(tiny, pictures, CONFIG)
+    first.step()
+    first.save(tmp_path / "a")
+    wider = FilterTrainer(tiny, pictures, replace(CONFIG, width=CONFIG.width + 3))
+    wider.begin(tmp_path / "a")
+    planes = np.random.default_rng(0).normal(0, 2.0**29, (3, 20, 30))
+    np.testing.assert_array_equal(wider.trained()(planes, 50), first.trained()(planes, 50))
+    assert all(wider.params[f"d.{n}.weight"][CONFIG.width :].any() for n in ("in", 0))
+    before = wider.params["d.out.weight"].detach().clone()
+    wider.step()
+    assert (wider.params["d.out.weight"] - before)[:, CONFIG.width :].any()
 
 
 def test_what_learns_is_what_decodes(tiny, pictures):
