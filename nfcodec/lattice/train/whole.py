@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfcodec.entropy.networks import EXACT, Layer
+from nfcodec.entropy.networks import Layer
 from nfcodec.entropy.rounding import floor
 from nfcodec.lattice.order import LARGEST_FEATURE
+from nfcodec.lattice.paired import LARGEST_SUM
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, STREAM, UNIT, Restore
 
 LARGEST = 127  # of a weight of 8 bits
@@ -68,7 +69,7 @@ def _shifts(weight: Tensor, bias: Tensor, largest: int) -> Tensor:
         scaled = torch.round(weight * 2.0**shift).abs()
         # One below the bound: rounding up here and there must not matter.
         sums = scaled.sum(1) * largest + (bias * 2.0**shift).abs() + 2.0 ** (shift - 1) + 1
-        found[(scaled.amax(1) <= LARGEST) & (sums < EXACT - 1)] = shift
+        found[(scaled.amax(1) <= LARGEST) & (sums < LARGEST_SUM - 1)] = shift
     return found
 
 
