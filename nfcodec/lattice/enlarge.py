@@ -64,19 +64,20 @@ def detail(params: Mapping[str, Array], planes: Array, hats: Array, functions: F
     """Weights (N, S, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
     features (N, Q)."""
     convolve, leaky = functions.convolve, functions.leaky
-    h = leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
+    h = leaky(convolve(less_means(planes), params["in.weight"], hats @ params["in.bias"]))
     for i in range(detail_size(params)[1]):
         h = h + leaky(convolve(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
     return _shuffled(convolve(h, params["out.weight"], params["out.bias"]))
 
 
-def _mean(planes: Array) -> Array:
-    """Means over the squares around, the border repeated."""
+def less_means(planes: Array) -> Array:
+    """Planes (…, H, W) less their means over the squares around, the border repeated."""
+    means = planes
     for axis in (-2, -1):
-        wide, n = repeated(planes, axis, _MEAN), planes.shape[axis]
+        wide, n = repeated(means, axis, _MEAN), means.shape[axis]
         parts = (part_of(wide, axis, i, i + n) for i in range(2 * _MEAN + 1))
-        planes = sum(parts) / (2 * _MEAN + 1)
-    return planes
+        means = sum(parts) / (2 * _MEAN + 1)
+    return planes - means
 
 
 def _shuffled(x: Array) -> Array:
