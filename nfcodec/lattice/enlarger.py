@@ -7,7 +7,7 @@ other are matrices in place, and products with them are small enough for kernels
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from nfcodec.lattice.enlarge import SLOPE, detail_size, less_means, reach
 from nfcodec.parallel import every
 from nfcodec.types import Floats, Span
 
-_TILE = 128
+_TILE = 192
 
 
 class Enlarger:
@@ -31,22 +31,16 @@ class Enlarger:
 
     def __call__(self, planes: Floats) -> Floats:
         """Weights (S, 2H, 2W), in place, of planes (P, H, W)."""
-        (_, height, width), step = planes.shape, _TILE
-        out = np.empty((self.shown, 2 * height, 2 * width), np.float32)
+        size = planes.shape[1:]
+        out = np.empty((self.shown, 2 * size[0], 2 * size[1]), np.float32)
 
         def fill(corner: tuple[int, int]) -> None:
-            spans = [(a, min(a + step, n)) for a, n in zip(corner, (height, width), strict=True)]
-            around: list[Span] = [
-                (max(0, a - self.reach), min(n, b + self.reach)) for (a, b), n in zip(spans, (height, width), strict=True)
-            ]
-            found = self._tile(planes[: self.seen, slice(*around[0]), slice(*around[1])])
-            to, of = (
-                tuple(slice(2 * (a - z), 2 * (b - z)) for (a, b), z in zip(spans, zero, strict=True))
-                for zero in ((0, 0), (around[0][0], around[1][0]))
-            )
-            out[:, to[0], to[1]] = found[:, of[0], of[1]]
+            own = [(a, min(a + _TILE, n)) for a, n in zip(corner, size, strict=True)]
+            seen = [(max(0, a - self.reach), min(n, b + self.reach)) for (a, b), n in zip(own, size, strict=True)]
+            found = self._tile(planes[(slice(self.seen), *(slice(*span) for span in seen))])
+            out[_twice(own, (0, 0))] = found[_twice(own, [a for a, _ in seen])]
 
-        every(fill, itertools.product(range(0, height, step), range(0, width, step)))
+        every(fill, itertools.product(*(range(0, n, _TILE) for n in size)))
         return out
 
     def _tile(self, planes: Floats) -> Floats:
@@ -88,4 +82,10 @@ class _Columns:
 
 def _active(x: Floats) -> Floats:
     """:func:`nfcodec.lattice.enlarge.leaky`, in place."""
-    return np.maximum(x, SLOPE * x, out=x)
+    np.maximum(x, SLOPE * x, out=x)
+    return x
+
+
+def _twice(spans: Sequence[Span], zero: Sequence[int]) -> tuple[slice, ...]:
+    """Where the weights of samples in spans of rows and of columns are, among those of samples from ``zero`` on."""
+    return (slice(None), *(slice(2 * (a - z), 2 * (b - z)) for (a, b), z in zip(spans, zero, strict=True)))
