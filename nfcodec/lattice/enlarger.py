@@ -34,7 +34,7 @@ class Enlarger:
         size = planes.shape[1:]
         out = np.empty((self.shown, 2 * size[0], 2 * size[1]), np.float32)
 
-        def fill(corner: tuple[int, int]) -> None:
+        def fill(corner: tuple[int, ...]) -> None:
             own = [(a, min(a + _TILE, n)) for a, n in zip(corner, size, strict=True)]
             seen = [(max(0, a - self.reach), min(n, b + self.reach)) for (a, b), n in zip(own, size, strict=True)]
             found = self._tile(planes[(slice(self.seen), *(slice(*span) for span in seen))])
