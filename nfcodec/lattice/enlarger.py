@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfcodec.lattice.enlarge import SLOPE, detail_size, less_means, reach
+from nfcodec.lattice.enlarge import SLOPE, colourful, detail_size, less_means, reach
 from nfcodec.parallel import every
 from nfcodec.types import Floats, Span
 
@@ -57,6 +57,8 @@ class Enlarger:
         for layer in self._blocks:
             x += _active(layer(x))
         out = self._last(x)
+        if self.shown > 1:
+            out[:, 4:] *= colourful(planes[None])[0].transpose(1, 0, 2)
         height, _, width = out.shape
         return out.reshape(height, -1, 2, 2, width).transpose(1, 0, 2, 4, 3).reshape(-1, 2 * height, 2 * width)
 

@@ -19,7 +19,17 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import detail as detail_of
 from nfcodec.lattice.convolution import filtered
 from nfcodec.lattice.detail import Detail
-from nfcodec.lattice.enlarge import Functions, between, between_points, detail, detail_shapes, detail_size, reach, share
+from nfcodec.lattice.enlarge import (
+    Functions,
+    between,
+    between_points,
+    colourful,
+    detail,
+    detail_shapes,
+    detail_size,
+    reach,
+    share,
+)
 from nfcodec.lattice.enlarger import Enlarger
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.train.enlarge import FUNCTIONS
@@ -158,6 +168,17 @@ def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries(blocks, planes,
     y, x = np.nonzero(moved)
     assert y.min() == 2 * (20 - far) and y.max() == 2 * (20 + far) + 1
     assert x.min() == 2 * (25 - far) and x.max() == 2 * (25 + far) + 1
+
+
+def test_grey_stays_grey():
+    """Of planes whose colours are zero, those of the detail are, too; half is shown at 4/255."""
+    params, planes = made_up(2, 3, 3), np.random.default_rng(3).standard_normal((2, 3, 20, 30)).astype(np.float32)
+    full = detail(params, planes, Level.hats(50))
+    planes[0, 1:] = 0.0
+    some = detail(params, planes, Level.hats(50))
+    assert not some[0, 1:].any() and some[0, 0].any() and np.array_equal(some[1], full[1])
+    planes[0, 1:] = 4 / 255 / 2**0.5
+    np.testing.assert_allclose(colourful(planes)[0], 0.5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("seen", "shown"), [(1, 1), (3, 3)])
