@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nfcodec.lattice.enlarge import between, between_points, detail, detail_size, reach, share
+from nfcodec.lattice.enlarge import between, between_points, share
+from nfcodec.lattice.enlarger import Enlarger
 from nfcodec.recent import Recent
 from nfcodec.types import Floats, Positions, Span
 
@@ -25,8 +26,8 @@ class Detail:
     """
 
     def __init__(self, params: Mapping[str, Floats], hats: Floats, size: tuple[int, int], native: Native) -> None:
-        self._params, self._hats, self._size, self._native = params, hats, size, native
-        self.margin, (_, _, self._seen, self.shown) = reach(params) + 1, detail_size(params)
+        self._enlarger, self._size, self._native = Enlarger(params, hats), size, native
+        self.margin, self.shown = self._enlarger.reach + 1, self._enlarger.shown
         self._tiles: Recent[Floats] = Recent(_TILES_KEPT)
 
     def grid(self, positions: list[Positions], native: Native | None = None) -> Floats | None:
@@ -63,7 +64,7 @@ class Detail:
         """Weights (S, 2·h, 2·w) of the samples in ``spans`` and of one more on each side, as far as the picture goes,
         and the first of these samples along both axes."""
         wide = self._grown(spans, self.margin)
-        weights: Floats = detail(self._params, native(wide)[None, : self._seen], self._hats)[0]
+        weights = self._enlarger(native(wide))
         inner = self._grown(spans, 1)
         rows, columns = (slice(2 * (a - c), 2 * (b - c)) for (a, b), (c, _) in zip(inner, wide, strict=True))
         return weights[:, rows, columns], (inner[0][0], inner[1][0])

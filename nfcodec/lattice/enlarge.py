@@ -20,6 +20,7 @@ from nfcodec.types import Doubles, Floats, Indices
 
 SLOPE = 0.1
 _MEAN = 4  # half the side of the square whose mean is taken off first
+_COLOUR = (4 / 255) ** 2  # of as much colour around a sample, half of what X makes of colours is shown
 
 
 def detail_shapes(width: int, blocks: int, seen: int, shown: int, qualities: int) -> dict[str, tuple[int, ...]]:
@@ -64,13 +65,30 @@ def detail(params: Mapping[str, Array], planes: Array, hats: Array, functions: F
     """Weights (N, S, 2H, 2W), in place, of planes (N, P, H, W) at a quality with features (Q,), or a quality each with
     features (N, Q)."""
     convolve, leaky = functions.convolve, functions.leaky
-    h = leaky(convolve(planes - _mean(planes), params["in.weight"], hats @ params["in.bias"]))
+    h = leaky(convolve(less_means(planes), params["in.weight"], hats @ params["in.bias"]))
     for i in range(detail_size(params)[1]):
         h = h + leaky(convolve(h, params[f"{i}.weight"], hats @ params[f"{i}.bias"]))
-    return _shuffled(convolve(h, params["out.weight"], params["out.bias"]))
+    out = convolve(h, params["out.weight"], params["out.bias"])
+    luma, colours = out[:, :4], out[:, 4:]
+    if colours.shape[1]:
+        out = namespace(out).concat([luma, colours * colourful(planes)], axis=1)
+    return _shuffled(out)
 
 
-def _mean(planes: Array) -> Array:
+def less_means(planes: Array) -> Array:
+    """Planes (…, H, W) less their means over the squares around."""
+    return planes - _means(planes)
+
+
+def colourful(planes: Array) -> Array:
+    """How much of X's colours is shown, (N, 1, H, W) of 0 … 1, by the colours of planes (N, P, H, W) around: none where
+    all is grey, which X alone would not always leave so."""
+    colours = planes[:, 1:]
+    energy = _means((colours * colours).sum(1)[:, None])
+    return energy / (energy + _COLOUR)
+
+
+def _means(planes: Array) -> Array:
     """Means over the squares around, the border repeated."""
     for axis in (-2, -1):
         wide, n = repeated(planes, axis, _MEAN), planes.shape[axis]

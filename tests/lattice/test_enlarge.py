@@ -19,7 +19,18 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import detail as detail_of
 from nfcodec.lattice.convolution import filtered
 from nfcodec.lattice.detail import Detail
-from nfcodec.lattice.enlarge import Functions, between, between_points, detail, detail_shapes, detail_size, reach, share
+from nfcodec.lattice.enlarge import (
+    Functions,
+    between,
+    between_points,
+    colourful,
+    detail,
+    detail_shapes,
+    detail_size,
+    reach,
+    share,
+)
+from nfcodec.lattice.enlarger import Enlarger
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.train.enlarge import FUNCTIONS
 from nfcodec.options import DecodeOptions
@@ -85,7 +96,8 @@ def test_the_detail_is_there_between_the_samples_and_not_at_them(path):
     assert (rendered(Decoder(io.BytesIO(path.read_bytes())), 1.0) == rendered(plain, 1.0)).all()
     added = rendered(Decoder(io.BytesIO(path.read_bytes())), 2.0) - rendered(plain, 2.0)
     assert np.abs(added).max() > 2e-3
-    assert np.ptp(added, -1).max() < 1e-6  # in the first plane alone
+    shown = detail_size(zoo.load(INIT).tuned("perceptual").levels[-1].detail)[3]
+    assert (np.ptp(added, -1).max() > 1e-3) == (shown > 1)  # in the first plane alone, which is grey, or in all
     thrice = rendered(Decoder(io.BytesIO(path.read_bytes())), 3.0) - rendered(plain, 3.0)
     assert np.abs(thrice[1::3, 1::3]).max() < 1e-6 < np.abs(thrice[0::3, 0::3]).max()
 
@@ -156,6 +168,30 @@ def test_x_sees_as_far_as_it_says_and_the_same_in_both_libraries(blocks, planes,
     y, x = np.nonzero(moved)
     assert y.min() == 2 * (20 - far) and y.max() == 2 * (20 + far) + 1
     assert x.min() == 2 * (25 - far) and x.max() == 2 * (25 + far) + 1
+
+
+def test_grey_stays_grey():
+    """Of planes whose colours are zero, those of the detail are, too; half is shown at 4/255."""
+    params, planes = made_up(2, 3, 3), np.random.default_rng(3).standard_normal((2, 3, 20, 30)).astype(np.float32)
+    full = detail(params, planes, Level.hats(50))
+    planes[0, 1:] = 0.0
+    some = detail(params, planes, Level.hats(50))
+    assert not some[0, 1:].any() and some[0, 0].any() and np.array_equal(some[1], full[1])
+    planes[0, 1:] = 4 / 255 / 2**0.5
+    np.testing.assert_allclose(colourful(planes)[0], 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("seen", "shown"), [(1, 1), (3, 3)])
+@pytest.mark.parametrize("size", [(20, 7), (70, 131)])
+def test_tiles_show_what_x_does_both_ways(seen, shown, size, monkeypatch):
+    monkeypatch.setattr("nfcodec.lattice.enlarger._TILE", 32)
+    params, hats = made_up(3, seen, shown), Level.hats(35)
+    planes = np.random.default_rng(5).standard_normal((3, *size)).astype(np.float32)
+    found = Enlarger(params, hats)(planes)
+    assert found.dtype == np.float32
+    seen_planes = planes[None, :seen]
+    turned = detail(params, seen_planes.swapaxes(2, 3), hats).swapaxes(2, 3)
+    np.testing.assert_allclose(found, (detail(params, seen_planes, hats) + turned)[0] / 2, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("seen", "shown"), [(1, 1), (3, 1), (3, 3)])

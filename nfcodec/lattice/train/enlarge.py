@@ -132,20 +132,24 @@ class DetailTrainer:
 
 
 def grown(new: Params, details: Sequence[Params]) -> Params:
-    """X as it starts, ``new``, with that of an init of as many channels in its place, the same of each tune or of the
-    first: what has fewer layers or planes shows the same when it grows, as new ones begin near zero."""
+    """X as it starts, ``new``, with that of an init that is no larger in its place, the same of each tune or of the
+    first: what has fewer layers, channels or planes shows the same when it grows, as new layers begin near zero and
+    nothing sees new channels yet."""
     first = details[0]
-    if not first or len(first["in.weight"]) != len(new["in.weight"]) or any(n not in new for n in first):
+    if not first or any(n not in new or _larger(p, new[n]) for n, p in first.items()):
         return new
-    found = {n: 0.1 * p if n not in first else p for n, p in new.items()}
+    found = {n: 0.1 * p if n not in first else p.clone() for n, p in new.items()}
     for name in first:
         tuned = name.endswith(".bias") and name != "out.bias"
         old = torch.cat([d[name] for d in details]) if tuned else first[name]
         if name.endswith(".weight"):
-            found[name] = F.pad(old, (0, 0, 0, 0, 0, new[name].shape[1] - old.shape[1], 0, len(new[name]) - len(old)))
-        else:
-            found[name] = F.pad(old, (0,) * (2 * old.ndim - 1) + (len(new[name]) - len(old),))
+            found[name][: len(old)] = 0.0
+        found[name][tuple(slice(n) for n in old.shape)] = old
     return found
+
+
+def _larger(old: Tensor, new: Tensor) -> bool:
+    return any(a > b for a, b in zip(old.shape, new.shape, strict=True))
 
 
 def _of_tune(name: str, value: Tensor, tune: int) -> Tensor:
