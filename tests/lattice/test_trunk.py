@@ -112,9 +112,5 @@ def test_planes_and_functions(planes):
         phi = functions[:3] if plane == 0 else functions[3:6]
         wanted = fold(torch.einsum("nkhw,kp->nhwp", own, phi), (4, 6))
         torch.testing.assert_close(out[:, plane], wanted, rtol=1e-10, atol=1e-10)
-        parts = torch.einsum(
-            "nkhw,kp->nhwp", weights[:, spec.weights_of(plane)], functions[spec.functions_of(plane)]
-        )
+        parts = torch.einsum("nkhw,kp->nhwp", weights[:, spec.weights_of(plane)], functions[spec.functions_of(plane)])
         torch.testing.assert_close(out[:, plane], fold(parts, (4, 6)), rtol=1e-10, atol=1e-10)
-
-
