@@ -360,13 +360,13 @@ def picture(tmp_path_factory):
     """A picture with alpha: what is beside the cells counts as well."""
     rng = np.random.default_rng(0)
     samples = painting(64, 88)
-    noisy = np.clip(samples + rng.normal(0, 4, samples.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(samples + rng.normal(0, 8, samples.shape), 0, 255).astype(np.uint8)
     alpha = (np.hypot(*np.mgrid[-32:32, -44:44]) < 30).astype(np.uint8) * 254 + 1  # nothing is hidden
     return save_picture(tmp_path_factory.mktemp("rates") / "a.png", noisy, alpha)
 
 
 @pytest.mark.parametrize("effort", [1, 3])
-@pytest.mark.parametrize("target", [{"bpp": 1.0}, {"bpp": 1.5}, {"target_size": 1000}, {"target_psnr": 30.0}])
+@pytest.mark.parametrize("target", [{"bpp": 1.0}, {"bpp": 2.0}, {"target_size": 1000}, {"target_psnr": 30.0}])
 def test_pictures_meet_their_targets(picture, tmp_path, effort, target):
     """Within 2 % or 0.1 dB: one symbol of so small a picture can cost 0.3 %."""
     result, _ = there_and_back(picture, LATTICE, tmp_path / "b.png", effort=effort, **target)

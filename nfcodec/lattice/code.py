@@ -192,13 +192,6 @@ def region_bits(prediction: Prediction, symbols: Symbols) -> Floats:
     return bits
 
 
-def table_rows(mean: Symbols, scale: Scales) -> tuple[Symbols, Scales, npt.NDArray[np.bool_]]:
-    """Base, table row and changed sign of symbols in coded order, each (n,)."""
-    mean = mean.ravel()
-    base = (mean + 4) >> 3
-    return base, *logistic.rows_of(scale.ravel(), mean - 8 * base)
-
-
 def _owners(step: Step, patches: int) -> Indices | None:
     """The patch of every symbol of a step; None where there is only one."""
     return None if patches == 1 else np.tile(step.cells.owner, step.high - step.low)
@@ -232,6 +225,8 @@ def _encode_layer(prior: Prior, canvas: _Canvas, layer: int) -> list[bytes]:
         values, owners = canvas.learn(step).ravel(), _owners(step, count)
         anything |= _not_zero(values, owners, count)
         seen.append((kinds[step.plane, step.low], Seen(owners, scale, fraction, values - base)))
+    if not anything.any():
+        return [b""] * count
     corrections = correction.best(count, [[s for k, s in seen if k == kind] for kind in range(len(kinds))])
     coded = [*corrections.coded(), *(_coded(corrections, kind, part) for kind, part in seen)]
     encoders = [SymbolEncoder() for _ in range(count)]

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nfcodec.blas import single_threaded
+from nfcodec.entropy import logistic
 from nfcodec.entropy.adaptive import Counts, Stream
 from nfcodec.errors import CorruptError
-from nfcodec.lattice.code import LARGEST_SYMBOL, table_rows
+from nfcodec.lattice.code import LARGEST_SYMBOL
 from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.mosaic import Mosaic
 from nfcodec.lattice.neighbourhood import Neighbourhood
-from nfcodec.lattice.passes import Step, coded_order
+from nfcodec.lattice.passes import Step, coded_order, expected
 from nfcodec.lattice.space import Box
 from nfcodec.lattice.sparse import cell_layers, render_cells
 from nfcodec.moving.motion import BLOCK, FINE
@@ -74,7 +75,8 @@ def exchange(
         for step in coded_order(mosaic, planes, layer):
             if not len(step.cells) or (not some and step.plane and step.low >= coarse(order.spec.bases)):
                 continue
-            base, rows, negative = table_rows(*step.expect(prior, known))
+            base, fraction, scale = expected(step, prior, known)
+            rows, negative = logistic.rows_of(scale, fraction)
             told = None if wanted is None else _signed(_of_step(wanted, step) - base, negative)
             values = _signed(stream.symbols(told, rows), negative) + base
             if np.abs(values).max(initial=0) > LARGEST_SYMBOL:

@@ -58,3 +58,12 @@ class AveragedRunning(Running):
         self.use(groups["params"])
         self.average = {n: groups["average"][n] for n in self.params}
         restore_moments(self.optimizer, self.params.values(), groups)
+
+
+def in_corner(old: Tensor, new: Tensor) -> Tensor:
+    """A ``new`` parameter with an ``old`` one that is no larger in its corner: what old channels show stays, since they
+    see nothing of new ones."""
+    found = new.clone()
+    found[: len(old)] = 0.0
+    found[tuple(slice(n) for n in old.shape)] = old
+    return found

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nfcodec.lattice import order
 from nfcodec.lattice.enlarge import SLOPE, Functions, detail, detail_shapes
+from nfcodec.lattice.train.averaged import in_corner
 from nfcodec.lattice.train.config import DetailConfig
 from nfcodec.lattice.train.halves import Encoded, Halves, Tuned
 from nfcodec.lattice.train.model import hats
@@ -138,14 +139,12 @@ def grown(new: Params, details: Sequence[Params]) -> Params:
     first = details[0]
     if not first or any(n not in new or _larger(p, new[n]) for n, p in first.items()):
         return new
-    found = {n: 0.1 * p if n not in first else p.clone() for n, p in new.items()}
-    for name in first:
+
+    def old(name: str) -> Tensor:
         tuned = name.endswith(".bias") and name != "out.bias"
-        old = torch.cat([d[name] for d in details]) if tuned else first[name]
-        if name.endswith(".weight"):
-            found[name][: len(old)] = 0.0
-        found[name][tuple(slice(n) for n in old.shape)] = old
-    return found
+        return torch.cat([d[name] for d in details]) if tuned else first[name]
+
+    return {n: in_corner(old(n), p) if n in first else 0.1 * p for n, p in new.items()}
 
 
 def _larger(old: Tensor, new: Tensor) -> bool:

@@ -24,7 +24,7 @@ from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.planes import offset_of
 from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, UNIT, Restore
 from nfcodec.lattice.stored import LatticeField
-from nfcodec.lattice.train.averaged import AveragedRunning
+from nfcodec.lattice.train.averaged import AveragedRunning, in_corner
 from nfcodec.lattice.train.export import whole_steps
 from nfcodec.lattice.train.whole import restore_shapes, whole_arrays, whole_layer
 from nfcodec.train.running import NOTHING, averaged, cosine, smooth
@@ -306,15 +306,12 @@ def _start(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 def _grown(name: str, old: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """A parameter of ``shape`` with an ``old`` one in its place; zeros where old channels would see new ones."""
-    if name.endswith(".bias"):
-        return F.pad(old, (0, shape[0] - len(old)))
-    squares = 1 if name in ("d.in.weight", "d.out.weight") else 9
-    new = torch.zeros(shape[0], squares, shape[1] // squares)
-    seen = old.reshape(len(old), squares, -1)
-    new[: len(old), :, : seen.shape[2]] = seen
-    new[len(old) :] = float(old.std()) * torch.randn(new[len(old) :].shape, generator=generator)
-    return new.reshape(shape)
+    """A parameter of ``shape`` with an ``old`` one in its place; new rows of weights see at random."""
+    squares = 9 if name.endswith(".weight") and name not in ("d.in.weight", "d.out.weight") else 1
+    new = torch.zeros(shape[0], squares, math.prod(shape[1:]) // squares)
+    if name.endswith(".weight"):
+        new[len(old) :] = float(old.std()) * torch.randn(new[len(old) :].shape, generator=generator)
+    return in_corner(old.reshape(len(old), squares, -1), new).reshape(shape)
 
 
 def with_filter(init: LatticeInit, found: SampleFilter | None) -> LatticeInit:

@@ -51,6 +51,7 @@ def test_whole_layers_are_sound_whatever_is_learned():
     layer = whole_layer(weight, 1000 * torch.randn(40, generator=generator), 255)
     assert layer.weight.abs().max() <= LARGEST and (layer.weight == layer.weight.round()).all()
     sums = layer.weight.abs().sum(1) * 255
+    assert (sums < 2**24).all()
     assert (sums[torch.from_numpy(layer.shift) > 1] < 2**23).all()
     assert layer.shift.min() == 1 and layer.shift.max() == 14
 
