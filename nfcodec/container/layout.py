@@ -53,6 +53,7 @@ class SectionType(IntEnum):
     SAMPLES = 0x06
     GROUP = 0x07
     LENGTH = 0x08
+    HEADS = 0x09
     METADATA = 0x81
     SOUND = 0x82
     SILENCE = 0x83
@@ -61,7 +62,7 @@ class SectionType(IntEnum):
 # Their payloads start with a chunk index.
 CHUNKED = frozenset({
     SectionType.DELTA, SectionType.ALPHA, SectionType.CELLS, SectionType.OVERLAY, SectionType.FRAMES,
-    SectionType.SAMPLES, SectionType.GROUP,
+    SectionType.SAMPLES, SectionType.GROUP, SectionType.HEADS,
 })  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.trunk import along
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate, interpolate_points
-from nfcodec.types import Doubles, Floats, Indices, Positions, Span
+from nfcodec.types import Bytes, Doubles, Floats, Indices, Positions, Span
 
 # Scattered samples take the planes of the squares that they lie in; 1.7 MB each.
 _TILE = 128
@@ -55,18 +55,19 @@ class Window:
 
 class Filtered:
     """What Y makes of the samples of a picture of ``size`` (height, width), whole squares, at a quality; ``coded``
-    gives its whole planes (P, h, w) on a grid of samples, in 2^-32."""
+    gives its whole planes (P, h, w) on a grid of samples, in 2^-32; ``heads`` those of the squares in spans of it."""
 
     def __init__(
-        self, found: SampleFilter, quality: int, size: tuple[int, int], coded: Callable[[list[Indices]], Doubles]
+        self, found: SampleFilter, quality: int, size: tuple[int, int], coded: Callable[[list[Indices]], Doubles],
+        heads: Callable[[list[Span]], Bytes | None],
     ) -> None:  # fmt: skip
-        self._filter, self._quality, self._size, self._coded = found, quality, size, coded
+        self._filter, self._quality, self._size, self._coded, self._heads = found, quality, size, coded, heads
         self._tiles: Recent[Doubles] = Recent(_TILES_KEPT)
 
     def grid(self, index: list[Indices]) -> Doubles:
         """Whole planes (P, n_0, n_1) on a grid of samples in ascending order, filtered, in 2^-32."""
         spans = self._spans([(int(i[0]), int(i[-1]) + 1) for i in index])
-        found = self._filter(self._coded([np.arange(a, b) for a, b in spans]), self._quality)
+        found = self._filter(self._coded([np.arange(a, b) for a, b in spans]), self._quality, self._heads(spans))
         for axis, (i, (start, _)) in enumerate(zip(index, spans, strict=True), 1):
             first, stop = int(i[0]) - start, int(i[-1]) + 1 - start
             found = along(found, axis, first, stop) if stop - first == len(i) else found.take(i - start, axis)
@@ -74,9 +75,10 @@ class Filtered:
 
     def window(self, spans: list[Span]) -> Window:
         """The samples in ``spans``, before and after."""
-        index = [np.arange(a, b) for a, b in self._spans(spans)]
+        around = self._spans(spans)
+        index = [np.arange(a, b) for a, b in around]
         coded = self._coded(index)
-        found = self._filter(coded, self._quality)
+        found = self._filter(coded, self._quality, self._heads(around))
         coded = np.subtract(found, coded, out=coded)
         rows, columns = (slice(a - i[0], b - i[0]) for (a, b), i in zip(spans, index, strict=True))
         planes, added = (_unit(x[:, rows, columns]) for x in (found, coded))

@@ -24,13 +24,14 @@ from nfcodec.errors import CorruptError
 from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
-from nfcodec.lattice.space import Index, Space
+from nfcodec.lattice.space import Box, Index, Space
 from nfcodec.lattice.squares import Rooms, outputs, widest
 from nfcodec.parallel import every
-from nfcodec.types import Doubles, Floats, Span
+from nfcodec.types import Bytes, Doubles, Floats, Span
 
 SIDE = 2  # samples of a square along each axis
 VIEWS = 1, 2, 4
+MOST_HEADS = 8
 LARGEST_INPUT = 1023
 # Planes are rounded to this before they are filtered, as before they are rotated.
 PLANE_BITS = 20
@@ -54,12 +55,14 @@ class SampleFilter:
     numbers of each of the 3 × 3 squares, square by square, then 8 of the quality and one for each other spacing that
     the lattice may have. ``log_unit`` (8,): log2 of the unit at the quality anchors, in whole 256ths. ``spacing``: the
     number of the spacing that the lattice has, from 1 on; 0 for its own. ``views``: of the picture, 1, 2 (transposed)
-    or 4 (both mirrored); the mean of what the network makes of them is added."""
+    or 4 (both mirrored); the mean of what the network makes of them is added. ``heads``: of how many last layers, one
+    behind the other, each square uses one."""
 
     networks: tuple[Restore, ...]
     log_unit: npt.NDArray[np.integer[Any]]
     spacing: int = 0
     views: int = 1
+    heads: int = 1
 
     @property
     def reach(self) -> int:
@@ -86,9 +89,11 @@ class SampleFilter:
             raise CorruptError(f"init {name}: a unit of Y is out of range")
         if self.views not in VIEWS:
             raise CorruptError(f"init {name}: Y with {self.views} views")
+        if not 1 <= self.heads <= MOST_HEADS:
+            raise CorruptError(f"init {name}: Y with {self.heads} heads, there may be {MOST_HEADS}")
         inputs = 9 * channels + order.QUALITY_LEVELS + spacings
         for network in self.networks:
-            network.validate(inputs, channels, 2, name="Y", largest=LARGEST_INPUT)
+            network.validate(inputs, self.heads * channels, 2, name="Y", largest=LARGEST_INPUT)
 
     def entering(self, quality: int) -> Layer:
         """The first layer at a quality, for the squares alone."""
@@ -100,7 +105,7 @@ class SampleFilter:
     @property
     def channels(self) -> int:
         """Numbers of one square."""
-        return len(self.networks[0].leave.bias)
+        return len(self.networks[0].leave.bias) // self.heads
 
     @property
     def planes(self) -> int:
@@ -108,31 +113,53 @@ class SampleFilter:
         return self.channels // SIDE**2
 
     @single_threaded
-    def __call__(self, planes: Doubles, quality: int) -> Doubles:
-        """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated. Tile by tile."""
-        out, network = np.empty_like(planes), self.network(quality)
-        enter, exponent = self.entering(quality), self.exponent(quality)
+    def __call__(self, planes: Doubles, quality: int, heads: Bytes | None = None) -> Doubles:
+        """Planes (P, H, W) of whole squares, in 2^-32, filtered; beyond their border it is repeated. Tile by tile.
+        ``heads`` (H/2, W/2): the number of the one that each square uses, default the first."""
+        out, exponent = np.empty_like(planes), self.exponent(quality)
         size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
-        most = min(_TILE[1], widest(len(enter.bias)) - self.reach)
-        tiles = Space(size, (_even(size[0], _TILE[0]), _even(size[1], most)))
+        chosen = np.zeros(size, np.uint8) if heads is None and self.heads > 1 else heads
+        tiles = self.tiles(size)
 
         def fill(index: int) -> None:
             tile = tiles.box(index)
-            around = tiles.around(tile, self.reach // SIDE)
-            whole = planes[_samples(around.cells)] * 2.0 ** (PLANE_BITS - 32)
-            whole += 0.5
-            np.floor(whole, out=whole)
-            _, *inner = tile.within(around)
-            own, seen = whole[_samples(tile.within(around))], samples(whole, exponent)
-            found = np.zeros(own.shape, np.float32)
-            for view in range(self.views):
-                part = _viewed(seen, inner, view)
-                found += _back(_unsquared(outputs(network, enter, inputs(part.samples), part.inner, _ROOMS)), view)
+            found = self.added(planes, quality, tile, chosen)
+            own = _rounded(planes[_samples(tile.cells)])
             own += _scaled(found, exponent, PLANE_BITS - _bits(UNIT) - _bits(self.views))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
 
         every(fill, range(tiles.count))
         return out
+
+    def tiles(self, size: tuple[int, int]) -> Space:
+        """The tiles of a picture of so many squares."""
+        pairs = zip(size, self.tile, strict=True)
+        return Space(size, tuple(_even(n, most) for n, most in pairs))
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Squares that a tile may have along each axis."""
+        return _TILE[0], min(_TILE[1], widest(len(self.networks[0].enter.bias)) - self.reach)
+
+    def added(self, planes: Doubles, quality: int, tile: Box, heads: Bytes | None) -> Floats:
+        """What is added to a ``tile`` of squares of planes (P, H, W), in 256ths of the unit, summed over the views:
+        (P, h, w) by the ``heads`` (H/2, W/2) that squares use, or (heads · P, h, w), by each head alike."""
+        network, size = self.network(quality), (planes.shape[1] // SIDE, planes.shape[2] // SIDE)
+        enter, around = self.entering(quality), Space(size, size).around(tile, self.reach // SIDE)
+        seen = samples(_rounded(planes[_samples(around.cells)]), self.exponent(quality))
+        chosen = None if heads is None else heads[around.cells[1:]]
+        _, *inner = tile.within(around)
+        found = np.float32(0.0)
+        for view in range(self.views):
+            part = _viewed(seen, chosen, inner, view)
+            which = None if part.heads is None else (self.heads, part.heads)
+            made = outputs(network, enter, inputs(part.samples), part.inner, _ROOMS, which)
+            found = found + _back(_unsquared(made), view)
+        return np.asarray(found, np.float32)
+
+    def scale(self, quality: int) -> float:
+        """What one of the numbers of :meth:`added` adds to planes at a quality."""
+        return unit(self.log_unit, quality) / (UNIT * self.views)
 
     def exponent(self, quality: int) -> int:
         """log2 of the unit of a quality in 256ths."""
@@ -146,21 +173,24 @@ class SampleFilter:
 
 @dataclass(frozen=True)
 class _View:
-    """``samples`` (P, H, W) and which rows and columns of squares of them are wanted."""
+    """``samples`` (P, H, W), the ``heads`` (H/2, W/2) of their squares, which rows and columns of these are wanted."""
 
     samples: Floats
+    heads: Bytes | None
     inner: tuple[slice, slice]
 
 
-def _viewed(samples: Floats, inner: Sequence[slice], view: int) -> _View:
+def _viewed(samples: Floats, heads: Bytes | None, inner: Sequence[slice], view: int) -> _View:
     """Samples with rows in the opposite order where bit 1 of ``view`` is set, then transposed where bit 0 is."""
     rows, columns = inner
     if view & 2:
         size = samples.shape[1] // SIDE
         samples, rows = samples[:, ::-1], slice(size - rows.stop, size - rows.start)
+        heads = None if heads is None else heads[::-1]
     if view & 1:
         samples, rows, columns = samples.transpose(0, 2, 1), columns, rows
-    return _View(samples, (rows, columns))
+        heads = None if heads is None else heads.T
+    return _View(samples, heads, (rows, columns))
 
 
 def _back(planes: Floats, view: int) -> Floats:
@@ -209,6 +239,14 @@ def _scaled(x: Doubles | Floats, exponent: int, bits: int) -> Doubles:
     scaled += 0.5
     whole: Doubles = np.floor(scaled, out=scaled)
     return whole
+
+
+def _rounded(planes: Doubles) -> Doubles:
+    """Planes in 2^-32 as whole numbers of 2^-20."""
+    whole = planes * 2.0 ** (PLANE_BITS - 32)
+    whole += 0.5
+    rounded: Doubles = np.floor(whole, out=whole)
+    return rounded
 
 
 def samples(whole: Doubles, exponent: int) -> Floats:

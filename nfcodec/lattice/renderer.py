@@ -14,6 +14,7 @@ from nfcodec.blas import single_threaded
 from nfcodec.lattice.anywhere import reached, render_grid, render_points
 from nfcodec.lattice.detail import Detail
 from nfcodec.lattice.filtered import Filtered, Window, seen
+from nfcodec.lattice.heads import PictureHeads
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.native import PLANE_UNIT, native_index, reached_cells, render_box
 from nfcodec.lattice.native import render_points as native_points
@@ -26,7 +27,7 @@ from nfcodec.parallel import every, ordered_map
 from nfcodec.recent import Recent
 from nfcodec.resample import LOBES, interpolate
 from nfcodec.signal import SignalInfo
-from nfcodec.types import Doubles, Floats, Indices, Positions, Span, Symbols
+from nfcodec.types import Bytes, Doubles, Floats, Indices, Positions, Span, Symbols
 
 T = TypeVar("T", np.float32, np.float64)
 
@@ -115,11 +116,11 @@ class LevelRenderer:
 
 class LatticeRenderer:
     """Renders a signal, the sum of its levels, from the symbols of its regions: ``symbols_of`` gives those of a region
-    and a level."""
+    and a level, ``heads_of`` the heads of Y of the blocks of a chunk, None where all are 0."""
 
     def __init__(
         self, init: LatticeInit, spaces: Sequence[Space], quality: int, info: SignalInfo,
-        symbols_of: Callable[[int, int], Symbols],
+        symbols_of: Callable[[int, int], Symbols], heads_of: Callable[[int], Bytes | None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.set, self.channels, self.offset = init.planes, info.channels, offset_of(info.modality)
         self.turn = init.turn
@@ -133,7 +134,10 @@ class LatticeRenderer:
         # X and Y were trained on pictures of the quality that the file tells.
         shown = quality - last.finer
         self._detail = Detail(last.detail, last.hats(shown), self._size, self._shown_planes) if last.detail else None
-        self._filtered = Filtered(last.filter, shown, self._size, self.coded) if last.filter else None
+        heads = PictureHeads(spaces[-1], last.spec.spacing, heads_of)
+        self._filtered = (
+            Filtered(last.filter, shown, self._size, self.coded, heads.of_squares) if last.filter else None
+        )  # fmt: skip
 
     @property
     def _size(self) -> tuple[int, int]:

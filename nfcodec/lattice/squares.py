@@ -9,6 +9,7 @@ while it is in the processor's cache.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ import numpy as np
 
 from nfcodec.entropy.networks import LINE, SMALL, Layer, lined
 from nfcodec.lattice import paired
-from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_STREAM, SLOPE, STREAM, Restore
+from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_STREAM, SLOPE, STREAM, Restore
 from nfcodec.lattice.space import strips
-from nfcodec.types import Floats
+from nfcodec.types import Bytes, Floats, Indices
 
 # Of one strip: what it needs fits the second-level cache; threads would wait for each other between shorter ones.
 _CELLS = 3200
@@ -165,16 +166,57 @@ def widest(channels: int) -> int:
     return 2 * (SMALL // (3 * channels**2) // LINE) * LINE
 
 
+class _Heads:
+    """Last layers, cut from ``leave`` one behind the other, for cells that have their own: ``chosen`` (h, w) tells the
+    number of its one."""
+
+    def __init__(self, leave: Layer, count: int, chosen: Bytes, half: int) -> None:
+        weight, bias = leave.shifted
+        self._weights = weight.reshape(count, -1, weight.shape[1])
+        self._biases = bias.reshape(count, -1)
+        # Even and odd columns apart, with the last of each repeated to the end of its room.
+        sides = [chosen[:, i::2] if chosen.shape[1] > i else chosen for i in range(2)]
+        self._chosen = np.stack([np.pad(s, ((0, 0), (0, half - s.shape[1])), "edge") for s in sides], 1)
+
+    def __call__(self, active: Floats, rows: slice) -> Floats:
+        """Outputs (rows, 2, F, half) for the activations (rows, 2, C, half) of some rows."""
+        chosen = self._chosen[rows]
+        out = np.empty((*chosen.shape[:2], self._biases.shape[1], chosen.shape[2]), np.float32)
+        changes = np.flatnonzero((chosen[1:] != chosen[:-1]).any((1, 2))) + 1
+        for part in _runs(changes, len(chosen)):
+            for side in range(2):
+                self._fill(out[part, side], active[part, side], chosen[part.start, side])
+        np.floor(out, out=out)
+        return np.clip(out, -LARGEST_OUTPUT, LARGEST_OUTPUT, out=out)
+
+    def _fill(self, out: Floats, active: Floats, chosen: Bytes) -> None:
+        """The outputs (n, F, half), not yet rounded, of rows whose columns have chosen alike."""
+        for run in _runs(np.flatnonzero(chosen[1:] != chosen[:-1]) + 1, len(chosen)):
+            with np.errstate(all="ignore"):  # as in Layer
+                np.matmul(self._weights[chosen[run.start]], active[..., run], out=out[..., run])
+        out += self._biases[chosen].T
+
+
+def _runs(changes: Indices, size: int) -> list[slice]:
+    """What lies between places where something changes."""
+    ends = [0, *changes.tolist(), size]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
+
+
 def outputs(
-    network: Restore, enter: Layer, inputs: Floats, inner: Part | None = None, rooms: Rooms | None = None
+    network: Restore, enter: Layer, inputs: Floats, inner: Part | None = None, rooms: Rooms | None = None,
+    heads: tuple[int, Bytes] | None = None,
 ) -> Floats:  # fmt: skip
     """The outputs (F, h, w) of a network whose first layer ``enter`` sees 3 × 3 cells of ``inputs`` (C, H, W), too; the
     border is repeated. ``inner``: rows and columns of the cells that are wanted, default all. What a thread needs
-    besides is in ``rooms``."""
+    besides is in ``rooms``. ``heads``: of how many the last layer is made, and which one is the cells' own (H, W); of
+    that the outputs are then, else those of all, one behind the other."""
     (_, height, width), rooms = inputs.shape, rooms or Rooms()
     rows, columns = inner or (slice(0, height), slice(0, width))
     half, channels, blocks = paired.half(width), len(enter.bias), len(network.blocks)
-    out = np.empty((len(network.leave.bias), rows.stop - rows.start, half, 2), np.float32)
+    leaving = _Heads(network.leave, *heads, half) if heads else lambda active, _: network.leaving(active)
+    count = len(network.leave.bias) // (heads[0] if heads else 1)
+    out = np.empty((count, rows.stop - rows.start, half, 2), np.float32)
     stream = rooms.get("stream", height, 2, channels, half)
     room = rooms.get("seen", height + blocks + 2, 2, channels, half)
     largest = np.full((channels, half), LARGEST_ACTIVATION, np.float32)
@@ -188,7 +230,7 @@ def outputs(
             _add(own.of_rows(seen, strip, rooms), stream[strip], first=after == blocks)
             activate(stream[strip], largest, out=active)
             if not after:
-                found = network.leaving(active)
+                found = leaving(active, strip)
                 out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(2, 0, 3, 1)
         following.close(reached)
         seen = following

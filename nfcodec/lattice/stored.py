@@ -19,6 +19,7 @@ from nfcodec.lattice.preview import preview
 from nfcodec.lattice.renderer import LatticeRenderer, gathered
 from nfcodec.lattice.space import Space, box_of, section_run, unpack_run
 from nfcodec.lattice.spec import MOST_LAYERS
+from nfcodec.lattice.stored_heads import StoredHeads
 from nfcodec.lattice.stored_palette import StoredOverlay
 from nfcodec.limits import Limits
 from nfcodec.options import Tune
@@ -50,7 +51,8 @@ class LatticeField(ValuesField):
         self._planes = [init.coded_planes(i, info.channels) for i in range(len(init.levels))]
         self._layers = [len(v.spec.layers) if n else 0 for v, n in zip(init.levels, self._planes, strict=True)]
         self._entries = _by_region(index, self.space.count, self._layers, partial=partial)
-        self._renderer = LatticeRenderer(init, self.spaces, self.quality, info, self._decoded)
+        self._heads = StoredHeads(init, self.spaces[-1], reader, index, limits)
+        self._renderer = LatticeRenderer(init, self.spaces, self.quality, info, self._decoded, self._heads.chunk)
         self.overlay = StoredOverlay(reader, index, info, self.chunk_length, limits)
         if self.overlay and len(info.shape) != 2:
             raise CorruptError(f"an overlay of a signal of {len(info.shape)} axes")
@@ -71,12 +73,13 @@ class LatticeField(ValuesField):
         return self.space.chunk_rows * self.level.spec.spacing[0]
 
     def symbols(self, chunk: int) -> Symbols:
-        """The symbols of a row of regions, one region after the other and in each level after level, and the numbers of
-        its overlay: (n,)."""
+        """The symbols of a row of regions, one region after the other and in each level after level, the numbers of its
+        overlay, and the heads of its blocks: (n,)."""
         levels = [i for i, planes in enumerate(self._planes) if planes]
         parts = [self._decoded(r.index, level).ravel() for r in self.space.row(chunk) for level in levels]
-        overlay = self.overlay.chunk(chunk)
-        return np.concatenate(parts if overlay is None else [*parts, overlay.numbers()])
+        overlay, heads = self.overlay.chunk(chunk), self._heads.chunk(chunk)
+        over = [] if overlay is None else [overlay.numbers()]
+        return np.concatenate([*parts, *over, *([] if heads is None else [heads.astype(np.int32).ravel()])])
 
     @property
     def covered(self) -> bool:

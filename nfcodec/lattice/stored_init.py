@@ -16,7 +16,7 @@ import numpy.typing as npt
 from nfcodec.entropy.networks import Layer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.context import FULL, Context
-from nfcodec.lattice.filtering import SampleFilter
+from nfcodec.lattice.filtering import SIDE, SampleFilter
 from nfcodec.lattice.given import NOTHING, Told
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.order import order_of
@@ -61,7 +61,7 @@ def _init(meta: dict[str, Any], tune: dict[str, Any], arrays: dict[str, Array], 
     every = zip(specs, contexts, told, strict=True)
     levels = tuple(_level(spec, _within(arrays, str(i)), context, t) for i, (spec, context, t) in enumerate(every))
     if FILTER in tune:
-        found = _filter(_within(arrays, f"{len(levels) - 1}/filter"), tune[FILTER])
+        found = _filter(_within(arrays, f"{len(levels) - 1}/filter"), tune[FILTER], len(specs[-1].planes))
         levels = (*levels[:-1], replace(levels[-1], filter=found))
     if WIDER in meta:
         levels = tuple(replace(v, wider=_wider(meta[WIDER], _within(arrays, str(i)))) for i, v in enumerate(levels))
@@ -98,12 +98,13 @@ def _restore(layers: dict[str, Array], network: str) -> Restore:
     return Restore.of({n: _layer(layers, n, network) for n in {n.rpartition(".")[0] for n in layers}})
 
 
-def _filter(arrays: dict[str, Array], views: Any) -> SampleFilter:
+def _filter(arrays: dict[str, Array], views: Any, planes: int) -> SampleFilter:
     if type(views) is not int:
         raise CorruptError(f"{FILTER} = {views!r} must be a whole number")
     count = len({name.partition("/")[0] for name in arrays} - {"log_unit"})
     networks = tuple(_restore(_within(arrays, str(i)), "Y") for i in range(count))
-    return SampleFilter(networks, arrays["log_unit"].copy(), views=views)
+    heads = len(networks[0].leave.bias) // (SIDE**2 * planes) if networks else 1
+    return SampleFilter(networks, arrays["log_unit"].copy(), views=views, heads=heads)
 
 
 def contents(init: LatticeInit) -> tuple[dict[str, Array], dict[str, Any]]:

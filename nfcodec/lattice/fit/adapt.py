@@ -13,7 +13,7 @@ from nfcodec.lattice.fit.rounds import Problem, refine
 from nfcodec.lattice.fit.window import Mirrored, Window, cut_window
 from nfcodec.lattice.init import LatticeInit, Level
 from nfcodec.lattice.space import Box, Space
-from nfcodec.types import Symbols
+from nfcodec.types import Bytes, Symbols
 
 # Rounds of efforts 1…9, and the share of the expected gain that the context of every round but the first must hold.
 ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 12)
@@ -52,6 +52,14 @@ class Plan:
         return math.exp(self.rounding / _ROUNDING_OF_TRADE)
 
 
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """Symbols (P, K, *cells) of a region, and the ``heads`` (h, w) of Y that its blocks use, default the first."""
+
+    symbols: Symbols
+    heads: Bytes | None = None
+
+
 def region_weights(
     level: Level, wide: Tensor | Mirrored, shape: tuple[int, ...], space: Space, region: Box
 ) -> Tensor:  # fmt: skip
@@ -65,16 +73,17 @@ def region_weights(
 
 def adapt_region(
     level: Level, window: Window, weights: Tensor, plan: Plan, *, planes: int, trade: float
-) -> Symbols:  # fmt: skip
-    """Symbols (P, K, *cells) of a window, from its :func:`region_weights`; those of planes that are not used are zero.
-    ``trade``: λ of planes."""
+) -> Adapted:  # fmt: skip
+    """What a window becomes, from its :func:`region_weights`; symbols of planes that are not used are zero. ``trade``:
+    λ of planes."""
     with torch.inference_mode():
         symbols = rounded(corrected(level, weights, plan.quality, plan.rounding), plan.rounding)
     symbols[planes:] = 0
     if not plan.rounds:
-        return symbols
+        return Adapted(symbols)
     problem = Problem(
         level, window, weights.clone(), quality=plan.quality, planes=planes, trade=trade, thrift=plan.thrift
     )
     del window, weights  # tens of megabytes
-    return refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline).symbols
+    found = refine(problem, symbols, plan.rounds, held=plan.held, deadline=plan.deadline)
+    return Adapted(found.symbols, found.heads)

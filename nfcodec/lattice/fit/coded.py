@@ -12,16 +12,17 @@ from nfcodec.container.layout import chunk_payload
 from nfcodec.coords import sample_positions
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import KnownKey, RegionCoder, RegionSymbols
-from nfcodec.lattice.fit.adapt import Plan, adapt_region, region_weights
+from nfcodec.lattice.fit.adapt import Adapted, Plan, adapt_region, region_weights
 from nfcodec.lattice.fit.palette import Draft
 from nfcodec.lattice.fit.window import Mirrored, cut_window
+from nfcodec.lattice.heads import blocks, encode_heads
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.renderer import LatticeRenderer
 from nfcodec.lattice.space import Box, LayerRun, Space, pack_run
 from nfcodec.metrics import ErrorSum
 from nfcodec.signal import SignalInfo
 from nfcodec.silence import Silence
-from nfcodec.types import Floats, Ints, Symbols
+from nfcodec.types import Bytes, Floats, Ints, Symbols
 
 # Layers of a smaller region share one section: twelve bytes of framing would be felt.
 SPLIT_FROM = 4096
@@ -39,18 +40,20 @@ def check_field(init: LatticeInit, info: SignalInfo) -> None:
 @dataclass(frozen=True)
 class CodedRegion:
     """Symbols of one region of one level, and the payloads of its layers; none where the level is not coded. A picture
-    has as many symbols as samples, so they are ``kept`` in as few bytes each as hold them."""
+    has as many symbols as samples, so they are ``kept`` in as few bytes each as hold them. ``heads`` (h, w) of its
+    blocks, default the first."""
 
     level: int
     kept: Ints
     payloads: tuple[bytes, ...]
+    heads: Bytes | None = None
 
     @classmethod
-    def of(cls, level: int, symbols: Symbols, payloads: tuple[bytes, ...]) -> CodedRegion:
+    def of(cls, level: int, found: Adapted, payloads: tuple[bytes, ...]) -> CodedRegion:
         """From symbols int32 (P, K, *cells)."""
-        largest = np.abs(symbols).max()
+        largest = np.abs(found.symbols).max()
         kinds = (kind for kind in (np.int8, np.int16) if largest <= np.iinfo(kind).max)
-        return cls(level, symbols.astype(next(kinds, np.int32)), payloads)
+        return cls(level, found.symbols.astype(next(kinds, np.int32)), payloads, found.heads)
 
     @property
     def symbols(self) -> Symbols:
@@ -87,17 +90,17 @@ class LevelFit:
         symbols."""
         level, planes = self.init.dithered(plan.dither, plan.quality).levels[self.number], self.planes
         spec = level.spec
-        symbols = np.zeros((len(spec.planes), spec.bases, *box.shape), np.int32)
+        found = Adapted(np.zeros((len(spec.planes), spec.bases, *box.shape), np.int32))
         if not planes:
-            return CodedRegion.of(self.number, symbols, ())
+            return CodedRegion.of(self.number, found, ())
         if wide is not None:
-            symbols = adapt_region(
+            found = adapt_region(
                 level, cut_window(wide, shape, space, box, spec.spacing),
                 region_weights(level, wide, shape, space, box),
                 plan, planes=planes, trade=plan.trade(self.init),
             )  # fmt: skip
-        payloads = coder.encode(level.prior, RegionSymbols(symbols, plan.quality, planes))
-        return CodedRegion.of(self.number, symbols, tuple(payloads))
+        payloads = coder.encode(level.prior, RegionSymbols(found.symbols, plan.quality, planes))
+        return CodedRegion.of(self.number, found, tuple(payloads))
 
     def known(self, coded: CodedRegion, quality: int) -> dict[KnownKey, Ints]:
         """The symbols of a region by what a decoder reads."""
@@ -107,25 +110,37 @@ class LevelFit:
 
 @dataclass(frozen=True)
 class CodedPicture:
-    """All regions of all levels, and the error of what they decode to."""
+    """All regions of all levels, and the error of what they decode to; ``heads`` (h, w) of the blocks of each row of
+    regions, None where all are 0."""
 
     quality: int
     levels: list[list[CodedRegion]]
     error: ErrorSum
     overlays: tuple[Draft | None, ...] = ()
     dither: tuple[int, ...] | None = None
+    heads: tuple[Bytes | None, ...] = ()
+
+    def heads_of(self, chunk: int) -> Bytes | None:
+        """The heads of a chunk."""
+        return self.heads[chunk] if self.heads else None
+
+    def head_sections(self) -> list[bytes]:
+        """The payloads of the HEADS sections."""
+        return [chunk_payload(i, encode_heads(h)) for i, h in enumerate(self.heads) if h is not None]
 
     def overlay_sections(self) -> list[bytes]:
         """The payloads of the OVERLAY sections."""
         return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
 
     def hashed(self, chunk: int, regions: Sequence[int]) -> Iterator[bytes]:
-        """What the digest is of in a row of ``regions``: symbols region by region, and the numbers of the overlay."""
+        """What the digest is of in a row of ``regions``: symbols region by region, the numbers of the overlay, heads."""
         for coded in (level[index] for index in regions for level in self.levels):
             yield coded.symbols.astype("<i4").tobytes() if coded.payloads else b""
-        over = self.overlays[chunk] if self.overlays else None
+        over, heads = self.overlays[chunk] if self.overlays else None, self.heads_of(chunk)
         if over is not None:
             yield over.overlay.numbers().astype("<i4").tobytes()
+        if heads is not None:
+            yield heads.astype("<i4").tobytes()
 
     def known(self, fits: Sequence[LevelFit]) -> dict[KnownKey, Ints]:
         """The symbols of all regions by what a decoder reads; ``fits`` of the levels."""
@@ -134,7 +149,7 @@ class CodedPicture:
 
     def payloads(self) -> list[bytes]:
         """Of all sections that hold the picture."""
-        return [*self.overlay_sections(), *(payload for _, payload in self.sections())]
+        return [*self.overlay_sections(), *self.head_sections(), *(payload for _, payload in self.sections())]
 
     def sections(self) -> list[tuple[tuple[int, int], bytes]]:
         """((level, first layer), payload) of every CELLS section: coarse levels and layers first, each layer region by
@@ -155,6 +170,17 @@ class Scene:
     empty: bool = False
 
 
+def chunk_heads(regions: Sequence[CodedRegion], space: Space) -> tuple[Bytes | None, ...]:
+    """The heads (h, w) of each row of regions; None where all are 0."""
+
+    def of_region(box: Box) -> Bytes:
+        heads = regions[box.index].heads
+        return np.zeros([blocks(n) for n in box.shape], np.uint8) if heads is None else heads
+
+    rows = [np.concatenate([of_region(box) for box in space.row(y)], 1) for y in range(space.rows)]
+    return tuple(row if row.any() else None for row in rows)
+
+
 def rendered(
     init: LatticeInit, spaces: Sequence[Space], picture: CodedPicture, info: SignalInfo, rows: int,
     quiet: Silence | None = None,
@@ -164,7 +190,7 @@ def rendered(
     levels, height = picture.levels, info.shape[0]
     renderer = LatticeRenderer(
         init.dithered(picture.dither, picture.quality), spaces, picture.quality, info,
-        lambda region, level: levels[level][region].symbols,
+        lambda region, level: levels[level][region].symbols, picture.heads_of,
     )  # fmt: skip
     for chunk, top in enumerate(range(0, height, rows)):
         bottom = min(height, top + rows)

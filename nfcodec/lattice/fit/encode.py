@@ -28,7 +28,7 @@ from nfcodec.entropy.lossless import encode_plane
 from nfcodec.errors import UnsupportedMediaError
 from nfcodec.lattice.code import ALONE, Known, RegionCoder
 from nfcodec.lattice.fit.adapt import Plan
-from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field, rendered
+from nfcodec.lattice.fit.coded import CodedPicture, CodedRegion, LevelFit, Scene, check_field, chunk_heads, rendered
 from nfcodec.lattice.fit.dither import best_dither
 from nfcodec.lattice.fit.labels import label_overlays
 from nfcodec.lattice.fit.palette_search import EvenParts, Overlays, OverlaySearch, even_parts, lattice_costs
@@ -85,7 +85,7 @@ class LatticeEncoder(Encoder):
         self._chunk_length = self.rows * levels[0].spec.spacing[0]
 
     def write_signal(self, writer: Writer) -> int:
-        """OVERLAY sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
+        """OVERLAY and HEADS sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
         values, alpha = self._collect()
         self._alpha = alpha
         picture = self._fitted(values)
@@ -94,6 +94,8 @@ class LatticeEncoder(Encoder):
         cells = picture.sections()
         for payload in picture.overlay_sections():
             writer.add(SectionType.OVERLAY, payload)
+        for payload in picture.head_sections():
+            writer.add(SectionType.HEADS, payload)
         for _, payload in (c for c in cells if c[0] == (0, 0)):
             writer.add(SectionType.CELLS, payload)
         for payload in self._alpha_payloads():
@@ -339,7 +341,8 @@ class LatticeEncoder(Encoder):
             levels.append(list(self._encoded(number, self._wide(number, shown, left), plan)))
             if left is not None and number + 1 < len(self.spaces):
                 left = left - self._shown(number, levels[-1], plan.quality)
-        return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays, plan.dither)
+        heads = chunk_heads(levels[-1], self.spaces[-1]) if self.init.levels[-1].filter else ()
+        return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays, plan.dither, heads)
 
     def _wide(self, number: int, shown: Tensor | None, left: Tensor | None) -> Mirrored | None:
         """What a level is to show: the planes (P, *n) that are ``left``, or those of the values ``shown`` (*n, C)."""

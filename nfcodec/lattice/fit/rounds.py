@@ -20,6 +20,7 @@ from torch import Tensor
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
+from nfcodec.lattice.fit.heads import Chosen, Place, choose
 from nfcodec.lattice.fit.looks import WORTH, Looks
 from nfcodec.lattice.fit.outlook import Look, Outlook
 from nfcodec.lattice.fit.through import Passed, Through
@@ -29,7 +30,7 @@ from nfcodec.lattice.fit.window import Canvas, Window, own_samples, sample_weigh
 from nfcodec.lattice.given import Given
 from nfcodec.lattice.init import Level
 from nfcodec.lattice.native import PLANE_UNIT
-from nfcodec.types import Floats, Symbols
+from nfcodec.types import Bytes, Floats, Symbols
 
 # Bits that a change must save.
 _LEAST_GAIN = 0.05
@@ -46,7 +47,8 @@ _ROUND, _REST = 2.5, 2.5
 class State:
     """Symbols (P, K, *cells), what the prior says of them, the bits of each, and all bits; the squared ``error``,
     summed, what it is of: the samples that are ``left`` to show (P, *samples), or what these ask for (P, K, *cells)
-    where steps say what is seen; and what ``passed`` through D."""
+    where steps say what is seen; what ``passed`` through D; and the ``heads`` of Y that blocks shall use, default the
+    first."""
 
     symbols: Symbols
     look: Look
@@ -55,6 +57,7 @@ class State:
     error: float
     left: Tensor
     passed: Passed
+    heads: Bytes | None = None
 
     def cost(self, trade: float) -> float:
         """bits + error/λ."""
@@ -73,7 +76,9 @@ class Problem:
         self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         # Samples that only this region reaches are the signal's own.
-        self._own = (slice(None), *own_samples(window, level.spec.spacing))
+        own = own_samples(window, level.spec.spacing)
+        self._own = (slice(None), *own)
+        self._place = _place(own, tuple(plain.shape[2:]), level.spec.spacing) if level.filter else None
         self.target, self.weight = self._target(window, plain)
         self._added: Tensor | None = None
         # Of the views of Y one will do: the others change little, and each takes as long.
@@ -135,22 +140,31 @@ class Problem:
             shown, passed = self.through.forward(symbols, self._sizes(symbols), self.canvas)
             left, error = self._error(shown, symbols)
         bits = float(each[: self.planes].sum(dtype=np.float64))
-        return State(symbols, look, each, bits, error, left, passed)
+        return State(symbols, look, each, bits, error, left, passed, before.heads if before else None)
 
     def minding(self, state: State) -> State:
-        """The state by what is missing after Y, whose part is taken to stay as it is in this state, from now on."""
-        if self._filter is None:
+        """The state by what is missing after Y, with the heads that suit it; its part is taken to stay as it is, from
+        now on."""
+        if self._filter is None or self._place is None:
             return state
         with torch.no_grad():
             shown = self._shown(state)
-            planes = shown[self._own].numpy().astype(np.float64) / PLANE_UNIT
-            added = self._filter(planes, self.quality - self.level.finer) - planes
             if self._added is not None:
                 self.target[self._own] += self._added
-            self._added = torch.from_numpy((added * PLANE_UNIT).astype(np.float32))
+            chosen = self._chosen(shown[self._own], self.target[self._own])
+            self._added = torch.from_numpy(chosen.added)
             self.target[self._own] -= self._added
             left, error = self._error(shown, state.symbols)
-        return replace(state, left=left, error=error)
+        return replace(state, left=left, error=error, heads=chosen.heads)
+
+    def _chosen(self, shown: Tensor, wanted: Tensor) -> Chosen:
+        assert self._filter is not None
+        assert self._place is not None
+        planes, missing = shown.numpy().astype(np.float64) / PLANE_UNIT, (wanted - shown).numpy()
+        return choose(
+            self._filter, planes, missing, self.weight[self._own[1:]].numpy(), self._place,
+            quality=self.quality - self.level.finer, trade=self.trade,
+        )  # fmt: skip
 
     def _shown(self, state: State) -> Tensor:
         if self.looks is None:
@@ -171,6 +185,13 @@ class Problem:
         hats = torch.from_numpy(self.level.hats(self.quality))[None]
         found[:, 0] += self.twin.means_slope(self.twin_params, means, hats, Beside(self.given))[0].numpy()
         return found
+
+
+def _place(own: tuple[slice, ...], cells: tuple[int, ...], spacing: tuple[int, ...]) -> Place:
+    """Where the samples ``own`` of a window lie in its region."""
+    (height, width), (down, across) = cells, spacing
+    first = [part.start - s // 2 for part, s in zip(own, spacing, strict=True)]
+    return Place((first[0], first[1]), (height, width), (down, across))
 
 
 def proposals(

@@ -101,7 +101,7 @@ class Teacher:
         trade = last.trade(self.init)
         plans = (replace(last, rounds=0), last)
         before, after = (
-            adapt_region(level, window, weights, p, planes=len(planes), trade=trade) for p in plans
+            adapt_region(level, window, weights, p, planes=len(planes), trade=trade).symbols for p in plans
         )  # fmt: skip
         changed = np.flatnonzero(before != after)
         sizes = np.broadcast_to(level.steps(quality)[(..., *(None,) * level.spec.axes)], after.shape)

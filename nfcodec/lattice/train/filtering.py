@@ -43,13 +43,14 @@ _TURNS = 8
 
 @dataclass(frozen=True, slots=True)
 class FilterConfig:
-    """A Y of ``blocks`` layers of ``width``, and ``steps`` of Adam on ``batch`` parts of ``crop`` samples at the rate
-    ``lr``, which falls to zero by a cosine over the steps or the time; ``average``: of the running mean that is kept.
-    ``log_unit`` (8,): log2 of the unit at the quality anchors, about that of the root mean square error of a plane.
-    ``qualities``: the lowest and the highest that it learns from."""
+    """A Y of ``blocks`` layers of ``width`` with ``heads`` last ones, and ``steps`` of Adam on ``batch`` parts of
+    ``crop`` samples at the rate ``lr``, which falls to zero by a cosine over the steps or the time; ``average``: of the
+    running mean that is kept. ``log_unit`` (8,): log2 of the unit at the quality anchors, about that of the root mean
+    square error of a plane. ``qualities``: the lowest and the highest that it learns from."""
 
     width: int = 40
     blocks: int = 5
+    heads: int = 8
     steps: int = 40_000
     batch: int = 8
     crop: int = 96
@@ -108,7 +109,7 @@ def filter_shapes(config: FilterConfig, planes: int, spacings: int) -> dict[str,
     """Names and shapes of Y's parameters."""
     channels = SIDE**2 * planes
     inputs = 9 * channels + order.QUALITY_LEVELS + spacings
-    return restore_shapes(inputs, config.width, channels, config.blocks, 2)
+    return restore_shapes(inputs, config.width, config.heads * channels, config.blocks, 2)
 
 
 def whole_filter(params: Mapping[str, Tensor], planes: int) -> Restore:
@@ -141,7 +142,8 @@ def inputs_of(samples: Tensor) -> Tensor:
 
 
 def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
-    """What Y adds (N, P, H, W), in units, for inputs (N, 4·P, h, w) and what it is ``told`` (N, T) of each picture.
+    """What each head of Y adds to squares (N, heads, 4·P, h, w), in units, for inputs (N, 4·P, h, w) and what it is
+    ``told`` (N, T) of each picture.
 
     The network of :class:`SampleFilter` by torch's convolutions, whose sums may differ in the last place.
     """
@@ -155,9 +157,8 @@ def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
         stream = _clipped(stream + around)
     weight, bias = network.leave.shifted
     out = F.conv2d(_activated(stream), weight[:, :, None, None], bias[:, 0])
-    found = _floored(out).clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT)
-    added: Tensor = F.pixel_shuffle(found, SIDE) / UNIT
-    return added
+    found = _floored(out).clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT) / UNIT
+    return found.unflatten(1, (-1, inputs.shape[1]))
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -66,7 +66,7 @@ def encoded(init: LatticeInit, planes: Tensor, quality: int, rounds: int) -> Exa
     with torch.inference_mode():
         weights = analysis(level, window)
     plan = replace(Plan.of(quality, 1), rounds=rounds)
-    symbols = adapt_region(level, window, weights, plan, planes=len(planes), trade=plan.trade(init))
+    symbols = adapt_region(level, window, weights, plan, planes=len(planes), trade=plan.trade(init)).symbols
     return Example(symbols, planes, quality)
 
 

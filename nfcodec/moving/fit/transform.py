@@ -44,7 +44,7 @@ def picture_symbols(level: Level, planes: Floats, plan: Plan, *, coded: int, tra
     window = whole_window(torch.from_numpy(planes), level.spec)
     with torch.inference_mode():
         weights = analysis(level, window)
-    return adapt_region(level, window, weights, plan, planes=coded, trade=trade)
+    return adapt_region(level, window, weights, plan, planes=coded, trade=trade).symbols
 
 
 class Residual:
