@@ -147,8 +147,8 @@ def sample(table, weights, size, y, x, spacing):
     return planes
 
 
-def filtered(tensors, planes, h, w, quality, number, views):
-    """What Y makes of planes[y, x], whole numbers in 2^-32; ``number`` of the spacing."""
+def filtered(tensors, planes, h, w, quality, number, views, heads):
+    """What Y makes of planes[y, x], whole numbers in 2^-32; ``number`` of the spacing, ``heads``: by square."""
     if "0/filter/log_unit" not in tensors:
         return planes
     g, unit = quality_features(quality), tensors["0/filter/log_unit"]
@@ -162,7 +162,8 @@ def filtered(tensors, planes, h, w, quality, number, views):
         places = {(y, x): (h - 1 - y if view & 2 else y, x) for y, x in planes}
         places = {at: (x, y) if view & 1 else (y, x) for at, (y, x) in places.items()}
         seen, size = {places[at]: o for at, o in rounded.items()}, (w // 2, h // 2) if view & 1 else (h // 2, w // 2)
-        found = squares_filtered(tensors, f"filter/{quality * networks // 101}", seen, *size, e, told)
+        own = {(y // 2, x // 2): heads[at[0] // 2, at[1] // 2] for at, (y, x) in places.items()}
+        found = squares_filtered(tensors, f"filter/{quality * networks // 101}", seen, *size, e, told, own)
         for at, (y, x) in places.items():
             r = found[y // 2, x // 2][2 * (y % 2) + x % 2 :: 4]
             sums[at] = [a + b for a, b in zip(sums[at], r, strict=True)]
@@ -174,8 +175,8 @@ def filtered(tensors, planes, h, w, quality, number, views):
     return out
 
 
-def squares_filtered(tensors, network, rounded, h, w, e, told):
-    """The 12 numbers that a ``network`` of Y gives for each square (y, x)."""
+def squares_filtered(tensors, network, rounded, h, w, e, told, heads):
+    """The 12 numbers that a ``network`` of Y gives for each square (y, x), by the head that it uses."""
 
     def inside(y, x):
         return min(max(y, 0), h - 1), min(max(x, 0), w - 1)
@@ -210,7 +211,8 @@ def squares_filtered(tensors, network, rounded, h, w, e, told):
             added = layer(tensors, str(number), around, network)
             streams[y, x] = [clip(a + b, 8191) for a, b in zip(streams[y, x], added, strict=True)]
         number += 1
-    return {at: [clip(v, 2047) for v in layer(tensors, "out", active(s), network)] for at, s in streams.items()}
+    every = {at: [clip(v, 2047) for v in layer(tensors, "out", active(s), network)] for at, s in streams.items()}
+    return {at: found[12 * heads[at] : 12 * heads[at] + 12] for at, found in every.items()}
 
 
 def binary32(x):
@@ -249,11 +251,11 @@ def written(value, top):
 
 def reference_picture(
     tensors, regions, shape, channels, quality, top, overlay=None, spacing=None, finer=0, number=0,
-    dither=None, turn=None, views=1,
+    dither=None, turn=None, views=1, heads=None,
 ):  # fmt: skip
     """Samples [y][x][c] of a picture of ``shape``; ``regions``: (first row of cells, first column, q) of each.
     ``spacing``: samples between the cells, None for 8, its ``number`` among the other ones; ``quality``: of the steps,
-    which are ``finer`` than that of the picture; ``views``: of Y.
+    which are ``finer`` than that of the picture; ``views``: of Y, ``heads``: those that are not 0, by block.
 
     ``overlay``: for a picture of one chunk, its palette and its indices by (y, x).
     """
@@ -268,7 +270,11 @@ def reference_picture(
     planes = {
         (y, x): sample(table, weights, size, y, x, spacing) for y in range(height) for x in range(width)
     }  # fmt: skip
-    planes = filtered(tensors, planes, height, width, quality - finer, number, views)
+    block = 2 * spacing  # squares
+    of_squares = {
+        (y, x): (heads or {}).get((y // block, x // block), 0) for y in range(height // 2) for x in range(width // 2)
+    }  # fmt: skip
+    planes = filtered(tensors, planes, height, width, quality - finer, number, views, of_squares)
     out = []
     for y in range(shape[0]):
         row = []

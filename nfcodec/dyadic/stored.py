@@ -45,7 +45,7 @@ class DyadicField(ValuesField):
         self._chunks = -(-info.shape[0] // self.chunk_length)
         if max(self.entries, default=0) >= self._chunks or (len(self.entries) != self._chunks and not partial):
             raise CorruptError(f"{len(self.entries)} SAMPLES sections for {self._chunks} chunks")
-        others = (SectionType.CELLS, SectionType.DELTA, SectionType.OVERLAY)
+        others = (SectionType.CELLS, SectionType.DELTA, SectionType.OVERLAY, SectionType.HEADS)
         wrong = next((e for e in index if e.type in others), None)
         if wrong is not None:
             raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}")

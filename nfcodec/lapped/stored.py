@@ -211,7 +211,7 @@ class LappedField(ValuesField):
         return interpolated(self.stretch(a, b), a, inside)
 
 
-_OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA)
+_OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.HEADS, SectionType.DELTA)
 
 
 def weights_of(init: LappedInit, quality: int, decoded: Decoded) -> Doubles:

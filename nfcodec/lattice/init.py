@@ -14,6 +14,7 @@ from nfcodec.lattice import order, restore, steps
 from nfcodec.lattice.context import FULL, Context
 from nfcodec.lattice.enlarge import detail_shapes, detail_size
 from nfcodec.lattice.filtering import SampleFilter
+from nfcodec.lattice.heads import BLOCK
 from nfcodec.lattice.masking import LARGEST_GAIN, cell_sizes
 from nfcodec.lattice.native import check_table
 from nfcodec.lattice.planes import PlaneSet, places, planes_of
@@ -171,6 +172,8 @@ class Level:
         if self.spec.axes != 2:
             raise CorruptError(f"init {name}: Y is of pictures, not of {self.spec.axes} axes")
         self.filter.validate(name, len(self.spec.planes), len(self.wider))
+        if self.filter.heads > 1 and any(n % BLOCK for n in self.spec.region):
+            raise CorruptError(f"init {name}: blocks of Y's heads of {BLOCK} cells in regions of {self.spec.region}")
 
     def _check_steps(self, name: str) -> None:
         shape = order.QUALITY_LEVELS, len(self.spec.planes), self.spec.bases

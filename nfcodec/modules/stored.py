@@ -46,7 +46,8 @@ class ModuleField(ValuesField):
         complete = len(self.entries) == chunks or partial
         if not complete or max(self.entries, default=0) >= chunks:
             raise CorruptError(f"{len(self.entries)} DELTA sections for {chunks} chunks")
-        wrong = next((e for e in index if e.type in (SectionType.CELLS, SectionType.OVERLAY)), None)
+        others = (SectionType.CELLS, SectionType.OVERLAY, SectionType.HEADS)
+        wrong = next((e for e in index if e.type in others), None)
         if wrong is not None:
             raise CorruptError(f"{SectionType(wrong.type).name} section with init {init.id}, which is no lattice")
         # A chunk is rendered piece by piece, then the next one; points come in any order.

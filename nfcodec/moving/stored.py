@@ -241,4 +241,7 @@ class MovingField(ValuesField):
         return out
 
 
-_OTHERS = (SectionType.CELLS, SectionType.OVERLAY, SectionType.DELTA, SectionType.FRAMES, SectionType.SAMPLES)
+_OTHERS = (
+    SectionType.CELLS, SectionType.OVERLAY, SectionType.HEADS, SectionType.DELTA, SectionType.FRAMES,
+    SectionType.SAMPLES,
+)  # fmt: skip

@@ -120,7 +120,8 @@ def make_told() -> None:
 
 
 def make_filtered() -> None:
-    """tiny-lattice with another spacing and a Y of random weights and four views, which the perceptual tune has not."""
+    """tiny-lattice with another spacing and a Y of random weights, four views and three heads, which the perceptual tune
+    has not."""
     init = with_wider(zoo.read_init(INITS / "tiny-lattice.safetensors"), (12,))
     level, random = init.levels[0], np.random.default_rng(0)
 
@@ -130,10 +131,10 @@ def make_filtered() -> None:
         return Layer(weight, bias, np.full(rows, shift, np.int32))
 
     networks = tuple(
-        Restore(layer(6, 9 * 12 + 8 + 1, 5), tuple(layer(6, 54, 6) for _ in range(blocks)), layer(12, 6, 4))
+        Restore(layer(6, 9 * 12 + 8 + 1, 5), tuple(layer(6, 54, 6) for _ in range(blocks)), layer(3 * 12, 6, 4))
         for blocks in (2, 1)
     )
-    found = SampleFilter(networks, np.arange(-900, -1860, -120).astype(np.int16), views=4)
+    found = SampleFilter(networks, np.arange(-900, -1860, -120).astype(np.int16), views=4, heads=3)
     filtered = replace(level, filter=found)
     made = replace(
         init, id="test-filtered", levels=(filtered,), perceptual=replace(init, id="test-filtered"), sha256=b""

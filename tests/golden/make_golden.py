@@ -107,7 +107,7 @@ def sources() -> dict[str, tuple[Any, str, dict[str, Any]]]:
         "tall": (memory("image", painting(1030, 9, 4, 1)), "tiny-lattice", {"quality": 90}),
         "shipped": (memory("image", edges()), "photo-lattice", {"quality": 80}),
         "wide": (memory("image", soft()), "photo-lattice", {"quality": 40, "tune": "psnr"}),
-        "filtered": (memory("image", painting(27, 38, 11)), "filtered-lattice", {"quality": 60, "tune": "psnr"}),
+        "filtered": (memory("image", painting(43, 70, 12)), "filtered-lattice", {"quality": 80, "tune": "psnr"}),
         "turned": (memory("image", tinted()), "photo-lattice", {"quality": 50, "tune": "psnr"}),
         "table": (MemorySource(table_info, dequantize(table, "f32", bounds)[..., None]), "image", {"quality": 100}),
         "moving": (memory("video", scenes()), "tiny-moving", {"quality": 70}),

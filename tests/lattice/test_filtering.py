@@ -1,26 +1,31 @@
 """Y: samples by the document, whole and in parts, between the samples, and in init files."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import threadpoolctl
 from helpers import STAND_INS, decode_array, init, memory, opened, pack, painting, unpack, with_region
+from reference_heads import reference_heads
 from safetensors.numpy import load_file
 
 from nfcodec import zoo
-from nfcodec.errors import CorruptError
+from nfcodec.container.layout import SectionType
+from nfcodec.entropy.networks import Layer
+from nfcodec.errors import CorruptError, ModelError
 from nfcodec.lattice.enlarge import detail, detail_shapes
-from nfcodec.lattice.filtering import LARGEST_INPUT, SampleFilter
+from nfcodec.lattice.filtering import LARGEST_INPUT
+from nfcodec.lattice.fit import encode
 from nfcodec.lattice.fit.encode import LatticeEncoder
 from nfcodec.lattice.renderer import LatticeRenderer, LevelRenderer
-from nfcodec.lattice.restore import Restore
-from nfcodec.lattice.space import Space
+from nfcodec.lattice.space import Box, Space
 from nfcodec.signal import SignalInfo
 
 from .test_reference_samples import by_the_document
 
 KIND = "filtered-lattice"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def tensors():
 
 
 def picture(own, height, width, quality=50, filtered=True):
-    """The renderer of a picture of random symbols."""
+    """The renderer of a picture of random symbols and heads."""
     info = SignalInfo("image", (height, width), 3, "u8")
     level = own.levels[0]
     own = own if filtered else replace(own, levels=(replace(level, filter=None),))
@@ -42,7 +47,13 @@ def picture(own, height, width, quality=50, filtered=True):
     rng = np.random.default_rng(height)
     spread = 3.0 / (1 + np.arange(64))[:, None, None]
     symbols = (rng.normal(size=(3, 64, *space.cells)) * spread).round().astype(np.int32)
-    return LatticeRenderer(own, [space], quality, info, lambda *_: symbols)
+    heads = rng.integers(0, 3, [-(-n // 4) for n in space.cells]).astype(np.uint8)
+    return LatticeRenderer(own, [space], quality, info, lambda *_: symbols, lambda _: heads)
+
+
+def chosen(shape, seed=0):
+    """Heads of blocks or squares, all three of them where there is room."""
+    return np.random.default_rng(seed).permutation(np.arange(1, 1 + np.prod(shape)) % 3).reshape(shape).astype(np.uint8)
 
 
 def grid(*spans, step=1.0):
@@ -58,10 +69,37 @@ def test_samples_by_the_document(tensors, spacing, shape, quality, tmp_path, mon
 
 
 def test_regions_do_not_show(tensors, tmp_path, monkeypatch):
-    monkeypatch.setitem(STAND_INS, KIND, with_region(KIND, 2, 2))
-    data, _ = pack(memory("image", painting(21, 27, 3)), KIND, quality=50, effort=1, tune="psnr")
+    """Of three rows of them, the second has no heads."""
+    monkeypatch.setitem(STAND_INS, KIND, with_region(KIND, 4, 4))
+    monkeypatch.setattr(encode, "chunk_heads", lambda *_: (chosen((1, 2)), None, chosen((1, 2), 1)))
+    data, _ = pack(memory("image", painting(70, 37, 3)), KIND, quality=50, effort=1, tune="psnr")
+    assert [e.first for e in opened(data, KIND).index if e.type == SectionType.HEADS] == [0, 2]
     (tmp_path / "a.nfc").write_bytes(data)
     np.testing.assert_array_equal(by_the_document(data, tensors, kind=KIND), decode_array(tmp_path / "a.nfc", KIND))
+
+
+@pytest.mark.parametrize(("spacing", "shape"), [(None, (41, 35)), (12, (50, 23))])
+def test_heads_by_the_document(tensors, spacing, shape, tmp_path, monkeypatch):
+    monkeypatch.setattr(LatticeEncoder, "_settle", lambda self, *_: self.use(spacing))
+    monkeypatch.setattr(
+        encode, "chunk_heads", lambda _, space: (chosen([-(-n // 4) for n in space.cells], 4),)
+    )  # fmt: skip
+    data, encoded = pack(memory("image", painting(*shape, 2)), KIND, quality=30, effort=1, tune="psnr")
+    (tmp_path / "a.nfc").write_bytes(data)
+    found = decode_array(tmp_path / "a.nfc", KIND)
+    np.testing.assert_array_equal(by_the_document(data, tensors, kind=KIND), found)
+    error = np.square(found.astype(float) - painting(*shape, 2)).mean()
+    assert encoded.psnr == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+
+
+def test_a_golden_file_by_the_document(tensors):
+    data = (GOLDEN / "filtered.nfc").read_bytes()
+    [payload] = [
+        opened(data, KIND).reader.read(e).payload for e in opened(data, KIND).index if e.type == SectionType.HEADS
+    ]
+    assert set(reference_heads(payload[1:], 2, 3).values()) == {0, 1, 2}
+    with np.load(GOLDEN / "samples.npz") as stored:
+        np.testing.assert_array_equal(by_the_document(data, tensors, kind=KIND), stored["filtered"])
 
 
 def test_it_changes_samples_and_the_reported_error_is_theirs(tmp_path):
@@ -108,9 +146,46 @@ def test_bands_do_not_show(filtered, monkeypatch):
 def test_tiles_do_not_show(filtered, size, tile, monkeypatch):
     own = filtered.levels[0].filter
     planes = np.rint(np.random.default_rng(size[0]).normal(size=(3, *size)) * 2.0**30)
-    whole = own(planes, 40)
+    heads = chosen((size[0] // 2, size[1] // 2))
+    whole = own(planes, 40, heads)
     monkeypatch.setattr("nfcodec.lattice.filtering._TILE", tile)
-    np.testing.assert_array_equal(own(planes, 40), whole)
+    np.testing.assert_array_equal(own(planes, 40, heads), whole)
+
+
+def alone(own, head):
+    """Y with one of its heads."""
+    rows = slice(own.channels * head, own.channels * (head + 1))
+    networks = [
+        replace(n, leave=Layer(n.leave.weight[rows], n.leave.bias[rows], n.leave.shift[rows])) for n in own.networks
+    ]  # fmt: skip
+    return replace(own, networks=tuple(networks), heads=1)
+
+
+@pytest.mark.parametrize("views", [1, 2, 4])
+@pytest.mark.parametrize("quality", [20, 80])
+def test_every_square_has_what_its_head_alone_gives(filtered, views, quality):
+    own = replace(filtered.levels[0].filter, views=views)
+    planes = np.rint(np.random.default_rng(views).normal(size=(3, 46, 38)) * 2.0**30)
+    apart = [alone(own, head)(planes, quality) for head in range(3)]
+    np.testing.assert_array_equal(own(planes, quality), apart[0])
+    for seed in range(3):
+        heads = chosen((23, 19), seed)
+        squares = heads.repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(own(planes, quality, heads), np.choose(squares, apart))
+
+
+def test_what_all_heads_add_is_what_each_adds(filtered):
+    own = filtered.levels[0].filter
+    planes = np.rint(np.random.default_rng(0).normal(size=(3, 46, 38)) * 2.0**28)
+    for tile in (Box(-1, (0, 0), (23, 19)), Box(-1, (5, 2), (11, 19)), Box(-1, (22, 18), (23, 19))):
+        every = own.added(planes, 40, tile, None)
+        for head in range(3):
+            found = own.added(planes, 40, tile, np.full((23, 19), head, np.uint8))
+            np.testing.assert_array_equal(every[3 * head : 3 * head + 3], found)
+            whole = [slice(2 * a, 2 * b) for a, b in zip(tile.start, tile.stop, strict=True)]
+            shown = (alone(own, head)(planes, 40) - planes)[(slice(None), *whole)] * 2.0**-32
+            # Rounded to 2^-20.
+            np.testing.assert_allclose(found * own.scale(40), shown, atol=2.0**-19)
 
 
 def lanczos(rows, at):
@@ -135,7 +210,9 @@ def test_views_of_a_picture_are_filtered_alike(filtered, views, turn, alike):
     """The mean over views is the same for a picture and for what a view makes of it."""
     found = replace(filtered.levels[0].filter, views=views)
     planes = np.random.default_rng(views).normal(0, 2.0**28, (3, 22, 36))
-    assert np.array_equal(turn(found(turn(planes), 40)), found(planes, 40)) == alike
+    heads = chosen((11, 18))
+    turned = found(turn(planes), 40, turn(heads[None])[0])
+    assert np.array_equal(turn(turned), found(planes, 40, heads)) == alike
 
 
 def test_between_the_samples_what_it_adds_is_interpolated(filtered, monkeypatch):
@@ -210,7 +287,7 @@ def test_written_and_read_again(filtered, tmp_path):
     again = zoo.load(str(tmp_path / "a.safetensors")).levels[0].filter
     own = filtered.levels[0].filter
     np.testing.assert_array_equal(again.log_unit, own.log_unit)
-    assert again.views == own.views == 4
+    assert again.views == own.views == 4 and again.heads == own.heads == 3
     assert [len(n.blocks) for n in again.networks] == [2, 1]
     for one, two in zip(own.networks, again.networks, strict=True):
         for name, layer in one.layers.items():
@@ -229,28 +306,64 @@ def test_the_largest_numbers_stay_exact(filtered):
     np.testing.assert_array_equal(found[:, 6:10, 6:10], found[:, 8:12, 8:12])
 
 
-@pytest.mark.parametrize("change", ["none", "inputs", "outputs", "sums", "unit", "type", "views", "no views"])
-def test_what_does_not_fit_is_refused(filtered, change):
-    own = filtered.levels[0].filter
+def cut(layer, rows):
+    """A layer of some rows of another one, which are taken again where there are too few."""
+    at = np.arange(rows) % len(layer.bias)
+    return Layer(layer.weight[at], layer.bias[at], layer.shift[at])
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ("none", "Y has no network"), ("inputs", "Y, layer in"), ("outputs", "Y has 35 outputs for 36"),
+    ("sums", "Y, layer in"), ("unit", "a unit of Y"), ("type", "unit of Y of int32"), ("views", "Y with 3 views"),
+    ("no views", "Y with 0 views"), ("heads", "Y with 9 heads"), ("no heads", "Y with 0 heads"),
+    ("other heads", "Y has 24 outputs for 36"), ("regions", r"blocks of Y's heads .* \(4, 6\)"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused(filtered, change, words):
+    own, level = filtered.levels[0].filter, filtered.levels[0]
     net, unit = own.networks[0], own.log_unit
     enter = net.enter
-    bad = {
-        "none": SampleFilter((), unit),
-        "inputs": SampleFilter(
-            (net, Restore(replace(enter, weight=enter.weight[:, 1:]), net.blocks, net.leave)), unit
-        ),
-        "outputs": SampleFilter((net, Restore(enter, net.blocks, replace(
-            net.leave, weight=net.leave.weight[1:], bias=net.leave.bias[1:], shift=net.leave.shift[1:]))), unit),
-        "sums": SampleFilter((Restore(
-            replace(enter, weight=np.full_like(enter.weight, 2**23 // LARGEST_INPUT // 100)), net.blocks, net.leave
-        ),), unit),
-        "unit": SampleFilter((net,), np.full(8, 1, np.int16)),
-        "type": SampleFilter((net,), unit.astype(np.int32)),
-        "views": SampleFilter((net,), unit, views=3),
-        "no views": SampleFilter((net,), unit, views=0),
+
+    def leaving(*rows):
+        return tuple(replace(net, leave=cut(net.leave, n)) for n in rows)
+
+    made = {
+        "none": {"networks": ()},
+        "inputs": {"networks": (net, replace(net, enter=replace(enter, weight=enter.weight[:, 1:])))},
+        "outputs": {"networks": leaving(36, 35)},
+        "sums": {"networks": (
+            replace(net, enter=replace(enter, weight=np.full_like(enter.weight, 2**23 // LARGEST_INPUT // 100))),
+        )},
+        "unit": {"log_unit": np.full(8, 1, np.int16)},
+        "type": {"log_unit": unit.astype(np.int32)},
+        "views": {"views": 3},
+        "no views": {"views": 0},
+        "heads": {"networks": leaving(9 * 12), "heads": 9},
+        "no heads": {"networks": leaving(11), "heads": 0},
+        "other heads": {"networks": leaving(36, 24)},
+        "regions": {},
     }[change]  # fmt: skip
-    with pytest.raises(CorruptError, match="Y"):
-        replace(filtered, levels=(replace(filtered.levels[0], filter=bad),)).validate()
+    level = replace(level, filter=replace(own, **made))
+    if change == "regions":
+        spec = replace(level.spec, region=(4, 6))
+        level = replace(level, spec=spec, prior=replace(level.prior, spec=spec))
+    with pytest.raises(CorruptError, match=words):
+        replace(filtered, levels=(level,)).validate()
+
+
+@pytest.mark.parametrize(("rows", "words"), [
+    ((36, 36), None), ((96, 96), None), ((12, 12), None), ((108, 108), "9 heads"), ((11, 12), "0 heads"),
+    ((35, 36), "35 outputs for 24"), ((36, 24), "24 outputs for 36"),
+])  # fmt: skip
+def test_heads_of_an_init_file_are_counted_by_its_outputs(filtered, rows, words, tmp_path):
+    own = filtered.levels[0].filter
+    networks = [replace(n, leave=cut(n.leave, count)) for n, count in zip(own.networks, rows, strict=True)]
+    found = replace(filtered, levels=(replace(filtered.levels[0], filter=replace(own, networks=tuple(networks))),))
+    zoo.write_init(found, tmp_path / "a.safetensors")
+    if words:
+        with pytest.raises(ModelError, match=words):
+            zoo.load(str(tmp_path / "a.safetensors"))
+    else:
+        assert zoo.load(str(tmp_path / "a.safetensors")).levels[0].filter.heads == rows[0] // 12
 
 
 def test_a_crop_of_a_file(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from helpers import STAND_INS, decode_array, memory, opened, pack, painting, with_region
 from helpers import init as path_of
 from reference_lattice import reference_region
+from reference_heads import reference_heads
 from reference_overlay import ReferenceOverlay
 from reference_samples import exponents, mantissa, reference_picture
 from safetensors import safe_open
@@ -60,6 +61,18 @@ def wider(header, kind):
     return finer[str(header.spacing)], 1 + sorted(map(int, finer)).index(header.spacing)
 
 
+def heads_of(decoder):
+    """The heads of all blocks that a HEADS section tells of, by (row, column) in the picture."""
+    (rows, columns), per_chunk, heads = decoder.field.space.cells, decoder.header.chunk_rows, {}
+    for entry in decoder.index:
+        if entry.type == SectionType.HEADS:
+            chunk, payload = split_chunk(decoder.reader.read(entry).payload)
+            height = -(-min(per_chunk, rows - chunk * per_chunk) // 4)
+            found = reference_heads(payload, height, -(-columns // 4))
+            heads |= {(chunk * per_chunk // 4 + y, x): head for (y, x), head in found.items()}
+    return heads
+
+
 def by_the_document(data, tensors, top=255, kind="tiny-lattice"):
     decoder = opened(data, kind)
     finer, number = wider(decoder.header, kind)
@@ -73,7 +86,7 @@ def by_the_document(data, tensors, top=255, kind="tiny-lattice"):
     info, spacing = decoder.info, decoder.header.spacing
     return np.array(reference_picture(
         tensors, found, info.shape, info.channels, quality, top, overlay, spacing, finer, number,
-        decoder.header.dither, decoder.header.turn, metadata(kind).get("filter", 1),
+        decoder.header.dither, decoder.header.turn, metadata(kind).get("filter", 1), heads_of(decoder),
     ))  # fmt: skip
 
 
