@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from helpers import STAND_INS, decode_array, memory, opened, pack, painting, with_region
 from helpers import init as path_of
-from reference_lattice import reference_region
 from reference_heads import reference_heads
+from reference_lattice import reference_region
 from reference_overlay import ReferenceOverlay
 from reference_samples import exponents, mantissa, reference_picture
 from safetensors import safe_open

@@ -76,3 +76,40 @@ def test_a_part_sees_no_more_than_its_surroundings(spans, monkeypatch):
     inner = tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(spans, around, strict=True))
     found = squares.outputs(network, enter, inputs[(slice(None), *around)], inner, rooms)
     np.testing.assert_array_equal(found, whole[(slice(None), *(slice(*span) for span in spans))])
+
+
+def with_heads(rng, heads=3):
+    """A network of two layers and its first one, for inputs of 4 numbers, with heads of 5."""
+    enter = layer(rng, 6, 9 * 4, 4)
+    return Restore(enter, tuple(layer(rng, 6, 54, 6) for _ in range(2)), layer(rng, heads * 5, 6, 3)), enter
+
+
+def picked(every, chosen):
+    """Of outputs of all heads (heads · 5, h, w) those that cells have chosen."""
+    return np.take_along_axis(every.reshape(-1, 5, *chosen.shape), chosen[None, None], 0)[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (13, 10), (3, 32), (2, 35)])
+@pytest.mark.parametrize("kind", ["cells", "blocks", "one"])
+def test_cells_have_their_own_heads(size, kind, monkeypatch):
+    monkeypatch.setattr(squares, "_CELLS", 20)
+    rng = np.random.default_rng(1)
+    network, enter = with_heads(rng)
+    inputs = rng.integers(-1023, 1024, (4, *size)).astype(np.float32)
+    y, x = np.indices(size)
+    chosen = {"cells": rng.integers(0, 3, size), "blocks": (y // 4 + x // 5) % 3, "one": np.full(size, 2)}[kind]
+    found = squares.outputs(network, enter, inputs, heads=(3, chosen.astype(np.uint8)))
+    np.testing.assert_array_equal(found, picked(squares.outputs(network, enter, inputs), chosen))
+
+
+def test_a_part_has_the_heads_of_its_cells(monkeypatch):
+    """In strips that begin anywhere, on columns of both kinds."""
+    monkeypatch.setattr(squares, "_CELLS", 30)
+    rng, rooms = np.random.default_rng(7), squares.Rooms()
+    network, enter = with_heads(rng)
+    inputs, chosen = rng.integers(-1023, 1024, (4, 17, 13)).astype(np.float32), rng.integers(0, 3, (17, 13), np.uint8)
+    whole = picked(squares.outputs(network, enter, inputs, rooms=rooms), chosen)
+    for rows, columns in (((3, 10), (3, 5)), ((0, 4), (4, 13)), ((6, 17), (0, 13)), ((9, 10), (7, 8))):
+        inner = slice(*rows), slice(*columns)
+        found = squares.outputs(network, enter, inputs, inner, rooms, (3, chosen))
+        np.testing.assert_array_equal(found, whole[(slice(None), *inner)])
