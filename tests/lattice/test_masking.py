@@ -122,12 +122,12 @@ def test_rounds_leave_the_means_that_steps_depend_on(plain):
     planes = plain.planes.to_planes(torch.from_numpy(painting(64, 64, 3).astype(np.float32) / 255), 0.5)
     window = whole_window(planes, masked.spec)
     weights, plan = analysis(masked, window).detach(), Plan(50, 0)
-    start = adapt_region(masked, window, weights, plan, planes=3, trade=1e-3)
+    start = adapt_region(masked, window, weights, plan, planes=3, trade=1e-3).symbols
     problem = Problem(masked, window, weights, quality=50, planes=3, trade=1e-3)
     state = problem.state(start)
     _, gain = proposals(problem, state)
     assert not gain[0, 0].any() and gain.any()
-    refined = adapt_region(masked, window, weights, replace(plan, rounds=2), planes=3, trade=1e-3)
+    refined = adapt_region(masked, window, weights, replace(plan, rounds=2), planes=3, trade=1e-3).symbols
     assert problem.state(refined).cost(1e-3) < state.cost(1e-3)
 
 
@@ -138,7 +138,7 @@ def test_what_a_change_is_expected_to_cost(masked, plain):
     planes = plain.planes.to_planes(torch.from_numpy(painting(64, 64, 3).astype(np.float32) / 255), 0.5)
     window = whole_window(planes, level.spec)
     weights = analysis(level, window).detach()
-    symbols = adapt_region(level, window, weights, Plan(50, 0), planes=3, trade=1e-3)
+    symbols = adapt_region(level, window, weights, Plan(50, 0), planes=3, trade=1e-3).symbols
     problem = Problem(level, window, weights, quality=50, planes=3, trade=1e-3)
     state = problem.state(symbols)
     slope = problem.slope(state) / problem.trade
@@ -157,7 +157,7 @@ def test_thrift_makes_errors_cheaper(plain):
     weights, bits = analysis(masked, window).detach(), []
     for rounding in (0.0, 0.15):
         plan = Plan(50, 2, rounding)
-        symbols = adapt_region(masked, window, weights, plan, planes=3, trade=1e-3 * plan.thrift)
+        symbols = adapt_region(masked, window, weights, plan, planes=3, trade=1e-3 * plan.thrift).symbols
         bits.append(region_bits(predict(masked.prior, RegionSymbols(symbols, 50, 3)), symbols).sum())
     assert bits[1] < 0.97 * bits[0]
 

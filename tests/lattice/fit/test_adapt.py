@@ -159,7 +159,7 @@ def test_the_correction_draws_towards_zero_and_shifts(level):
 def adapted(init, plan, planes=3):
     (_, window), *_ = windows(planes_of(32, 32, 3))[1]
     [level] = init.levels
-    return adapt_region(level, window, analysis(level, window), plan, planes=planes, trade=plan.trade(init))
+    return adapt_region(level, window, analysis(level, window), plan, planes=planes, trade=plan.trade(init)).symbols
 
 
 def test_efforts_are_rounds():
@@ -238,7 +238,8 @@ def test_later_rounds_mind_what_the_filter_adds():
     minded = problem.minding(plain)
     coded = LevelRenderer(level, Space.of((32, 32), level.spec), 50, lambda _: first).whole([np.arange(32)] * 2)
     assert level.filter.views > 1  # one of them is minded
-    left = replace(level.filter, views=1)(coded, 50) * PLANE_UNIT - planes.numpy()
+    own_heads = np.full((16, 16), minded.heads.item())
+    left = replace(level.filter, views=1)(coded, 50, own_heads) * PLANE_UNIT - planes.numpy()
     assert minded.error == pytest.approx(np.square(left).sum(), rel=1e-4)
     assert abs(minded.error - plain.error) > 0.01 * plain.error and minded.bits == plain.bits
     np.testing.assert_allclose(problem.minding(minded).left, minded.left, atol=1e-5)
@@ -284,7 +285,7 @@ def test_fine_steps_are_clamped_to_what_the_format_holds(init, effort):
     space, [(box, window)] = windows(planes)
     weights = region_weights(fine, mirrored(planes, space, SPACING), planes.shape[1:], space, box)
     plan = Plan.of(75, effort)
-    symbols = adapt_region(fine, window, weights, plan, planes=3, trade=1.0)
+    symbols = adapt_region(fine, window, weights, plan, planes=3, trade=1.0).symbols
     assert np.abs(symbols).max() == LARGEST_SYMBOL
     RegionSymbols(symbols, 75, 3)
 
