@@ -10,6 +10,7 @@ after decoding (Y), the second round and all after it leave to Y what it restore
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from nfcodec.entropy import logistic
 from nfcodec.lattice.code import LARGEST_SYMBOL, RegionSymbols, region_bits
+from nfcodec.lattice.filtering import SIDE
 from nfcodec.lattice.fit.blocks import BLOCK, Blocks, best_holding, pooled, spread
 from nfcodec.lattice.fit.heads import Chosen, Place, choose
 from nfcodec.lattice.fit.looks import WORTH, Looks
@@ -76,9 +78,12 @@ class Problem:
         self.level, self.quality, self.planes, self.trade = level, quality, planes, trade
         self.canvas = Canvas(level, window.outer)
         # Samples that only this region reaches are the signal's own.
-        own = own_samples(window, level.spec.spacing)
+        own, spacing = own_samples(window, level.spec.spacing), level.spec.spacing
         self._own = (slice(None), *own)
-        self._place = _place(own, tuple(plain.shape[2:]), level.spec.spacing) if level.filter else None
+        squares = _squares(own, tuple(window.samples.shape[1:]), spacing)
+        self._filtered = (slice(None), *squares)
+        there = level.filter and all(part.start < part.stop for part in squares)
+        self._place = _place(squares, tuple(plain.shape[2:]), spacing) if there else None
         self.target, self.weight = self._target(window, plain)
         self._added: Tensor | None = None
         # Of the views of Y one will do: the others change little, and each takes as long.
@@ -150,10 +155,10 @@ class Problem:
         with torch.no_grad():
             shown = self._shown(state)
             if self._added is not None:
-                self.target[self._own] += self._added
-            chosen = self._chosen(shown[self._own], self.target[self._own])
+                self.target[self._filtered] += self._added
+            chosen = self._chosen(shown[self._filtered], self.target[self._filtered])
             self._added = torch.from_numpy(chosen.added)
-            self.target[self._own] -= self._added
+            self.target[self._filtered] -= self._added
             left, error = self._error(shown, state.symbols)
         return replace(state, left=left, error=error, heads=chosen.heads)
 
@@ -162,7 +167,7 @@ class Problem:
         assert self._place is not None
         planes, missing = shown.numpy().astype(np.float64) / PLANE_UNIT, (wanted - shown).numpy()
         return choose(
-            self._filter, planes, missing, self.weight[self._own[1:]].numpy(), self._place,
+            self._filter, planes, missing, self.weight[self._filtered[1:]].numpy(), self._place,
             quality=self.quality - self.level.finer, trade=self.trade,
         )  # fmt: skip
 
@@ -187,7 +192,17 @@ class Problem:
         return found
 
 
-def _place(own: tuple[slice, ...], cells: tuple[int, ...], spacing: tuple[int, ...]) -> Place:
+def _squares(own: tuple[slice, ...], size: tuple[int, ...], spacing: tuple[int, ...]) -> list[slice]:
+    """Those of the samples ``own`` of a window of ``size`` that are whole squares of Y in the picture."""
+    found = []
+    for part, n, s in zip(own, size, spacing, strict=True):
+        first, last, _ = part.indices(n)
+        start, stop = -(-(first - s // 2) // SIDE) * SIDE, (last - s // 2) // SIDE * SIDE
+        found.append(slice(start + s // 2, stop + s // 2))
+    return found
+
+
+def _place(own: Sequence[slice], cells: tuple[int, ...], spacing: tuple[int, ...]) -> Place:
     """Where the samples ``own`` of a window lie in its region."""
     (height, width), (down, across) = cells, spacing
     first = [part.start - s // 2 for part, s in zip(own, spacing, strict=True)]

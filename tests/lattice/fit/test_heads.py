@@ -21,6 +21,7 @@ from nfcodec.lattice.heads import encode_heads
 from nfcodec.lattice.native import PLANE_UNIT
 from nfcodec.lattice.planes import OPPONENT_SET
 from nfcodec.lattice.space import Space
+from nfcodec.lattice.train.export import with_wider
 
 KIND = "filtered-lattice"
 
@@ -140,36 +141,52 @@ def test_what_errors_are_worth_decides(found, trade, any_head):
 
 
 # -- regions ---------------------------------------------------------------------------------------------
-def problems(own, shape, spacing=None, quality=85):
-    """Region, window and problem of every region of a picture."""
-    init = own.at(spacing)
-    [level], planes = init.levels, planes_of(*shape, 12)
-    space = Space.of(shape, level.spec)
+def problems(level, shape, quality=85):
+    """Region and window of every region of a picture, and the problem that it is."""
+    planes, space = planes_of(*shape, 12), Space.of(shape, level.spec)
     wide = mirrored(planes, space, level.spec.spacing)
     for i in range(space.count):
         window = cut_window(wide, shape, space, space.box(i), level.spec.spacing)
-        yield space.box(i), window, level, quality + level.finer
+        plain = analysis(level, window)
+        problem = Problem(level, window, plain, quality=quality + level.finer, planes=3, trade=2e-4)
+        yield space.box(i), window, problem, problem.state(start(level, window, quality))
 
 
-@pytest.mark.parametrize("spacing", [None, 12])
-def test_states_are_measured_with_the_heads_that_they_say(own, spacing):
-    """In every region of three by three, whose own samples begin within a block."""
-    several = set()
-    for region, window, level, quality in problems(own, (150, 170) if spacing is None else (220, 250), spacing):
-        plain, trade = analysis(level, window), 2e-4
-        problem = Problem(level, window, plain, quality=quality, planes=3, trade=trade)
-        symbols = adapt_region(level, window, plain, Plan(quality, 0), planes=3, trade=trade).symbols
-        before = problem.state(symbols)
-        own_part, step = problem._own, level.spec.spacing[0]
-        shown = problem._shown(before)[own_part].numpy().astype(np.float64) / PLANE_UNIT
+def start(level, window, quality):
+    plan = Plan(quality + level.finer, 0)
+    return adapt_region(level, window, analysis(level, window), plan, planes=3, trade=2e-4).symbols
+
+
+def at(own, spacing):
+    """The level at a spacing, 10 among them, which the init has not."""
+    if spacing == 10:
+        both = with_wider(replace(own, perceptual=None), (10,))
+        return replace(both, levels=(replace(both.levels[0], filter=own.levels[0].filter),)).at(10).levels[0]
+    return own.at(spacing).levels[0]
+
+
+@pytest.mark.parametrize(("spacing", "shape"), [(None, (150, 170)), (10, (170, 190)), (12, (220, 250))])
+def test_states_are_measured_with_the_heads_that_they_say(own, spacing, shape):
+    """In every region of three by three, whose own samples begin within a block; those that are no whole squares of the
+    picture are not filtered."""
+    several, level = set(), at(own, spacing)
+    step = level.spec.spacing[0]
+    for region, window, problem, before in problems(level, shape):
+        inner = window.samples.shape[1:], window.outer
+        spans = [
+            (s // 2 if a else s, n - (s // 2 if b else s)) for n, (a, b), s in zip(*inner, (step, step), strict=True)
+        ]
+        spans = [(a + (a - step // 2) % 2, b - (b - step // 2) % 2) for a, b in spans]
+        part = (slice(None), *(slice(a, b) for a, b in spans))
+        shown = problem._shown(before)[part].numpy().astype(np.float64) / PLANE_UNIT
         minded = problem.minding(before)
         assert minded.heads.shape == tuple(-(-n // 4) for n in region.shape)
         several |= set(minded.heads.ravel().tolist())
-        place = Place(tuple(s.start - step // 2 for s in own_part[1:]), region.shape, level.spec.spacing)
+        place = Place(tuple(a - step // 2 for a, _ in spans), region.shape, level.spec.spacing)
         squares = minded.heads[blocks_of(place, shown.shape[1:])][::2, ::2]
-        filtered = replace(level.filter, views=1)(shown, quality - level.finer, squares) * PLANE_UNIT
+        filtered = replace(level.filter, views=1)(shown, 85, squares) * PLANE_UNIT
         left = before.left.numpy().copy()
-        left[own_part] = filtered - window.samples[own_part].numpy()
+        left[part] = filtered - window.samples[part].numpy()
         np.testing.assert_allclose(minded.left, left, atol=1e-5)
         assert minded.error == pytest.approx((left**2 * problem.weight.numpy()).sum(), rel=1e-4)
         assert minded.bits == before.bits
@@ -178,18 +195,17 @@ def test_states_are_measured_with_the_heads_that_they_say(own, spacing):
 
 def test_rounds_keep_the_heads_that_were_minded(own, monkeypatch):
     """The last ones, with the symbols that come after."""
-    _, window, level, quality = next(problems(own, (64, 64)))
-    plain, seen = analysis(level, window), []
-    problem = Problem(level, window, plain, quality=quality, planes=3, trade=1e-4)
-    start = adapt_region(level, window, plain, Plan(quality, 0), planes=3, trade=1e-4)
-    assert start.heads is None
-    real = rounds.choose
+    level = own.levels[0]
+    _, window, problem, before = next(problems(level, (64, 64)))
+    real, seen = rounds.choose, []
     monkeypatch.setattr(rounds, "choose", lambda *a, **k: seen.append(real(*a, **k)) or seen[-1])
-    found = refine(problem, start.symbols, 4)
+    found = refine(problem, before.symbols, 4)
     assert len(seen) == 3 and seen[-1].heads.any()
     np.testing.assert_array_equal(found.heads, seen[-1].heads)
-    adapted = adapt_region(level, window, plain, Plan(quality, 4), planes=3, trade=1e-4)
+    plain = analysis(level, window)
+    adapted = adapt_region(level, window, plain, Plan(85, 4), planes=3, trade=2e-4)
     np.testing.assert_array_equal(adapted.heads, found.heads)
+    assert adapt_region(level, window, plain, Plan(85, 0), planes=3, trade=2e-4).heads is None
 
 
 def test_rows_of_regions_are_put_together():
@@ -203,10 +219,9 @@ def test_rows_of_regions_are_put_together():
     assert found[0].tolist() == [[0, 0, 2, 2]] * 2 and found[1] is None and found[2].tolist() == [[0, 0, 1, 1]] * 2
 
 
-def test_masks_of_perceptual_steps_choose_none(own):
-    """The perceptual tune of this init has no Y."""
+def test_without_y_there_are_no_heads():
+    """As in the perceptual tune of this init."""
     level = zoo.load(init_path(KIND)).tuned("perceptual").levels[0]
     assert level.filter is None
-    window = next(problems(own, (64, 64)))[1]
-    plain = analysis(level, window)
-    assert adapt_region(level, window, plain, Plan(50, 4), planes=3, trade=1e-3).heads is None
+    _, _, problem, before = next(problems(level, (64, 64)))
+    assert problem.minding(before) is before and refine(problem, before.symbols, 3).heads is None
