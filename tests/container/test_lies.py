@@ -142,7 +142,7 @@ LIES = {
     "section_of_2_to_the_40": (raw_file(raw_section(1, b"\0abc", varint(2**40))), TruncatedError, "end"),
     "section_length_overlong": (raw_file(raw_section(1, b"\0abc", b"\x84\x00")), CorruptError, "shortest form"),
     "section_length_of_11_bytes": (raw_file(raw_section(1, b"", b"\x80" * 10 + b"\x01")), CorruptError, "10 bytes"),
-    "unknown_critical_9": (raw_file(raw_section(9, b"new")), UnsupportedFeatureError, "0x09"),
+    "unknown_critical_10": (raw_file(raw_section(10, b"new")), UnsupportedFeatureError, "0x0a"),
     "unknown_critical_0": (raw_file(raw_section(0, b"")), UnsupportedFeatureError, "0x00"),
     "delta_without_chunk": (raw_file(raw_section(1, b"")), CorruptError, "without a chunk index"),
     "delta_with_overlong_chunk": (raw_file(raw_section(1, b"\x80\x00")), CorruptError, "shortest form"),

@@ -120,8 +120,8 @@ def make_told() -> None:
 
 
 def make_filtered() -> None:
-    """tiny-lattice with another spacing and a Y of random weights, four views and three heads, which the perceptual tune
-    has not."""
+    """tiny-lattice with another spacing and a Y of random weights, four views and three heads; the perceptual tune has
+    none."""
     init = with_wider(zoo.read_init(INITS / "tiny-lattice.safetensors"), (12,))
     level, random = init.levels[0], np.random.default_rng(0)
 
