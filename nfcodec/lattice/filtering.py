@@ -149,13 +149,13 @@ class SampleFilter:
         seen = samples(_rounded(planes[_samples(around.cells)]), self.exponent(quality))
         chosen = None if heads is None else heads[around.cells[1:]]
         _, *inner = tile.within(around)
-        found = np.float32(0.0)
+        parts = list[Floats]()
         for view in range(self.views):
             part = _viewed(seen, chosen, inner, view)
             which = None if part.heads is None else (self.heads, part.heads)
             made = outputs(network, enter, inputs(part.samples), part.inner, _ROOMS, which)
-            found = found + _back(_unsquared(made), view)
-        return np.asarray(found, np.float32)
+            parts.append(_back(_unsquared(made), view))
+        return parts[0] if len(parts) == 1 else np.asarray(sum(parts), np.float32)
 
     def scale(self, quality: int) -> float:
         """What one of the numbers of :meth:`added` adds to planes at a quality."""

@@ -133,7 +133,7 @@ class CodedPicture:
         return [chunk_payload(i, o.payload) for i, o in enumerate(self.overlays) if o is not None]
 
     def hashed(self, chunk: int, regions: Sequence[int]) -> Iterator[bytes]:
-        """What the digest is of in a row of ``regions``: symbols region by region, the numbers of the overlay, heads."""
+        """What the digest is of in a row of ``regions``: symbols region by region, numbers of the overlay, heads."""
         for coded in (level[index] for index in regions for level in self.levels):
             yield coded.symbols.astype("<i4").tobytes() if coded.payloads else b""
         over, heads = self.overlays[chunk] if self.overlays else None, self.heads_of(chunk)

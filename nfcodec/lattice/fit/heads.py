@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nfcodec.lattice.filtering import PLANE_BITS, SIDE, SampleFilter
+from nfcodec.lattice.filtering import SIDE, SampleFilter
 from nfcodec.lattice.heads import BLOCK, blocks
-from nfcodec.lattice.restore import UNIT
 from nfcodec.lattice.space import Box
 from nfcodec.parallel import every
 from nfcodec.types import Bytes, Doubles, Floats, Indices
