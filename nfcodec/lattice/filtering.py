@@ -11,7 +11,7 @@ whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from nfcodec.lattice import order, steps
 from nfcodec.lattice.convolution import part_of, repeated
 from nfcodec.lattice.restore import UNIT, Restore
 from nfcodec.lattice.space import Box, Index, Space
-from nfcodec.lattice.squares import Rooms, outputs, widest
+from nfcodec.lattice.squares import Chosen, LastLayer, Rooms, outputs, widest
 from nfcodec.parallel import every
 from nfcodec.types import Bytes, Doubles, Floats, Span
 
@@ -141,21 +141,34 @@ class SampleFilter:
         """Squares that a tile may have along each axis."""
         return _TILE[0], min(_TILE[1], widest(len(self.networks[0].enter.bias)) - self.reach)
 
-    def added(self, planes: Doubles, quality: int, tile: Box, heads: Bytes | None) -> Floats:
+    def added(self, planes: Doubles, quality: int, tile: Box, heads: Bytes | None = None) -> Floats:
         """What is added to a ``tile`` of squares of planes (P, H, W), in 256ths of the unit, summed over the views:
-        (P, h, w) by the ``heads`` (H/2, W/2) that squares use, or (heads · P, h, w), by each head alike."""
-        network, size = self.network(quality), (planes.shape[1] // SIDE, planes.shape[2] // SIDE)
-        enter, around = self.entering(quality), Space(size, size).around(tile, self.reach // SIDE)
-        seen = samples(_rounded(planes[_samples(around.cells)]), self.exponent(quality))
-        chosen = None if heads is None else heads[around.cells[1:]]
-        _, *inner = tile.within(around)
-        found = np.float32(0.0)
+        (P, h, w). ``heads`` (H/2, W/2) that the squares use; where there is but one, None."""
+        around, seen, inner = self._seen(planes, quality, tile)
+        chosen, leave = None if heads is None else heads[around.cells[1:]], self.network(quality).leave
+        parts = list[Floats]()
         for view in range(self.views):
             part = _viewed(seen, chosen, inner, view)
-            which = None if part.heads is None else (self.heads, part.heads)
-            made = outputs(network, enter, inputs(part.samples), part.inner, _ROOMS, which)
-            found = found + _back(_unsquared(made), view)
-        return np.asarray(found, np.float32)
+            last = None if part.heads is None else Chosen(leave, self.heads, part.heads[part.inner[0]])
+            parts.append(_back(unsquared(self._outputs(part, quality, last)), view))
+        return parts[0] if len(parts) == 1 else np.asarray(sum(parts), np.float32)
+
+    def leaving(self, planes: Doubles, quality: int, tile: Box, last: Callable[[int, slice], LastLayer]) -> None:
+        """Show the last activations of a ``tile`` of squares of planes (P, H, W), one view of them, to a layer that
+        ``last`` makes for so many columns, of which those in a slice are of the tile."""
+        around, seen, inner = self._seen(planes, quality, tile)
+        part = _viewed(seen, None, inner, 0)
+        self._outputs(part, quality, last(around.shape[1], part.inner[1]))
+
+    def _seen(self, planes: Doubles, quality: int, tile: Box) -> tuple[Box, Floats, tuple[slice, slice]]:
+        """The squares that those of a tile see, their samples, and where the tile's own are."""
+        size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
+        around = Space(size, size).around(tile, self.reach // SIDE)
+        _, rows, columns = tile.within(around)
+        return around, samples(_rounded(planes[_samples(around.cells)]), self.exponent(quality)), (rows, columns)
+
+    def _outputs(self, part: _View, quality: int, last: LastLayer | None) -> Floats:
+        return outputs(self.network(quality), self.entering(quality), inputs(part.samples), part.inner, _ROOMS, last)
 
     def scale(self, quality: int) -> float:
         """What one of the numbers of :meth:`added` adds to planes at a quality."""
@@ -257,7 +270,7 @@ def samples(whole: Doubles, exponent: int) -> Floats:
 
 def inputs(samples: Floats) -> Floats:
     """What squares are to the network (4·P, h, w): samples (P, H, W) less the means of the squares around."""
-    squares = _squared(samples)
+    squares = squared(samples)
     around = squares.reshape(len(samples), -1, *squares.shape[1:]).sum(1)
     for axis in (-2, -1):
         n, wide = around.shape[axis], repeated(around, axis, len(MEAN_WEIGHTS) // 2)
@@ -269,15 +282,15 @@ def inputs(samples: Floats) -> Floats:
     return np.clip(found, -LARGEST_INPUT, LARGEST_INPUT, out=found)
 
 
-def _squared(planes: Floats) -> Floats:
+def squared(planes: Floats) -> Floats:
     """(4·P, h, w) of (P, 2h, 2w): the samples of a square row by row, plane by plane."""
     p, h, w = planes.shape
     parts = planes.reshape(p, h // SIDE, SIDE, w // SIDE, SIDE).transpose(0, 2, 4, 1, 3)
     return np.ascontiguousarray(parts).reshape(-1, h // SIDE, w // SIDE)
 
 
-def _unsquared(squares: Floats) -> Floats:
-    """The inverse of :func:`_squared`."""
+def unsquared(squares: Floats) -> Floats:
+    """The inverse of :func:`squared`."""
     c, h, w = squares.shape
     parts = squares.reshape(c // SIDE**2, SIDE, SIDE, h, w).transpose(0, 3, 1, 4, 2)
     return np.ascontiguousarray(parts).reshape(-1, SIDE * h, SIDE * w)

@@ -13,6 +13,7 @@ import itertools
 import math
 import threading
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -166,35 +167,62 @@ def widest(channels: int) -> int:
     return 2 * (SMALL // (3 * channels**2) // LINE) * LINE
 
 
-class _Heads:
-    """Last layers, cut from ``leave`` one behind the other, for cells that have their own: ``chosen`` (h, w) tells the
-    number of its one."""
+class LastLayer(Protocol):
+    """Makes of activations (n, 2, C, half) of some of the ``rows`` that are wanted its ``outputs`` (n, 2, F, half)."""
 
-    def __init__(self, leave: Layer, count: int, chosen: Bytes, half: int) -> None:
+    outputs: int
+
+    def __call__(self, active: Floats, rows: slice) -> Floats:
+        """Whole numbers within ±:data:`LARGEST_OUTPUT`."""
+        ...
+
+
+class Single:
+    """The last layer of a network as it is."""
+
+    def __init__(self, network: Restore) -> None:
+        self.outputs, self._leaving = len(network.leave.bias), network.leaving
+
+    def __call__(self, active: Floats, rows: slice) -> Floats:  # noqa: ARG002 (it is the same for all)
+        """See :class:`LastLayer`."""
+        found: Floats = self._leaving(active)
+        return found
+
+
+class Chosen:
+    """Of ``count`` last layers, cut from ``leave`` one behind the other, for each cell the one that ``heads`` (h, w)
+    tell, of the wanted rows and all columns."""
+
+    def __init__(self, leave: Layer, count: int, heads: Bytes) -> None:
         weight, bias = leave.shifted
         self._weights = weight.reshape(count, -1, weight.shape[1])
         self._biases = bias.reshape(count, -1)
-        # Even and odd columns apart, with the last of each repeated to the end of its room.
-        sides = [chosen[:, i::2] if chosen.shape[1] > i else chosen for i in range(2)]
-        self._chosen = np.stack([np.pad(s, ((0, 0), (0, half - s.shape[1])), "edge") for s in sides], 1)
+        self._heads, self.outputs = _apart(heads), self._biases.shape[1]
 
     def __call__(self, active: Floats, rows: slice) -> Floats:
-        """Outputs (rows, 2, F, half) for the activations (rows, 2, C, half) of some rows."""
-        chosen = self._chosen[rows]
-        out = np.empty((*chosen.shape[:2], self._biases.shape[1], chosen.shape[2]), np.float32)
-        changes = np.flatnonzero((chosen[1:] != chosen[:-1]).any((1, 2))) + 1
-        for part in _runs(changes, len(chosen)):
+        """See :class:`LastLayer`."""
+        heads = self._heads[rows]
+        out = np.empty((*heads.shape[:2], self.outputs, heads.shape[2]), np.float32)
+        changes = np.flatnonzero((heads[1:] != heads[:-1]).any((1, 2))) + 1
+        for part in _runs(changes, len(heads)):
             for side in range(2):
-                self._fill(out[part, side], active[part, side], chosen[part.start, side])
+                self._fill(out[part, side], active[part, side], heads[part.start, side])
         np.floor(out, out=out)
         return np.clip(out, -LARGEST_OUTPUT, LARGEST_OUTPUT, out=out)
 
-    def _fill(self, out: Floats, active: Floats, chosen: Bytes) -> None:
-        """The outputs (n, F, half), not yet rounded, of rows whose columns have chosen alike."""
-        for run in _runs(np.flatnonzero(chosen[1:] != chosen[:-1]) + 1, len(chosen)):
+    def _fill(self, out: Floats, active: Floats, heads: Bytes) -> None:
+        """The outputs (n, F, half), not yet rounded, of rows whose columns have heads alike."""
+        for run in _runs(np.flatnonzero(heads[1:] != heads[:-1]) + 1, len(heads)):
             with np.errstate(all="ignore"):  # as in Layer
-                np.matmul(self._weights[chosen[run.start]], active[..., run], out=out[..., run])
-        out += self._biases[chosen].T
+                np.matmul(self._weights[heads[run.start]], active[..., run], out=out[..., run])
+        out += self._biases[heads].T
+
+
+def _apart(heads: Bytes) -> Bytes:
+    """Even and odd columns (h, 2, half) of (h, w), with the last of each repeated to the end of its room."""
+    half = paired.half(heads.shape[1])
+    sides = [heads[:, i::2] if heads.shape[1] > i else heads for i in range(2)]
+    return np.stack([np.pad(s, ((0, 0), (0, half - s.shape[1])), "edge") for s in sides], 1)
 
 
 def _runs(changes: Indices, size: int) -> list[slice]:
@@ -205,18 +233,16 @@ def _runs(changes: Indices, size: int) -> list[slice]:
 
 def outputs(
     network: Restore, enter: Layer, inputs: Floats, inner: Part | None = None, rooms: Rooms | None = None,
-    heads: tuple[int, Bytes] | None = None,
+    leave: LastLayer | None = None,
 ) -> Floats:  # fmt: skip
     """The outputs (F, h, w) of a network whose first layer ``enter`` sees 3 × 3 cells of ``inputs`` (C, H, W), too; the
     border is repeated. ``inner``: rows and columns of the cells that are wanted, default all. What a thread needs
-    besides is in ``rooms``. ``heads``: of how many the last layer is made, and which one is the cells' own (H, W); of
-    that the outputs are then, else those of all, one behind the other."""
+    besides is in ``rooms``. ``leave``: takes the place of the last layer."""
     (_, height, width), rooms = inputs.shape, rooms or Rooms()
     rows, columns = inner or (slice(0, height), slice(0, width))
     half, channels, blocks = paired.half(width), len(enter.bias), len(network.blocks)
-    leaving = _Heads(network.leave, *heads, half) if heads else lambda active, _: network.leaving(active)
-    count = len(network.leave.bias) // (heads[0] if heads else 1)
-    out = np.empty((count, rows.stop - rows.start, half, 2), np.float32)
+    leave = leave or Single(network)
+    out = np.empty((leave.outputs, rows.stop - rows.start, half, 2), np.float32)
     stream = rooms.get("stream", height, 2, channels, half)
     room = rooms.get("seen", height + blocks + 2, 2, channels, half)
     largest = np.full((channels, half), LARGEST_ACTIVATION, np.float32)
@@ -230,11 +256,11 @@ def outputs(
             _add(own.of_rows(seen, strip, rooms), stream[strip], first=after == blocks)
             activate(stream[strip], largest, out=active)
             if not after:
-                found = leaving(active, strip)
-                out[:, strip.start - rows.start : strip.stop - rows.start] = found.transpose(2, 0, 3, 1)
+                wanted = slice(strip.start - rows.start, strip.stop - rows.start)
+                out[:, wanted] = leave(active, wanted).transpose(2, 0, 3, 1)
         following.close(reached)
         seen = following
-    return out.reshape(*out.shape[:2], -1)[:, :, columns]
+    return out.reshape(*out.shape[:2], 2 * half)[:, :, columns]
 
 
 def _add(total: Floats, stream: Floats, *, first: bool) -> None:

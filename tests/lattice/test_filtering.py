@@ -174,16 +174,16 @@ def test_every_square_has_what_its_head_alone_gives(filtered, views, quality):
         np.testing.assert_array_equal(own(planes, quality, heads), np.choose(squares, apart))
 
 
-def test_what_all_heads_add_is_what_each_adds(filtered):
+def test_what_is_added_to_a_tile(filtered):
+    """By one of several heads or by the only one, in 256ths of the unit."""
     own = filtered.levels[0].filter
     planes = np.rint(np.random.default_rng(0).normal(size=(3, 46, 38)) * 2.0**28)
     for tile in (Box(-1, (0, 0), (23, 19)), Box(-1, (5, 2), (11, 19)), Box(-1, (22, 18), (23, 19))):
-        every = own.added(planes, 40, tile, None)
+        part = (slice(None), *(slice(2 * a, 2 * b) for a, b in zip(tile.start, tile.stop, strict=True)))
         for head in range(3):
             found = own.added(planes, 40, tile, np.full((23, 19), head, np.uint8))
-            np.testing.assert_array_equal(every[3 * head : 3 * head + 3], found)
-            whole = [slice(2 * a, 2 * b) for a, b in zip(tile.start, tile.stop, strict=True)]
-            shown = (alone(own, head)(planes, 40) - planes)[(slice(None), *whole)] * 2.0**-32
+            np.testing.assert_array_equal(alone(own, head).added(planes, 40, tile), found)
+            shown = (alone(own, head)(planes, 40) - planes)[part] * 2.0**-32
             # Rounded to 2^-20.
             np.testing.assert_allclose(found * own.scale(40), shown, atol=2.0**-19)
 

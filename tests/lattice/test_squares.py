@@ -98,7 +98,8 @@ def test_cells_have_their_own_heads(size, kind, monkeypatch):
     inputs = rng.integers(-1023, 1024, (4, *size)).astype(np.float32)
     y, x = np.indices(size)
     chosen = {"cells": rng.integers(0, 3, size), "blocks": (y // 4 + x // 5) % 3, "one": np.full(size, 2)}[kind]
-    found = squares.outputs(network, enter, inputs, heads=(3, chosen.astype(np.uint8)))
+    leave = squares.Chosen(network.leave, 3, chosen.astype(np.uint8))
+    found = squares.outputs(network, enter, inputs, leave=leave)
     np.testing.assert_array_equal(found, picked(squares.outputs(network, enter, inputs), chosen))
 
 
@@ -111,5 +112,6 @@ def test_a_part_has_the_heads_of_its_cells(monkeypatch):
     whole = picked(squares.outputs(network, enter, inputs, rooms=rooms), chosen)
     for rows, columns in (((3, 10), (3, 5)), ((0, 4), (4, 13)), ((6, 17), (0, 13)), ((9, 10), (7, 8))):
         inner = slice(*rows), slice(*columns)
-        found = squares.outputs(network, enter, inputs, inner, rooms, (3, chosen))
+        leave = squares.Chosen(network.leave, 3, chosen[inner[0]])
+        found = squares.outputs(network, enter, inputs, inner, rooms, leave)
         np.testing.assert_array_equal(found, whole[(slice(None), *inner)])

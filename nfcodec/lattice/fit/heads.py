@@ -6,13 +6,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from nfcodec.lattice.filtering import SIDE, SampleFilter
+from nfcodec.lattice import paired
+from nfcodec.lattice.filtering import SIDE, SampleFilter, squared, unsquared
 from nfcodec.lattice.heads import BLOCK, blocks
 from nfcodec.lattice.space import Box
-from nfcodec.parallel import every
+from nfcodec.parallel import ordered_map
 from nfcodec.types import Bytes, Doubles, Floats, Indices
 
 # About what it takes to say that a block uses the same head as its neighbours; as the left one alone; as the one above
@@ -48,39 +50,107 @@ def choose(
     found: SampleFilter, planes: Doubles, missing: Floats, weight: Floats, place: Place, *, quality: int, trade: float
 ) -> Chosen:  # fmt: skip
     """The heads for planes (P, H, W), in 2^-32, of which ``missing`` (P, H, W) is to be added, errors of samples
-    counted with ``weight`` (H, W); ``trade``: squared error per bit."""
-    count, size = len(missing), (planes.shape[1] // SIDE, planes.shape[2] // SIDE)
-    added = np.empty((found.heads * count, *planes.shape[1:]), np.int16)
+    counted with ``weight`` (H, W); ``trade``: squared error per bit. Of one view, as rounds mind it."""
+    size, unit = (planes.shape[1] // SIDE, planes.shape[2] // SIDE), found.scale(quality)
     starts = [place.starts(axis, n) for axis, n in enumerate(size)]
     errors = np.zeros((found.heads, *(blocks(n) for n in place.cells)))
-    unit = found.scale(quality)
+    wanted, weights = squared(missing / np.float32(unit)), squared(weight[None])
 
-    def fill(tile: Box) -> None:
-        rows, columns = (slice(SIDE * a, SIDE * b) for a, b in zip(tile.start, tile.stop, strict=True))
-        every_head = added[:, rows, columns] = found.added(planes, quality, tile, None)
-        left = every_head.reshape(found.heads, count, *every_head.shape[1:]) * unit
-        left -= missing[:, rows, columns]
-        squares = np.square(left, out=left).sum(1)
-        squares *= weight[rows, columns]
-        at = [s[(s >= a) & (s < b)] for s, a, b in zip(starts, tile.start, tile.stop, strict=True)]
-        sums = np.add.reduceat(squares, SIDE * (at[0] - tile.start[0]), 1, np.float64)
-        sums = np.add.reduceat(sums, SIDE * (at[1] - tile.start[1]), 2)
-        first = [int(np.searchsorted(s, a)) for s, a in zip(starts, tile.start, strict=True)]
-        errors[:, first[0] : first[0] + len(at[0]), first[1] : first[1] + len(at[1])] = sums
+    def weighed(tile: _Tile) -> _Weighed:
+        made = list[_Weighed]()
 
-    every(fill, _tiles(starts, size, found.tile))
-    heads = cheapest(errors / trade)
-    own = [np.repeat(np.arange(len(s)), np.diff([*s, n]) * SIDE) for s, n in zip(starts, size, strict=True)]
-    squares = heads[own[0][:, None], own[1]]
-    shown = np.take_along_axis(added.reshape(found.heads, count, *squares.shape), squares[None, None], 0)[0]
-    return Chosen(heads, shown * np.float32(unit))
+        def last(columns: int, inner: slice) -> _Weighed:
+            made.append(_Weighed(found, quality, wanted[tile.box.cells], weights[tile.box.cells], columns, inner))
+            return made[0]
+
+        found.leaving(planes, quality, tile.box, last)
+        errors[(..., *tile.blocks)] = made[0].errors(tile.starts)
+        return made[0]
+
+    tiles = list(_tiles(starts, size, found.tile))
+    kept = list(ordered_map(weighed, tiles))
+    heads, added = cheapest(errors * (unit * unit / trade)), np.empty_like(missing)
+    for tile, one in zip(tiles, kept, strict=True):
+        added[tile.samples] = one.added(tile.starts, heads[tile.blocks])
+    added *= np.float32(unit)
+    return Chosen(heads, added)
 
 
-def _tiles(starts: list[Indices], size: tuple[int, int], most: tuple[int, int]) -> Iterator[Box]:
-    """Boxes of squares, of whole blocks that begin at ``starts``."""
+@dataclass(frozen=True)
+class _Tile:
+    """A ``box`` of squares; the ``blocks`` that it is made of, and where in it they begin, along each axis."""
+
+    box: Box
+    blocks: tuple[slice, slice]
+    starts: list[Indices]
+
+    @property
+    def samples(self) -> tuple[Any, ...]:
+        """Where its samples are in planes."""
+        return (..., *(slice(SIDE * a, SIDE * b) for a, b in zip(self.box.start, self.box.stop, strict=True)))
+
+
+class _Weighed:
+    """A last layer that keeps what all heads make of a tile of squares, and weighs what that leaves of ``wanted`` (4·P,
+    h, w), both in 256ths of the unit, by the ``weights`` (4, h, w) of their samples. The tile has the ``inner`` ones of
+    so many ``columns``."""
+
+    outputs = 0  # there is nothing to show yet
+
+    def __init__(
+        self, found: SampleFilter, quality: int, wanted: Floats, weights: Floats, columns: int, inner: slice
+    ) -> None:  # fmt: skip
+        self._leaving, self._heads, self._inner = found.network(quality).leaving, found.heads, inner
+        count, height, _ = wanted.shape
+        self._wanted, self._weights = (self._apart(x, columns) for x in (wanted, weights.repeat(count // 4, 0)))
+        half = self._wanted.shape[-1]
+        self._kept = np.empty((height, 2, self._heads, count, half), np.int16)
+        self._left = np.empty((height, 2, self._heads, half), np.float32)
+
+    def _apart(self, x: Floats, columns: int) -> Floats:
+        """Numbers (C, h, w) of a tile as layers have them, (h, 2, C, half), with zeros around."""
+        half = paired.half(columns)
+        wide = np.zeros((x.shape[1], len(x), 2 * half), np.float32)
+        wide[:, :, self._inner] = x.transpose(1, 0, 2)
+        return np.ascontiguousarray(wide.reshape(*wide.shape[:2], half, 2).transpose(0, 3, 1, 2))
+
+    def __call__(self, active: Floats, rows: slice) -> Floats:
+        """See :class:`nfcodec.lattice.squares.LastLayer`."""
+        kept = self._kept[rows]
+        found = self._leaving(active).reshape(kept.shape)
+        kept[...] = found
+        found -= self._wanted[rows, :, None]
+        np.square(found, out=found)
+        found *= self._weights[rows, :, None]
+        np.sum(found, 3, out=self._left[rows])
+        return np.empty((*active.shape[:2], 0, active.shape[3]), np.float32)
+
+    def errors(self, starts: list[Indices]) -> Doubles:
+        """What heads leave of blocks that begin at these rows and columns: (heads, h, w)."""
+        sums = np.add.reduceat(self._left, starts[0], 0, np.float64)
+        sums = sums.transpose(2, 0, 3, 1).reshape(self._heads, len(starts[0]), -1)[..., self._inner]
+        return np.asarray(np.add.reduceat(sums, starts[1], 2), np.float64)
+
+    def added(self, starts: list[Indices], heads: Bytes) -> Floats:
+        """What the ``heads`` (h, w) of blocks that begin at these rows and columns add to planes: (P, 2H, 2W)."""
+        size = len(self._kept), self._inner.stop - self._inner.start
+        out = np.empty((self._kept.shape[3], *size), np.int16)
+        rows, columns = (list(itertools.pairwise([*s.tolist(), n])) for s, n in zip(starts, size, strict=True))
+        for (i, (top, bottom)), (j, (left, right)) in itertools.product(enumerate(rows), enumerate(columns)):
+            for side in range(2):
+                first, stop = (-(-(self._inner.start + c - side) // 2) for c in (left, right))
+                own = slice(2 * first + side - self._inner.start, right, 2)
+                out[:, top:bottom, own] = self._kept[top:bottom, side, heads[i, j], :, first:stop].swapaxes(0, 1)
+        return unsquared(out.astype(np.float32))
+
+
+def _tiles(starts: list[Indices], size: tuple[int, int], most: tuple[int, int]) -> Iterator[_Tile]:
+    """Tiles of whole blocks that begin at ``starts``."""
     spans = [_spans(s, n, m) for s, n, m in zip(starts, size, most, strict=True)]
     for (a, b), (c, d) in itertools.product(*spans):
-        yield Box(-1, (a, c), (b, d))
+        first = [(np.searchsorted(s, p), np.searchsorted(s, q)) for s, p, q in zip(starts, (a, c), (b, d), strict=True)]
+        rows, columns = (slice(int(p), int(q)) for p, q in first)
+        yield _Tile(Box(-1, (a, c), (b, d)), (rows, columns), [starts[0][rows] - a, starts[1][columns] - c])
 
 
 def _spans(starts: Indices, size: int, most: int) -> list[tuple[int, int]]:

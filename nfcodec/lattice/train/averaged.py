@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -19,9 +21,10 @@ _GROUPS, _NUMBERS = ("params", "average"), ("at", "loss", "error")
 
 class AveragedRunning(Running):
     """A training of ``params`` by one ``optimizer``, whose running mean ``average`` comes out; ``what``: the name
-    of the network; ``config``: what checkpoints are tied to."""
+    of the network; ``config``: what checkpoints are tied to; ``more`` that changes while it goes on."""
 
     what: str
+    more: Mapping[str, Tensor] = MappingProxyType({})
     config: object
     params: Params
     average: Params
@@ -38,6 +41,7 @@ class AveragedRunning(Running):
     def save(self, path: Path) -> None:
         """Write the whole state; a crash while writing leaves the previous file."""
         tensors = {f"{g}/{n}": t for g in _GROUPS for n, t in getattr(self, g).items()}
+        tensors |= {f"more/{n}": t for n, t in self.more.items()}
         tensors |= moments(self.optimizer, self.params.values())
         write_state(path, tensors, {n: getattr(self, n) for n in _NUMBERS}, self.config)
 
@@ -57,6 +61,7 @@ class AveragedRunning(Running):
             raise CorruptError(f"cannot resume from {path}: it is of another {self.what}")
         self.use(groups["params"])
         self.average = {n: groups["average"][n] for n in self.params}
+        self.more = groups.get("more", {})
         restore_moments(self.optimizer, self.params.values(), groups)
 
 

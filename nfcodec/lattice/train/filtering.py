@@ -26,6 +26,7 @@ from nfcodec.lattice.restore import LARGEST_ACTIVATION, LARGEST_OUTPUT, LARGEST_
 from nfcodec.lattice.stored import LatticeField
 from nfcodec.lattice.train.averaged import AveragedRunning, in_corner
 from nfcodec.lattice.train.export import whole_steps
+from nfcodec.lattice.train.heads import Blocks
 from nfcodec.lattice.train.whole import restore_shapes, whole_arrays, whole_layer
 from nfcodec.train.running import NOTHING, averaged, cosine, smooth
 from nfcodec.types import Bytes, Floats
@@ -38,7 +39,14 @@ PLANE_BITS = 13  # of coded pictures in memory
 _ACTIVATION = 10.0
 # A share of the error that its unit says counts as if it were there: PSNR of flat parts does not count alone.
 _LEAST_ERROR = 0.05
+# Squares of a block along each axis, near enough for all spacings, and by how much each step changes the shares of the
+# heads. What neighbours tell halves the bits that it takes to say which head a block uses.
+_BLOCK, _FOLLOW, _SAID = 16, 0.01, 0.5
+# What the first head leaves counts everywhere, too: it serves files that tell no heads.
+_FIRST = 0.3
 _TURNS = 8
+# Batches whose blocks heads are parted by.
+_PARTED_BY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,15 @@ def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
 
     The network of :class:`SampleFilter` by torch's convolutions, whose sums may differ in the last place.
     """
+    weight, bias = network.leave.shifted
+    out = F.conv2d(active(network, inputs, told), weight[:, :, None, None], bias[:, 0])
+    found = _floored(out).clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT) / UNIT
+    n, _, *size = found.shape
+    return found.reshape(n, -1, inputs.shape[1], *size)
+
+
+def active(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
+    """The last activations (N, width, h, w), which the heads see."""
     weight, bias = network.enter.shifted
     squares = 9 * inputs.shape[1]
     first = _convolved(inputs, weight[:, :squares]) + (told @ weight[:, squares:].T + bias.T)[:, :, None, None]
@@ -155,10 +172,7 @@ def shown(network: Restore, inputs: Tensor, told: Tensor) -> Tensor:
         weight, bias = block.shifted
         around = _floored(_convolved(_activated(stream), weight, bias))
         stream = _clipped(stream + around)
-    weight, bias = network.leave.shifted
-    out = F.conv2d(_activated(stream), weight[:, :, None, None], bias[:, 0])
-    found = _floored(out).clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT) / UNIT
-    return found.unflatten(1, (-1, inputs.shape[1]))
+    return _activated(stream)
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -228,6 +242,7 @@ class FilterTrainer(AveragedRunning):
         shapes = filter_shapes(config, self.planes, len(init.spacings))
         params = {n: _start(n, shape, generator) for n, shape in shapes.items()}
         self.average = {n: p.clone() for n, p in params.items()}
+        self.more = {"shares": torch.full((config.heads,), 1.0 / config.heads)}
         self.use(params)
         self.at, self.loss, self.error, self.bits = 0, NOTHING, NOTHING, NOTHING
 
@@ -243,15 +258,31 @@ class FilterTrainer(AveragedRunning):
 
     def fitting(self, found: Params) -> Params:
         """Of a network of fewer channels one that shows the same: nothing sees the new ones yet, which see at random
-        what others see."""
-        if found.keys() != self.params.keys() or len(found["d.in.bias"]) >= self.config.width:
+        what others see. Of one of a single head one whose heads are parted by least squares."""
+        if found.keys() != self.params.keys():
             return found
-        generator = torch.Generator().manual_seed(self.config.seed)
-        return {n: _grown(n, p, self.params[n].shape, generator) for n, p in found.items()}
+        if len(found["d.in.bias"]) < self.config.width:
+            generator = torch.Generator().manual_seed(self.config.seed)
+            shapes = self.params | {n: p[: len(found[n])] for n, p in self.params.items() if n.startswith("d.out")}
+            found = {n: _grown(n, p, shapes[n].shape, generator) for n, p in found.items()}
+        single = len(found["d.out.bias"]) == SIDE**2 * self.planes < len(self.params["d.out.bias"])
+        return found | self._parted(found) if single else found
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Inputs (N, 4·P, h, w), what Y is told (N, T), what is missing (N, P, H, W), and the squared error (N,) that
-        theirs is measured by, in units."""
+    @torch.no_grad()
+    def _parted(self, found: Params) -> Params:
+        """The heads that blocks of this network's activations part into."""
+        network, seen = whole_filter(found, self.planes), Blocks(_BLOCK)
+        for step in range(_PARTED_BY):
+            inputs, told, missing, errors, _ = self.batch(step)
+            seen.see(active(network, inputs, told), F.pixel_unshuffle(missing, SIDE), errors)
+        weight, bias = network.leave.shifted
+        first = torch.cat([weight, bias - 0.5], 1).T / UNIT
+        heads = seen.parted(first, self.config.heads, torch.Generator().manual_seed(self.config.seed))
+        return {"d.out.weight": heads[:, :-1].mT.flatten(0, 1) * _ACTIVATION, "d.out.bias": heads[:, -1].flatten()}
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Inputs (N, 4·P, h, w), what Y is told (N, T), what is missing (N, P, H, W), the squared error (N,) that
+        theirs is measured by, and the one (N,) that a bit is worth, summed, in units."""
         random, config = np.random.default_rng((self.config.seed, step)), self.config
         rows: list[tuple[Floats, ...]] = []
         for _ in range(config.batch):
@@ -261,15 +292,20 @@ class FilterTrainer(AveragedRunning):
             decoded, missing = (part.astype(np.float32) * np.float32(2.0**-PLANE_BITS / unit) for part in parts)
             error = 0.5 * np.square(missing).mean() + 0.5 * picture.error / unit**2 + _LEAST_ERROR
             told = filtering.told(picture.quality, picture.spacing, len(self.init.spacings))
-            rows.append((decoded, told, missing, np.asarray(error, np.float32)))
+            trade = self.init.plane_trade(picture.quality) / unit**2
+            rows.append((decoded, told, missing, *(np.asarray(x, np.float32) for x in (error, trade))))
         samples, *rest = (torch.from_numpy(np.stack(some)) for some in zip(*rows, strict=True))
-        return inputs_of(torch.floor(samples * INPUT_UNIT + 0.5)), rest[0], rest[1], rest[2]
+        return inputs_of(torch.floor(samples * INPUT_UNIT + 0.5)), rest[0], rest[1], rest[2], rest[3]
 
     def step(self) -> None:
         """One step of Adam."""
-        inputs, told, missing, errors = self.batch(self.at)
-        left = (shown(whole_filter(self.params, self.planes), inputs, told) - missing).square().mean((1, 2, 3))
-        loss = (left / errors).mean()
+        inputs, told, missing, errors, trades = self.batch(self.at)
+        found = shown(whole_filter(self.params, self.planes), inputs, told)
+        wrong = (found - F.pixel_unshuffle(missing, SIDE)[:, None]).square().sum(2)
+        blocks = F.avg_pool2d(wrong, _BLOCK, ceil_mode=True) / inputs.shape[1]
+        own = blocks.gather(1, self._heads(blocks.detach(), trades)[:, None])
+        left, first = own.mean((1, 2, 3)), blocks[:, 0].mean((1, 2))
+        loss = ((left + _FIRST * first) / errors).mean() / (1.0 + _FIRST)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(list(self.params.values()), self.config.clip)
@@ -279,6 +315,17 @@ class FilterTrainer(AveragedRunning):
         self._remember(float(loss.detach()), float((left.detach() / missing.square().mean((1, 2, 3))).mean()))
         self.at += 1
 
+    def _heads(self, blocks: Tensor, trades: Tensor) -> Tensor:
+        """The heads (N, h, w) that cost least for the mean squared errors of ``blocks`` (N, heads, h, w), as if bits
+        were by the shares that heads had of late (entropy-constrained: Chou, Lookabaugh, Gray 1989)."""
+        shares = self.more["shares"]
+        bits = _SAID * -shares.clamp(min=1e-3).log2()[None, :, None, None]
+        numbers = _BLOCK**2 * SIDE**2 * self.planes
+        heads = (blocks + trades[:, None, None, None] * bits / numbers).argmin(1)
+        now = torch.bincount(heads.ravel(), minlength=self.config.heads) / heads.numel()
+        self.more = {"shares": shares.lerp(now, _FOLLOW)}
+        return heads
+
     @torch.no_grad()
     def _remember(self, loss: float, error: float) -> None:
         keep = self.config.average
@@ -287,7 +334,7 @@ class FilterTrainer(AveragedRunning):
 
     def trained(self) -> SampleFilter:
         """A Y of this network alone, as it is now."""
-        return SampleFilter((self.whole(self.average),), self.log_unit)
+        return SampleFilter((self.whole(self.average),), self.log_unit, heads=self.config.heads)
 
     def whole(self, params: Params) -> Restore:
         """The network of arrays that parameters make."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import decode_array, init, memory, pack, painting
 from safetensors.numpy import load_file
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from nfcodec import zoo
 from nfcodec.decoder.decoder import Decoder
@@ -27,7 +28,7 @@ from nfcodec.lattice.train.filtering import (
     with_filter,
 )
 
-CONFIG = FilterConfig(width=6, blocks=1, steps=60, batch=4, crop=24, lr=1e-2)
+CONFIG = FilterConfig(width=6, blocks=1, heads=3, steps=60, batch=4, crop=40, lr=1e-2)
 UNIT = np.rint(256 * np.array(CONFIG.log_unit)).astype(np.int16)
 
 
@@ -93,13 +94,34 @@ def test_a_narrower_network_grows_into_one_that_shows_the_same(tiny, pictures, t
     assert (wider.params["d.out.weight"] - before)[:, CONFIG.width :].any()
 
 
+def test_a_single_head_parts_into_several_of_which_blocks_choose(tiny, pictures, tmp_path):
+    """What is left with the best head of each block falls; the first one is most like the single one."""
+    single = FilterTrainer(tiny, pictures, replace(CONFIG, heads=1))
+    single.run(until=20)
+    single.save(tmp_path / "a")
+    parted = FilterTrainer(tiny, pictures, CONFIG)
+    parted.begin(tmp_path / "a")
+    assert parted.params["d.out.bias"].shape == (3 * 12,)
+    with torch.no_grad():
+        inputs, told, missing, *_ = parted.batch(0)
+        wanted = pixel_unshuffle(missing, SIDE)[:, None, :, :16, :16]
+        before, after = (
+            (shown(whole_filter(t.params, 3), inputs, told)[..., :16, :16] - wanted).square().mean((2, 3, 4))
+            for t in (single, parted)
+        )
+    assert after.amin(1).mean() < 0.99 * before.mean()
+    heads = parted.params["d.out.weight"].detach().reshape(3, 12, -1)
+    far = (heads - single.average["d.out.weight"]).square().sum((1, 2))
+    assert far.argmin() == 0
+
+
 def test_what_learns_is_what_decodes(tiny, pictures):
     """The same whole inputs, and but for sums in another order the same outputs."""
     trainer = FilterTrainer(tiny, pictures, CONFIG)
     torch.manual_seed(0)
     trainer.use({n: p + 0.1 * torch.randn_like(p) for n, p in trainer.params.items()})
     network = whole_filter(trainer.params, 3)
-    arrays = SampleFilter((trainer.whole(trainer.params),), UNIT)
+    arrays = SampleFilter((trainer.whole(trainer.params),), UNIT, heads=3)
     arrays.validate("x", 3, 1)
     planes, quality = pictures[2].decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS), 20
     samples = filtering.samples(np.floor(planes * 2.0**-12 + 0.5), arrays.exponent(quality))
@@ -107,10 +129,12 @@ def test_what_learns_is_what_decodes(tiny, pictures):
     np.testing.assert_array_equal(inputs[0].numpy(), filtering.inputs(samples))
     told = torch.from_numpy(filtering.told(quality, 0, 1))[None]
     with torch.no_grad():
-        added = shown(network, inputs, told)[0].numpy() * filtering.unit(UNIT, quality)
-    expected = (arrays(planes, quality) - planes) * 2.0**-32
-    assert np.abs(expected).max() > 4 * 2.0**-20
-    np.testing.assert_allclose(added, expected, atol=2.0**-20 + filtering.unit(UNIT, quality) / 256)
+        added = pixel_shuffle(shown(network, inputs, told)[0], SIDE).numpy() * filtering.unit(UNIT, quality)
+    for head, own in enumerate(added):
+        chosen = np.full((planes.shape[1] // SIDE, planes.shape[2] // SIDE), head, np.uint8)
+        expected = (arrays(planes, quality, chosen) - planes) * 2.0**-32
+        assert np.abs(expected).max() > 4 * 2.0**-20
+        np.testing.assert_allclose(own, expected, atol=2.0**-20 + filtering.unit(UNIT, quality) / 256)
 
 
 def blurred(picture):
