@@ -1,7 +1,9 @@
 """Heads of Y: how those of blocks are coded, where blocks lie, and what a reader refuses."""
 
 import io
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from nfcodec.lattice.space import Space
 from nfcodec.limits import Limits
 
 KIND = "filtered-lattice"
+GOLDEN = Path(__file__).parents[1] / "golden"
+EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 SHAPES = [(1, 1), (1, 2), (1, 9), (2, 1), (9, 1), (2, 2), (3, 7), (7, 3), (16, 16), (5, 32)]
 
 
@@ -331,12 +335,15 @@ def test_payloads_that_no_writer_makes(coded, small_regions, tmp_path, payload, 
         unpack(data, KIND)
 
 
-def test_inits_without_heads(small_regions):
-    for other in ("tiny-lattice", "image"):
-        data = pack(memory("image", painting(20, 30)), other, effort=1)[0]
-        lie = rewritten(data, lambda sections: [*sections, (SectionType.HEADS, heads_payload(0))])
-        with pytest.raises(CorruptError, match="HEADS section with init test-"):
-            opened(lie, other)
+@pytest.mark.parametrize("name", ["rgb", "nerv", "stereo", "voice", "lattice", "moving", "grid"])
+def test_fields_without_heads(name):
+    """Of all kinds."""
+    data, kind = (GOLDEN / f"{name}.nfc").read_bytes(), EXPECTED[name]["init"]
+    lie = rewritten(data, lambda sections: [*sections, (SectionType.HEADS, heads_payload(0))])
+    assert opened(rewritten(data, lambda sections: sections), kind)
+    for options in ({}, {"partial": True}):
+        with pytest.raises(CorruptError, match="HEADS section with init"):
+            opened(lie, kind, **options)
 
 
 def test_a_flipped_bit_is_found(coded, small_regions, tmp_path):
