@@ -6,7 +6,8 @@ Every 50th picture by name, over all folders, is held out; of the others so many
 coded (``-e 5``, at a quality from each third of the range) and kept in DIR, those held out at ``-q`` 10, 25, 40, 60 and
 80; a share ``--soft`` of the former are parts enlarged up to twice: pictures that people have are often softer than
 these. Of ``--networks`` for as many parts of the range of qualities each is trained alone, for its share of the time;
-``--begin``: at the running mean of this checkpoint, as of one network for all, or of a narrower one.
+``--begin``: at the running mean of this checkpoint, as of one network for all, of a narrower one, or of one with a
+single head: ``--heads`` of them are then parted by least squares.
 ``DIR/checkpoint-0``, -1, … make the training resumable. Every few minutes a line tells by how much the network raises
 PSNR on the pictures held out: mean, median and the worst, by quality. ``--results NAME`` writes the last of these and
 what they are made of to benchmarks/results, of as many ``--views`` of a picture as the init of the psnr tune has.
@@ -32,11 +33,14 @@ import nfcodec
 from nfcodec import zoo
 from nfcodec.decoder.decoder import Decoder
 from nfcodec.errors import NfcError
-from nfcodec.lattice.filtering import SampleFilter, part_of_range
+from nfcodec.lattice.filtering import SIDE, SampleFilter, part_of_range
+from nfcodec.lattice.fit.heads import Place, choose
+from nfcodec.lattice.heads import BLOCK
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.order import MOST_QUALITY
 from nfcodec.lattice.stored import LatticeField
 from nfcodec.lattice.train.filtering import PLANE_BITS, CodedPicture, FilterConfig, FilterTrainer, coded, with_filter
+from nfcodec.types import Bytes, Doubles
 
 HELD_OUT = 50
 HELD_QUALITIES = (10, 25, 40, 60, 80)
@@ -113,15 +117,29 @@ def kept(
         yield from (CodedPicture(a, b, *own) for a, b, own in zip(*parts, told, strict=True))
 
 
-def gains(found: SampleFilter, pictures: Sequence[CodedPicture]) -> dict[int, list[float]]:
-    """By how many dB Y raises the PSNR of pictures, by quality."""
+def gains(found: SampleFilter, pictures: Sequence[CodedPicture], init: LatticeInit) -> dict[int, list[float]]:
+    """By how many dB Y raises the PSNR of pictures, with the heads that the encoder would choose, by quality."""
     rows: dict[int, list[float]] = {}
     for one in pictures:
-        planes = one.decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS)
-        shown = replace(found, spacing=one.spacing)(planes, one.quality) * 2.0**-32
+        planes, own = one.decoded.astype(np.float64) * 2.0 ** (32 - PLANE_BITS), replace(found, spacing=one.spacing)
+        shown = own(planes, one.quality, heads_of(own, one, planes, init)) * 2.0**-32
         left = np.square(one.original * 2.0**-PLANE_BITS - shown).mean()
         rows.setdefault(one.quality, []).append(10 * np.log10(one.error / left))
     return rows
+
+
+def heads_of(found: SampleFilter, one: CodedPicture, planes: Doubles, init: LatticeInit) -> Bytes:
+    """The heads of the squares of a picture."""
+    missing = ((one.original - one.decoded) * 2.0**-PLANE_BITS).astype(np.float32)
+    (height, width), spacing = missing.shape[1:], (init.levels[0].spec.spacing[0], *init.spacings)[one.spacing]
+    place = Place((0, 0), (height // spacing, width // spacing), (spacing, spacing))
+    chosen = choose(
+        replace(found, views=1), planes, missing, np.ones(missing.shape[1:], np.float32), place,
+        quality=one.quality, trade=init.plane_trade(one.quality),
+    )  # fmt: skip
+    assert chosen.heads is not None
+    length = BLOCK * spacing // SIDE
+    return chosen.heads.repeat(length, 0).repeat(length, 1)[: height // SIDE, : width // SIDE]
 
 
 def told(rows: dict[int, list[float]]) -> str:
@@ -146,7 +164,8 @@ def train(trainer: FilterTrainer, held: Sequence[CodedPicture], checkpoint: Path
         trainer.hurry = (time.monotonic() - began) / (end - began)
         if time.monotonic() - last > CHECK:
             trainer.save(checkpoint)
-            say(f"step {trainer.at}, loss {trainer.loss:.4f}, {told(gains(trainer.trained(), watched[::2]))}")
+            rows = gains(trainer.trained(), watched[::2], trainer.init)
+            say(f"step {trainer.at}, loss {trainer.loss:.4f}, {told(rows)}")
             last = time.monotonic()
     trainer.save(checkpoint)
 
@@ -173,6 +192,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--networks", type=int, default=1)
     parser.add_argument("--begin", type=Path)
     parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--heads", type=int, default=FilterConfig().heads)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=FilterConfig().steps)
     parser.add_argument("--lr", type=float, default=FilterConfig().lr)
@@ -195,7 +215,8 @@ def main() -> int:
     held = list(kept(own, args.init, held_out, args.work, "held", 0.0))
     trainers = []
     for part in range(args.networks):
-        config = FilterConfig(steps=args.steps, lr=args.lr, qualities=learned(part, args.networks))
+        qualities = learned(part, args.networks)
+        config = FilterConfig(steps=args.steps, lr=args.lr, qualities=qualities, heads=args.heads)
         trainer, checkpoint = FilterTrainer(own, pictures, config), args.work / f"checkpoint-{part}"
         if checkpoint.exists():
             trainer.resume(checkpoint)
@@ -204,8 +225,8 @@ def main() -> int:
         train(trainer, held, checkpoint, args.minutes / args.networks)
         trainers.append(trainer)
     networks = tuple(trainer.whole(trainer.average) for trainer in trainers)
-    made = SampleFilter(networks, trainers[0].log_unit, views=args.views)
-    rows = gains(made, held)
+    made = SampleFilter(networks, trainers[0].log_unit, views=args.views, heads=args.heads)
+    rows = gains(made, held, own)
     say(told(rows))
     if args.results:
         into = Path(__file__).resolve().parent / "results" / f"{args.results}.json"

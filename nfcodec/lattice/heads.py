@@ -114,6 +114,8 @@ class _Front:
             found[unlike] = above[unlike]
             spelled = np.sort(np.concatenate([other[alike[other]], unlike[as_above == 0]]))
             found[spelled] = self._spelled(spelled)
+            if ((found == left) | (found == above))[spelled].any():
+                raise CorruptError("a head is spelled that a flag could have told")
         return found
 
     def _flags(self, expected: Indices, at: Indices | slice, contexts: Indices) -> Indices:

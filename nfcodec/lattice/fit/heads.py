@@ -10,25 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from nfcodec.container.layout import section_size
 from nfcodec.lattice import paired
 from nfcodec.lattice.filtering import SIDE, SampleFilter, squared, unsquared
-from nfcodec.lattice.heads import BLOCK, blocks
+from nfcodec.lattice.heads import BLOCK, blocks, encode_heads
 from nfcodec.lattice.space import Box
 from nfcodec.parallel import ordered_map
 from nfcodec.types import Bytes, Doubles, Floats, Indices
 
-# About what it takes to say that a block uses the same head as its neighbours; as the left one alone; as the one above
-# alone; and any other, besides the logarithm of how rare that is. In bits.
-_ALIKE, _LEFT, _ABOVE, _OTHER = 0.5, 1.0, 2.0, 2.5
 _SWEEPS = 3
-_SECTION = 64.0  # bits
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The ``heads`` (h, w) of the blocks of a region, and what they ``add`` to its planes (P, H, W), in 2^-20."""
+    """The ``heads`` (h, w) of the blocks of a region, None for the first, and what they ``add`` to its planes (P, H,
+    W)."""
 
-    heads: Bytes
+    heads: Bytes | None
     added: Floats
 
 
@@ -169,45 +167,71 @@ def cheapest(costs: Doubles) -> Bytes:
     """The heads (h, w) that cost least, in bits: ``costs`` (heads, h, w) and what it takes to say which they are."""
     heads = costs.argmin(0)
     rows, columns = np.indices(heads.shape)
-    for sweep, odd in itertools.product(range(_SWEEPS), range(2)):
-        some = (rows + columns) % 2 == odd
-        if not sweep and not odd:
-            some[...] = True
-        heads = np.where(some, (costs + _said(heads, len(costs))).argmin(0), heads)
-    whole = np.take_along_axis(costs, heads[None], 0).sum() + _bits_of(heads, len(costs))
-    return np.where(whole + _SECTION < costs[0].sum(), heads, 0).astype(np.uint8)
+    for odd in [None, *(0, 1) * _SWEEPS]:
+        said = (costs + _said(heads, _Chances.of(heads, len(costs)))).argmin(0)
+        heads = said if odd is None else np.where((rows + columns) % 2 == odd, said, heads)
+    found = heads.astype(np.uint8)
+    told = 8 * section_size(1 + len(encode_heads(found))) if found.any() else 0
+    whole = np.take_along_axis(costs, heads[None], 0).sum() + told
+    return found if whole < costs[0].sum() else np.zeros_like(found)
 
 
-def _said(heads: Indices, count: int) -> Doubles:
-    """What it would take, of all, to say each head of each block as the others are: (count, h, w)."""
-    rare = _rarity(heads, count)
-    own = np.arange(count)[:, None, None]
+@dataclass(frozen=True)
+class _Chances:
+    """What the answers cost that say a head, in bits: that a block ``is_left`` or is ``not_left`` by the context that
+    :mod:`nfcodec.lattice.heads` has for it, that it is as the one above or not, and each ``number``."""
+
+    is_left: Doubles
+    not_left: Doubles
+    is_above: float
+    not_above: float
+    number: Doubles
+
+    @classmethod
+    def of(cls, heads: Indices, count: int) -> _Chances:
+        """From how often they occur in heads (h, w)."""
+        left, above = _before(heads, 1), _before(heads, 0)
+        as_left, as_above = heads == left, heads == above
+        context = _context(left, above)
+        yes, no = (np.bincount(context[which], minlength=4) + 1.0 for which in (as_left, ~as_left))
+        asked = ~as_left & (left != above)
+        above_yes, above_no = (asked & as_above).sum() + 1.0, (asked & ~as_above).sum() + 1.0
+        spelled = np.bincount(heads[~as_left & ~as_above], minlength=count) + 1.0
+        both, asks = yes + no, above_yes + above_no
+        return cls(
+            -np.log2(yes / both), -np.log2(no / both), float(-np.log2(above_yes / asks)),
+            float(-np.log2(above_no / asks)), -np.log2(spelled / spelled.sum()),
+        )  # fmt: skip
+
+    def price(self, own: Indices, left: Indices, above: Indices) -> Doubles:
+        """Bits to say ``own`` where the neighbours are these."""
+        context, alike = _context(left, above), left == above
+        other = self.number[own] + np.where(alike, 0.0, self.not_above)
+        told = np.where((own == above) & ~alike, self.is_above, other)
+        return np.where(own == left, self.is_left[context], self.not_left[context] + told)
+
+
+def _context(left: Indices, above: Indices) -> Indices:
+    return np.asarray(2 * (left == above) + (left == 0), np.int64)
+
+
+def _said(heads: Indices, chances: _Chances) -> Doubles:
+    """What it would take, of all, to say each head of each block as the others are: (heads, h, w)."""
+    own = np.arange(len(chances.number))[:, None, None]
     left, above = _before(heads, 1), _before(heads, 0)
-    bits = _price(own, left, above, rare)
+    bits = chances.price(own, left, above)
     # What the blocks to the right and below are told by.
-    bits[:, :, :-1] += _price(heads[:, 1:], own, above[:, 1:], rare)
-    bits[:, :-1] += _price(heads[1:], left[1:], own, rare)
+    bits[:, :, :-1] += chances.price(heads[:, 1:], own, above[:, 1:])
+    bits[:, :-1] += chances.price(heads[1:], left[1:], own)
     return bits
 
 
-def _bits_of(heads: Indices, count: int) -> float:
-    bits = _price(heads, _before(heads, 1), _before(heads, 0), _rarity(heads, count))
-    return float(bits.sum())
-
-
-def _rarity(heads: Indices, count: int) -> Doubles:
-    """−log2 of the share of each head."""
-    found = np.bincount(heads.ravel(), minlength=count) + 1.0
-    return np.asarray(-np.log2(found / found.sum()), np.float64)
-
-
 def _before(heads: Indices, axis: int) -> Indices:
-    """The head of the block before along an axis, the first one's own where there is none."""
-    return np.concatenate([heads.take([0], axis), heads.take(range(heads.shape[axis] - 1), axis)], axis)
-
-
-def _price(own: Indices, left: Indices, above: Indices, rare: Doubles) -> Doubles:
-    """Bits to say ``own`` where the neighbours are these."""
-    alike, as_left, as_above = left == above, own == left, own == above
-    told = np.where(as_left, np.where(alike, _ALIKE, _LEFT), np.where(as_above, _ABOVE, _OTHER + rare[own]))
-    return np.asarray(told, np.float64)
+    """The head of the block before along an axis, at the border that of the one before along the other, 0 for the first
+    block."""
+    moved = np.roll(heads, 1, axis)
+    edge = np.take(np.roll(heads, 1, 1 - axis), [0], axis)
+    edge[0, 0] = 0
+    first = moved[:1] if axis == 0 else moved[:, :1]
+    first[...] = edge
+    return np.asarray(moved, np.int64)

@@ -165,10 +165,12 @@ class Problem:
     def _chosen(self, shown: Tensor, wanted: Tensor) -> Chosen:
         assert self._filter is not None
         assert self._place is not None
-        planes, missing = shown.numpy().astype(np.float64) / PLANE_UNIT, (wanted - shown).numpy()
+        planes, quality = shown.numpy().astype(np.float64) / PLANE_UNIT, self.quality - self.level.finer
+        if self.looks is not None or self._filter.heads == 1:  # squared errors are no guide to looks
+            return Chosen(None, ((self._filter(planes, quality) - planes) * PLANE_UNIT).astype(np.float32))
         return choose(
-            self._filter, planes, missing, self.weight[self._filtered[1:]].numpy(), self._place,
-            quality=self.quality - self.level.finer, trade=self.trade,
+            self._filter, planes, (wanted - shown).numpy(), self.weight[self._filtered[1:]].numpy(), self._place,
+            quality=quality, trade=self.trade,
         )  # fmt: skip
 
     def _shown(self, state: State) -> Tensor:

@@ -37,7 +37,7 @@ def adapted(init, planes, quality, rounds):
     with torch.inference_mode():
         weights = analysis(level, window)
     plan = replace(Plan.of(quality, 9), rounds=rounds)
-    return adapt_region(level, window, weights, plan, planes=3, trade=plan.trade(init))
+    return adapt_region(level, window, weights, plan, planes=3, trade=plan.trade(init)).symbols
 
 
 def test_the_lesson_is_what_rounds_changed(init, planes):

@@ -111,7 +111,8 @@ def test_x_is_trained_on_what_y_makes():
     expected = (level.filter(np.rint(whole), 50) - whole) * 2.0**-32
     np.testing.assert_allclose(added[0][0], expected, atol=1e-6)
     assert added[0].abs().max() > 1e-3
-    filtered = Filtered(level.filter, 50, (32, 40), lambda index: whole[:, index[0][:, None], index[1]])
+    coded = lambda index: whole[:, index[0][:, None], index[1]]  # noqa: E731
+    filtered = Filtered(level.filter, 50, (32, 40), coded, lambda _: None)
     twice = [np.arange(n) / 2 + 0.25 for n in (64, 80)]
     np.testing.assert_allclose(added[1][0], filtered.window([(0, 32), (0, 40)]).between(twice), atol=1e-5)
 

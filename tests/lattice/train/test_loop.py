@@ -306,7 +306,7 @@ def test_the_encoder_codes_what_was_trained_for():
     space, planes = Space.of((24, 32), SPEC), OPPONENT_SET.to_planes(rgb, 0.5)
     window = cut_window(mirrored(planes, space, (8, 8)), (24, 32), space, space.box(0), (8, 8))
     plan = Plan.of(40, 1)
-    symbols = adapt_region(level, window, analysis(level, window), plan, planes=3, trade=plan.trade(init))
+    symbols = adapt_region(level, window, analysis(level, window), plan, planes=3, trade=plan.trade(init)).symbols
     trained = lm.encode_level(model, SPEC, lm.of_level(params, 0), planes[None], [40])
     assert float((torch.from_numpy(symbols) - trained.symbols[0]).abs().mean()) < 1e-3
     found = last_layers(level, trained.symbols.numpy().astype(np.int32), 40) * WEIGHT_UNIT
