@@ -27,8 +27,8 @@ class ReferenceFlags:
 def reference_heads(data, height, width):
     """The heads of the blocks of a chunk by (y, x); also checks that the payload is the only legal stream of them."""
     flags, heads = ReferenceFlags(data), {}
-    for t in range(width + 2 * height):
-        front(flags, heads, [(y, t - 2 * y) for y in range(height) if 0 <= t - 2 * y < width])
+    for t in range(width + height - 1):
+        front(flags, heads, [(y, t - y) for y in range(height) if 0 <= t - y < width])
     assert flags.stream.only_stream() == data
     return heads
 

@@ -2,7 +2,7 @@
 
 A block is expected to use what the block to its left uses, else what the one above uses. Flags say whether that is so;
 where it is not, the number follows, bit by bit. All flags learn their chances while they are coded
-(:mod:`nfcodec.entropy.adaptive`). Blocks are taken in fronts: those with equal 2 · row + column do not depend on each
+(:mod:`nfcodec.entropy.adaptive`). Blocks are taken in fronts: those with equal row + column do not depend on each
 other.
 """
 
@@ -92,10 +92,9 @@ def _exchange(stream: Stream, shape: tuple[int, int], given: Bytes | None) -> By
 def _fronts(shape: tuple[int, int]) -> Iterator[tuple[Indices, Indices]]:
     """Rows and columns of the blocks that are coded together."""
     height, width = shape
-    for t in range(width + 2 * (height - 1)):
-        rows = np.arange(max(0, (t - width + 2) // 2), min(height, t // 2 + 1))
-        if len(rows):
-            yield rows, t - 2 * rows
+    for t in range(width + height - 1):
+        rows = np.arange(max(0, t - width + 1), min(height, t + 1))
+        yield rows, t - rows
 
 
 class _Front:

@@ -323,7 +323,7 @@ def test_second_sections_of_a_chunk(coded, small_regions):
 
 @pytest.mark.parametrize(("payload", "words"), [
     (heads_payload(0, [[3, 0, 1]]), "heads up to 3, there are 3"), (heads_payload(0, [[0, 0, 0]]), "all 0"),
-    (heads_payload(0, [[1, 0, 2], [2, 2, 1]]), "coded payload of 3 bytes is not the 2"),
+    (heads_payload(0, [[1, 0, 2], [2, 2, 1]]), "coded payload of 3 bytes is not the 1 "),
     (chunk_payload(0, b""), "a head is spelled"), (chunk_payload(0, b"\xff" * 9), "range coder"),
 ])  # fmt: skip
 def test_payloads_that_no_writer_makes(coded, small_regions, tmp_path, payload, words):
