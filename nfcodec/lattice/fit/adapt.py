@@ -17,6 +17,8 @@ from nfcodec.types import Bytes, Symbols
 
 # Rounds of efforts 1…9, and the share of the expected gain that the context of every round but the first must hold.
 ROUNDS = (0, 1, 2, 2, 3, 4, 5, 6, 12)
+# Of pictures whose squared errors alone count, for which more of them pay.
+ROUNDS_FOR_ERRORS = (0, 1, 2, 3, 5, 6, 7, 8, 12)
 HELD = (1.0, 1.0, 0.8, 0.9, 0.95, 0.98, 0.98, 1.0, 1.0)
 # The rounding that goes with an e-fold λ: the changes after the first step then ask for the same as the rounding.
 _ROUNDING_OF_TRADE = 0.15
@@ -38,9 +40,13 @@ class Plan:
     dither: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None) -> Plan:
-        """The plan of an effort 1 … 9."""
-        return cls(quality, ROUNDS[effort - 1], rounding, deadline, HELD[effort - 1])
+    def of(
+        cls, quality: int, effort: int, *, rounding: float = 0.0, deadline: float | None = None,
+        for_errors: bool = False,
+    ) -> Plan:  # fmt: skip
+        """The plan of an effort 1 … 9; ``for_errors``: of a picture whose squared errors alone count."""
+        rounds = (ROUNDS_FOR_ERRORS if for_errors else ROUNDS)[effort - 1]
+        return cls(quality, rounds, rounding, deadline, HELD[effort - 1])
 
     def trade(self, init: LatticeInit) -> float:
         """λ of the planes: squared error per bit."""

@@ -171,7 +171,9 @@ class Scene:
 
 
 def chunk_heads(regions: Sequence[CodedRegion], space: Space) -> tuple[Bytes | None, ...]:
-    """The heads (h, w) of each row of regions; None where all are 0."""
+    """The heads (h, w) of each row of regions, None where all are 0; nothing where no region has any."""
+    if all(region.heads is None for region in regions):
+        return ()
 
     def of_region(box: Box) -> Bytes:
         heads = regions[box.index].heads

@@ -86,23 +86,18 @@ class LatticeEncoder(Encoder):
 
     def write_signal(self, writer: Writer) -> int:
         """OVERLAY and HEADS sections, CELLS sections, coarse layers first, and one ALPHA section per row of regions."""
-        values, alpha = self._collect()
-        self._alpha = alpha
+        values, self._alpha = self._collect()
         picture = self._fitted(values)
-        self.quality, self.error = picture.quality - self.init.finer, picture.error
-        self.dither = picture.dither
+        self.quality, self.error, self.dither = picture.quality - self.init.finer, picture.error, picture.dither
         cells = picture.sections()
-        for payload in picture.overlay_sections():
-            writer.add(SectionType.OVERLAY, payload)
-        for payload in picture.head_sections():
-            writer.add(SectionType.HEADS, payload)
-        for _, payload in (c for c in cells if c[0] == (0, 0)):
-            writer.add(SectionType.CELLS, payload)
-        for payload in self._alpha_payloads():
-            writer.add(SectionType.ALPHA, payload)
-        for _, payload in (c for c in cells if c[0] > (0, 0)):
-            writer.add(SectionType.CELLS, payload)
-        self._hash(picture, alpha)
+        first, later = ([p for at, p in cells if (at > (0, 0)) == more] for more in (False, True))
+        for kind, payloads in (
+            (SectionType.OVERLAY, picture.overlay_sections()), (SectionType.HEADS, picture.head_sections()),
+            (SectionType.CELLS, first), (SectionType.ALPHA, self._alpha_payloads()), (SectionType.CELLS, later),
+        ):  # fmt: skip
+            for payload in payloads:
+                writer.add(kind, payload)
+        self._hash(picture, self._alpha)
         self.coder = Known(picture.known(self.fits), self.coder)
         return len(values)
 
@@ -139,7 +134,9 @@ class LatticeEncoder(Encoder):
 
         def attempt(trial: Trial) -> Attempt[CodedPicture]:
             quality = min(trial.quality + self.init.finer, MOST_QUALITY)  # a search may ask for more
-            plan = Plan.of(quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline)
+            plan = Plan.of(
+                quality, trial.effort, rounding=trial.rounding, deadline=trial.deadline, for_errors=not self.perceptual
+            )
             if exact is not None:
                 made = self._picture(exact, plan)
             elif parts is not None:
@@ -341,7 +338,7 @@ class LatticeEncoder(Encoder):
             levels.append(list(self._encoded(number, self._wide(number, shown, left), plan)))
             if left is not None and number + 1 < len(self.spaces):
                 left = left - self._shown(number, levels[-1], plan.quality)
-        heads = chunk_heads(levels[-1], self.spaces[-1]) if self.init.levels[-1].filter else ()
+        heads = chunk_heads(levels[-1], self.spaces[-1])
         return CodedPicture(plan.quality, levels, ErrorSum(), scene.overlays, plan.dither, heads)
 
     def _wide(self, number: int, shown: Tensor | None, left: Tensor | None) -> Mirrored | None:

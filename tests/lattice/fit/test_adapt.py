@@ -167,6 +167,9 @@ def test_efforts_are_rounds():
     assert [p.rounds for p in plans] == list(ROUNDS) and ROUNDS[0] == 0
     assert all((a.rounds, a.held) < (b.rounds, b.held) for a, b in zip(plans, plans[1:], strict=False))
     assert Plan.of(40, 9, deadline=3.0).deadline == 3.0
+    more = [Plan.of(40, effort, for_errors=True).rounds for effort in range(1, 10)]
+    assert all(a < b for a, b in zip(more, more[1:], strict=False)) and more[0] == 0 and more[-1] == ROUNDS[-1]
+    assert all(a <= b for a, b in zip(ROUNDS, more, strict=True)) and more[4] > ROUNDS[4]
 
 
 @pytest.mark.parametrize("effort", [1, 3])
