@@ -156,7 +156,10 @@ def test_x_grows_from_the_one_there_is(folder):
     _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, width=7))
     [wide] = trainer.detail_trainer().trained()
     assert detail_size(wide) == (7, 1, 3, 3) and wide["0.weight"][4:].any()
-    after = detail(wide, torch.from_numpy(planes), torch.from_numpy(hats)).numpy()
-    np.testing.assert_allclose(after[:, :1], before, rtol=0, atol=1e-6)
+    # In doubles: numbers up to 8 in single precision may differ by more than what is allowed.
+    precise = [torch.from_numpy(x).double() for x in (planes, hats)]
+    after = detail({n: p.double() for n, p in wide.items()}, *precise)
+    alone = {n: torch.from_numpy(p).double() for n, p in small.items()}
+    np.testing.assert_allclose(after[:, :1], detail(alone, precise[0][:, :1], precise[1]), rtol=0, atol=1e-6)
     _, trainer = trainer_of(own, folder, dataclasses.replace(DETAIL, width=3))
     assert not trainer.detail_trainer().trained()[0]["out.weight"].any()
