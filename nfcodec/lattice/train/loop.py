@@ -119,7 +119,8 @@ class LatticeTrainer(Running):
     def _take(self, params: Params) -> None:
         """Train these parameters."""
         lr, keep = self.config.outer.lr, self.config.outer.average
-        self.module = lm.Parameters(params).to(self.device)
+        # As checkpoints hold them: sums of the last digits depend on how numbers lie in memory.
+        self.module = lm.Parameters({n: p.contiguous() for n, p in params.items()}).to(self.device)
         groups = [{"params": [p], "base": lr * self._rate(n)} for n, p in self.module.named().items()]
         self.optimizer = torch.optim.Adam(groups, lr=lr, betas=(0.9, 0.99))
         self.average = AveragedModel(self.module, avg_fn=partial(averaged, keep))
