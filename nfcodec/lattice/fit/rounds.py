@@ -2,7 +2,7 @@
 
 For every symbol the gain of a change is estimated from the gradient of the error through D and the trunk, half the
 curvature, the exact difference in table bits, and what the change does to the bits of the symbols that are predicted
-from this one. The best are changed at once, in every round fewer; of a set that raises the true cost a third is tried.
+from this one. The best are changed at once; of a set that raises the true cost a third is tried.
 After the first, a round is confined to the blocks of cells from which most is expected. Where samples are filtered
 after decoding (Y), the second round and all after it leave to Y what it restores, the third where looks count.
 """
@@ -36,9 +36,8 @@ from nfcodec.types import Bytes, Floats, Symbols
 
 # Bits that a change must save.
 _LEAST_GAIN = 0.05
-_ONLY_SHARE, _NEXT, _LEAST_SHARE = 0.75, 0.6, 0.12
-# So many rounds begin with all promising changes twice.
-_TWICE_FULL = 3
+# Of the promising changes, what a single round makes, and the last one of several, of which so many make all.
+_ONLY_SHARE, _LAST_SHARE, _ALL_FULL = 0.75, 0.6, 5
 # From this round on Y is minded; where looks count, of which it changes less, from the other one on.
 _MINDING, _MINDING_LOOKS = 2, 3
 # Times relative to one look at what symbols cost: a round; coding, rendering and verification.
@@ -292,10 +291,8 @@ def _changed(
 
 
 def shares(rounds: int) -> list[float]:
-    """Which of the promising changes each round makes, the best ones: a single round three quarters of them; several
-    begin with all, three and more of them twice, since later ones can take back what was too much, and go on with ever
-    fewer."""
+    """Which of the promising changes each round makes, the best ones: all, since later rounds can take back what was
+    too much; the last one fewer, where it is not one of many."""
     if rounds == 1:
         return [_ONLY_SHARE]
-    full = 2 if rounds >= _TWICE_FULL else 1
-    return [max(_NEXT ** max(0, i - full + 1), _LEAST_SHARE) for i in range(rounds)]
+    return [1.0] * (rounds - 1) + [1.0 if rounds >= _ALL_FULL else _LAST_SHARE]
