@@ -36,8 +36,8 @@ from nfcodec.types import Bytes, Floats, Symbols
 
 # Bits that a change must save.
 _LEAST_GAIN = 0.05
-# Of the promising changes, what a single round makes, and the last one of several, of which so many make all.
-_ONLY_SHARE, _LAST_SHARE, _ALL_FULL = 0.75, 0.6, 5
+# Of the promising changes, what a single round makes, and the last one of several.
+_ONLY_SHARE, _LAST_SHARE = 0.75, 0.6
 # From this round on Y is minded; where looks count, of which it changes less, from the other one on.
 _MINDING, _MINDING_LOOKS = 2, 3
 # Times relative to one look at what symbols cost: a round; coding, rendering and verification.
@@ -292,7 +292,7 @@ def _changed(
 
 def shares(rounds: int) -> list[float]:
     """Which of the promising changes each round makes, the best ones: all, since later rounds can take back what was
-    too much; the last one fewer, where it is not one of many."""
+    too much; the last one fewer."""
     if rounds == 1:
         return [_ONLY_SHARE]
-    return [1.0] * (rounds - 1) + [1.0 if rounds >= _ALL_FULL else _LAST_SHARE]
+    return [1.0] * (rounds - 1) + [_LAST_SHARE]
