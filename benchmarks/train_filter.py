@@ -33,11 +33,12 @@ import nfcodec
 from nfcodec import zoo
 from nfcodec.decoder.decoder import Decoder
 from nfcodec.errors import NfcError
-from nfcodec.lattice.filtering import SIDE, SampleFilter, part_of_range
+from nfcodec.lattice.filtering import SampleFilter, part_of_range
 from nfcodec.lattice.fit.heads import Place, choose
-from nfcodec.lattice.heads import BLOCK
+from nfcodec.lattice.heads import PictureHeads
 from nfcodec.lattice.init import LatticeInit
 from nfcodec.lattice.order import MOST_QUALITY
+from nfcodec.lattice.space import Space
 from nfcodec.lattice.stored import LatticeField
 from nfcodec.lattice.train.filtering import PLANE_BITS, CodedPicture, FilterConfig, FilterTrainer, coded, with_filter
 from nfcodec.types import Bytes, Doubles
@@ -128,18 +129,18 @@ def gains(found: SampleFilter, pictures: Sequence[CodedPicture], init: LatticeIn
     return rows
 
 
-def heads_of(found: SampleFilter, one: CodedPicture, planes: Doubles, init: LatticeInit) -> Bytes:
-    """The heads of the squares of a picture."""
+def heads_of(found: SampleFilter, one: CodedPicture, planes: Doubles, init: LatticeInit) -> Bytes | None:
+    """The heads of the squares of a picture, which is one region."""
     missing = ((one.original - one.decoded) * 2.0**-PLANE_BITS).astype(np.float32)
-    (height, width), spacing = missing.shape[1:], (init.levels[0].spec.spacing[0], *init.spacings)[one.spacing]
-    place = Place((0, 0), (height // spacing, width // spacing), (spacing, spacing))
+    height, width = missing.shape[1:]
+    spec = init.at((None, *init.spacings)[one.spacing]).levels[0].spec
+    space, (down, across) = Space.of((height, width), spec), spec.spacing
+    place = Place((0, 0), (height // down, width // across), (down, across))
     chosen = choose(
         replace(found, views=1), planes, missing, np.ones(missing.shape[1:], np.float32), place,
         quality=one.quality, trade=init.plane_trade(one.quality),
     )  # fmt: skip
-    assert chosen.heads is not None
-    length = BLOCK * spacing // SIDE
-    return chosen.heads.repeat(length, 0).repeat(length, 1)[: height // SIDE, : width // SIDE]
+    return PictureHeads(space, spec.spacing, lambda _: chosen.heads).of_squares([(0, height), (0, width)])
 
 
 def told(rows: dict[int, list[float]]) -> str:

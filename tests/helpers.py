@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
@@ -17,7 +17,9 @@ import numpy as np
 
 from nfcodec import api, zoo
 from nfcodec.container.layout import crc_bytes
+from nfcodec.container.reader import Reader
 from nfcodec.container.varint import ByteReader
+from nfcodec.container.writer import Writer
 from nfcodec.decoder import Decoder
 from nfcodec.encoder import Encoded, encode_signal
 from nfcodec.errors import NfcError
@@ -215,6 +217,17 @@ def pack(source: Source, kind: str, **options: Any) -> tuple[bytes, Encoded]:
 def opened(data: bytes, kind: str, **options: Any) -> Decoder:
     """A decoder over the bytes of a file."""
     return Decoder(io.BytesIO(data), inits=(init(kind),), **options)
+
+
+def rewritten(data: bytes, change: Callable[[list[tuple[int, bytes]]], Iterable[tuple[int, bytes]]]) -> bytes:
+    """The file with its sections changed."""
+    reader = Reader(io.BytesIO(data))
+    out = io.BytesIO()
+    with Writer() as writer:
+        for kind, payload in change([(s.type, s.payload) for s in reader.sections()]):
+            writer.add(kind, payload)
+        writer.finish(reader.header, out)
+    return out.getvalue()
 
 
 def unpack(data: bytes, kind: str, **options: Any) -> Any:

@@ -123,8 +123,8 @@ class SampleFilter:
 
         def fill(index: int) -> None:
             tile = tiles.box(index)
-            found = self.added(planes, quality, tile, chosen)
-            own = _rounded(planes[_samples(tile.cells)])
+            seen = self._seen(planes, quality, tile)
+            found, own = self._added(seen, quality, chosen), seen.own
             own += _scaled(found, exponent, PLANE_BITS - _bits(UNIT) - _bits(self.views))
             np.multiply(own, 2.0 ** (32 - PLANE_BITS), out=out[_samples(tile.cells)])
 
@@ -141,14 +141,13 @@ class SampleFilter:
         """Squares that a tile may have along each axis."""
         return _TILE[0], min(_TILE[1], widest(len(self.networks[0].enter.bias)) - self.reach)
 
-    def added(self, planes: Doubles, quality: int, tile: Box, heads: Bytes | None = None) -> Floats:
-        """What is added to a ``tile`` of squares of planes (P, H, W), in 256ths of the unit, summed over the views:
-        (P, h, w). ``heads`` (H/2, W/2) that the squares use; where there is but one, None."""
-        around, seen, inner = self._seen(planes, quality, tile)
-        chosen, leave = None if heads is None else heads[around.cells[1:]], self.network(quality).leave
+    def _added(self, seen: _Seen, quality: int, heads: Bytes | None) -> Floats:
+        """What is added to a tile of squares, in 256ths of the unit, summed over the views: (P, h, w). ``heads`` (H/2,
+        W/2) that the squares use; where there is but one, None."""
+        chosen, leave = None if heads is None else heads[seen.around.cells[1:]], self.network(quality).leave
         parts = list[Floats]()
         for view in range(self.views):
-            part = _viewed(seen, chosen, inner, view)
+            part = _viewed(seen.samples, chosen, seen.inner, view)
             last = None if part.heads is None else Chosen(leave, self.heads, part.heads[part.inner[0]])
             parts.append(_back(unsquared(self._outputs(part, quality, last)), view))
         return parts[0] if len(parts) == 1 else np.asarray(sum(parts), np.float32)
@@ -156,22 +155,23 @@ class SampleFilter:
     def leaving(self, planes: Doubles, quality: int, tile: Box, last: Callable[[int, slice], LastLayer]) -> None:
         """Show the last activations of a ``tile`` of squares of planes (P, H, W), one view of them, to a layer that
         ``last`` makes for so many columns, of which those in a slice are of the tile."""
-        around, seen, inner = self._seen(planes, quality, tile)
-        part = _viewed(seen, None, inner, 0)
-        self._outputs(part, quality, last(around.shape[1], part.inner[1]))
+        seen = self._seen(planes, quality, tile)
+        part = _viewed(seen.samples, None, seen.inner, 0)
+        self._outputs(part, quality, last(seen.around.shape[1], part.inner[1]))
 
-    def _seen(self, planes: Doubles, quality: int, tile: Box) -> tuple[Box, Floats, tuple[slice, slice]]:
-        """The squares that those of a tile see, their samples, and where the tile's own are."""
+    def _seen(self, planes: Doubles, quality: int, tile: Box) -> _Seen:
+        """What a tile of squares of planes (P, H, W) sees."""
         size = planes.shape[1] // SIDE, planes.shape[2] // SIDE
         around = Space(size, size).around(tile, self.reach // SIDE)
-        _, rows, columns = tile.within(around)
-        return around, samples(_rounded(planes[_samples(around.cells)]), self.exponent(quality)), (rows, columns)
+        _, rows, columns = inner = tile.within(around)
+        whole = _rounded(planes[_samples(around.cells)])
+        return _Seen(around, samples(whole, self.exponent(quality)), whole[_samples(inner)], (rows, columns))
 
     def _outputs(self, part: _View, quality: int, last: LastLayer | None) -> Floats:
         return outputs(self.network(quality), self.entering(quality), inputs(part.samples), part.inner, _ROOMS, last)
 
     def scale(self, quality: int) -> float:
-        """What one of the numbers of :meth:`added` adds to planes at a quality."""
+        """What one of the numbers of the last layer adds to planes at a quality."""
         return unit(self.log_unit, quality) / (UNIT * self.views)
 
     def exponent(self, quality: int) -> int:
@@ -182,6 +182,17 @@ class SampleFilter:
         """Whole squares along an axis of ``size`` samples with all that those of a span see."""
         start, stop = span[0] - span[0] % SIDE, span[1] + span[1] % SIDE
         return max(0, start - self.reach), min(size, stop + self.reach)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The squares ``around`` a tile that it sees, and their ``samples`` (P, H, W) in sixteenths of the unit; the
+    tile's ``own`` planes (P, h, w) in 2^-20, and where its squares are in those around."""
+
+    around: Box
+    samples: Floats
+    own: Doubles
+    inner: tuple[slice, slice]
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,9 @@ def test_what_is_added_to_a_tile(filtered):
     for tile in (Box(-1, (0, 0), (23, 19)), Box(-1, (5, 2), (11, 19)), Box(-1, (22, 18), (23, 19))):
         part = (slice(None), *(slice(2 * a, 2 * b) for a, b in zip(tile.start, tile.stop, strict=True)))
         for head in range(3):
-            found = own.added(planes, 40, tile, np.full((23, 19), head, np.uint8))
-            np.testing.assert_array_equal(alone(own, head).added(planes, 40, tile), found)
+            found = own._added(own._seen(planes, 40, tile), 40, np.full((23, 19), head, np.uint8))
+            single = alone(own, head)
+            np.testing.assert_array_equal(single._added(single._seen(planes, 40, tile), 40, None), found)
             shown = (alone(own, head)(planes, 40) - planes)[part] * 2.0**-32
             # Rounded to 2^-20.
             np.testing.assert_allclose(found * own.scale(40), shown, atol=2.0**-19)

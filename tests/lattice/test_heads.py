@@ -7,7 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import STAND_INS, decode_array, init, memory, opened, pack, painting, psnr_of, unpack, with_region
+from helpers import (
+    STAND_INS,
+    decode_array,
+    init,
+    memory,
+    opened,
+    pack,
+    painting,
+    psnr_of,
+    rewritten,
+    unpack,
+    with_region,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from reference_heads import reference_heads
@@ -15,7 +27,6 @@ from reference_heads import reference_heads
 from nfcodec import api
 from nfcodec.container.layout import SIGNATURE, SectionType, chunk_payload, crc_bytes, pack_fields
 from nfcodec.container.reader import Reader
-from nfcodec.container.writer import Writer
 from nfcodec.errors import ChecksumError, CorruptError, FormatError, LimitError
 from nfcodec.lattice.filtering import MOST_HEADS
 from nfcodec.lattice.fit import encode
@@ -178,17 +189,6 @@ def small_regions(monkeypatch):
 def heads_of(data):
     """The chunks that have heads."""
     return [e.first for e in Reader(io.BytesIO(data)).index() if e.type == SectionType.HEADS]
-
-
-def rewritten(data, change):
-    """The file with its sections changed."""
-    reader = Reader(io.BytesIO(data))
-    out = io.BytesIO()
-    with Writer() as writer:
-        for kind, payload in change([(s.type, s.payload) for s in reader.sections()]):
-            writer.add(kind, payload)
-        writer.finish(reader.header, out)
-    return out.getvalue()
 
 
 def without_heads(data):

@@ -11,6 +11,7 @@ from helpers import (
     opened,
     pack,
     painting,
+    rewritten,
     save_picture,
     there_and_back,
     unpack,
@@ -20,7 +21,6 @@ from helpers import (
 from nfcodec import api
 from nfcodec.container.layout import SectionType
 from nfcodec.container.reader import Reader
-from nfcodec.container.writer import Writer
 from nfcodec.errors import CorruptError
 from nfcodec.lattice.fit.palette_search import even_parts
 from nfcodec.options import DecodeOptions
@@ -186,17 +186,6 @@ def test_thumbnails(tmp_path):
 
 
 # -- damage ----------------------------------------------------------------------------------------------
-def rewritten(data, change):
-    """The file with its sections changed."""
-    reader = Reader(io.BytesIO(data))
-    out = io.BytesIO()
-    with Writer() as writer:
-        for kind, payload in change([(s.type, s.payload) for s in reader.sections()]):
-            writer.add(kind, payload)
-        writer.finish(reader.header, out)
-    return out.getvalue()
-
-
 def test_a_missing_overlay_shows_the_lattice():
     data = rewritten(picture(mixed()), lambda sections: [s for s in sections if s[0] != SectionType.OVERLAY])
     assert unpack(data, KIND).shape == (96, 160, 3)
